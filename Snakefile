@@ -1,0 +1,56 @@
+"""grokforget: does training past grokking change how well a network forgets?
+
+`snakemake --cores N` runs the study of config.yaml, `--configfile FILE` another one. Read README.md first.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+# The jobs run `python -m grokforget` with this Python and this checkout, whether or not an environment is activated.
+SOURCE = Path(workflow.basedir) / "workflow" / "src"
+sys.path.insert(0, str(SOURCE))
+os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+
+
+include: "workflow/rules/common.smk"
+
+
+STUDY = load_study_of(workflow)
+RESULTS = f"results/{STUDY.study}"
+
+
+wildcard_constraints:
+    data=one_of(STUDY.data),
+    setting=one_of(STUDY.settings),
+    seed=r"\d+",
+    forget_set=one_of(STUDY.forget_sets),
+    train_set=one_of(STUDY.train_sets()),
+    method=one_of(STUDY.methods),
+    segment=r"\d+",
+
+
+report: "workflow/report/workflow.rst"
+
+
+localrules:
+    all,
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/training.smk"
+include: "workflow/rules/unlearning.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/figures.smk"
+include: "workflow/rules/tuning.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        get_results(),

@@ -1,0 +1,69 @@
+"""The strict base of all configuration models, and registries of components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, ClassVar, Self, Union
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
+
+
+class Strict(BaseModel):
+    """Settings that are what they say: no unknown key, no silent conversion, no change after validation."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _known_keys_only(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            for key in value:
+                if key not in cls.model_fields:
+                    raise problem("unknown key", str(key), sorted(cls.model_fields), at=[str(key)])
+        return value
+
+
+class Component(Strict):
+    """Settings of a data set, model, forget set or method: ``kind`` names it, the other fields are its keyword arguments."""
+
+    implementation: ClassVar[str]
+    """``package.module:name`` of the code, imported only by the stage that runs it."""
+
+    kind: str
+
+    def conflict(self) -> tuple[object, str] | None:
+        """What was found and what is allowed, where settings that are fine one by one do not go together."""
+        return None
+
+    def spec(self) -> dict[str, Any]:
+        """What a stage needs to build the component, as plain JSON types."""
+        return {"implementation": self.implementation, "settings": self.model_dump(mode="json", exclude={"kind"})}
+
+    def updated(self, changes: Mapping[str, Any]) -> Self:
+        """A validated copy with some settings changed."""
+        return type(self).model_validate({**self.model_dump(), **changes})
+
+
+def component_union(registry: Mapping[str, type[Component]]) -> Any:
+    """The pydantic type "one of these components", told apart by ``kind``."""
+    return Annotated[Union[tuple(registry.values())], Field(discriminator="kind")]  # noqa: UP007
+
+
+def registry(*components: type[Component]) -> dict[str, type[Component]]:
+    """Components by their ``kind``."""
+    return {component.model_fields["kind"].default: component for component in components}
+
+
+def problem(
+    what: str, found: object, allowed: list[str] | str, at: list[str] | None = None
+) -> PydanticCustomError:
+    """A validation error that says what was found and what is allowed; ``at`` continues the key of the model it is raised in."""
+    hint = ""
+    if isinstance(allowed, list):
+        near = get_close_matches(str(found), allowed, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        allowed = ", ".join(allowed) if allowed else "(none)"
+    context = {"what": what, "found": repr(found), "allowed": allowed, "hint": hint, "at": at or []}
+    return PydanticCustomError("study", "{what}: found {found}; allowed: {allowed}{hint}", context)

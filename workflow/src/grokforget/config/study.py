@@ -1,0 +1,187 @@
+"""What a study is: one YAML file, checked as a whole before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from grokforget.config.base import Component, Strict, problem
+from grokforget.config.training import SelectionSettings, TrainingSettings
+from grokforget.data.registry import DataSettings
+from grokforget.forget_sets.registry import ForgetSetSettings
+from grokforget.measures.registry import MeasureSettings
+from grokforget.models.registry import ModelSettings
+from grokforget.unlearning.registry import MethodSettings
+
+CheckpointName = Literal["early", "memorised", "grokked"]
+
+
+def _no_repeats(values: list[Any]) -> list[Any]:
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            raise problem("given twice", value, "each value once", at=[str(position)])
+    return values
+
+
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_no_repeats)]
+# Names become folder names, and "without-NAME" names a train set.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+
+
+class Setting(Strict):
+    """Data set × model × training recipe: what is trained, once a seed."""
+
+    data: str
+    """Name of one of the study's data sets."""
+    model: ModelSettings
+    initialisation_scale: float = Field(default=1.0, gt=0, le=1000)
+    """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
+    training: TrainingSettings
+    selection: SelectionSettings
+    methods: dict[str, dict[str, Any]] = {}
+    """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""
+
+
+class SnapshotSweep(Strict):
+    """One method applied to snapshots along training (figure 1b)."""
+
+    method: str = "gradient-ascent"
+    """Name of one of the study's methods."""
+    snapshots: int = Field(default=15, ge=2, le=1000)
+    """About how many snapshots, spread evenly over log steps."""
+
+
+class Candidates(Strict):
+    """Values to try of one hyper-parameter of a method."""
+
+    parameter: str = "learning_rate"
+    values: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(_no_repeats)]
+
+
+class TuningSettings(Strict):
+    """How the hyper-parameters of the methods are chosen: on a seed that no table reports, by one rule for every checkpoint."""
+
+    seed: int = Field(default=1000, ge=0, lt=2**31)
+    """Training seed of the tuning runs; not one of the study's seeds."""
+    candidates: dict[str, Candidates] = {}
+    """Method → what to try. The choice is copied into the settings' ``methods``."""
+
+
+class Study(Strict):
+    """A study: settings × seeds × forget sets × checkpoints × methods, and one folder of results."""
+
+    study: Name
+    """Name of the study and of its folder under ``results/``."""
+    seeds: Seeds
+    """Training seeds; initialisation, data order, split and forget-set draw all derive from them."""
+    data: dict[Name, DataSettings] = Field(min_length=1)
+    """Data sets by name."""
+    settings: dict[Name, Setting] = Field(min_length=1)
+    """Settings by name."""
+    forget_sets: dict[Name, ForgetSetSettings] = Field(min_length=1)
+    """Forget sets by name."""
+    checkpoints: Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(_no_repeats)] = [
+        "early",
+        "memorised",
+        "grokked",
+    ]
+    """Snapshots from which unlearning starts."""
+    methods: dict[Name, MethodSettings] = Field(min_length=1)
+    """Methods by name; the names are those of the tables."""
+    trajectory_stride: int = Field(default=1, ge=1)
+    """Updates between two evaluations during unlearning."""
+    measures: dict[Name, MeasureSettings] = Field(min_length=1)
+    """Measures by name; their columns join those of ``unlearning.parquet``."""
+    sweep: SnapshotSweep = SnapshotSweep()
+    tuning: TuningSettings = TuningSettings()
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where training and unlearning run."""
+    threads: int = Field(default=1, ge=1, le=256)
+    """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the outcome."""
+
+    @field_validator("data", "settings", "forget_sets", "methods", "measures", mode="before")
+    @classmethod
+    def _named(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            raise problem("a list", value[:2], "a mapping from names to settings")
+        return value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        for name, setting in self.settings.items():
+            at = ["settings", name]
+            if setting.data not in self.data:
+                raise problem("no such data set", setting.data, sorted(self.data), at=[*at, "data"])
+            self._check_methods(name)
+        self._check_components()
+        if self.sweep.method not in self.methods:
+            raise problem("no such method", self.sweep.method, sorted(self.methods), at=["sweep", "method"])
+        if self.methods[self.sweep.method].kind in ("original", "retrain"):
+            allowed = [name for name, method in self.methods.items() if method.kind not in ("original", "retrain")]
+            raise problem("not an unlearning method", self.sweep.method, allowed, at=["sweep", "method"])
+        for kind in ("original", "retrain"):
+            names = [name for name, method in self.methods.items() if method.kind == kind]
+            if len(names) != 1:
+                raise problem(f"not one reference of kind {kind!r}", names, f"one method of kind {kind}", at=["methods"])
+        if self.tuning.seed in self.seeds:
+            raise problem("a reported seed", self.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
+        for name, candidates in self.tuning.candidates.items():
+            at = ["tuning", "candidates", name]
+            if name not in self.methods:
+                raise problem("no such method", name, sorted(self.methods), at=at)
+            for value in candidates.values:
+                try:
+                    self.methods[name].updated({candidates.parameter: value})
+                except ValidationError as error:
+                    raise _nested(error, at) from error
+        return self
+
+    def _check_methods(self, setting: str) -> None:
+        for method, changes in self.settings[setting].methods.items():
+            at = ["settings", setting, "methods", method]
+            if method not in self.methods:
+                raise problem("no such method", method, sorted(self.methods), at=at)
+            if "kind" in changes:
+                raise problem("a change of kind", changes["kind"], "settings of the method; name another method", at=[*at, "kind"])
+            try:
+                self.methods[method].updated(changes)
+            except ValidationError as error:
+                raise _nested(error, at) from error
+
+    def _check_components(self) -> None:
+        """What a component can say of its settings without heavy imports, it says here rather than in the middle of a run."""
+        for name, data in self.data.items():
+            reason = data.conflict()
+            if reason:
+                raise problem("settings that do not go together", reason[0], reason[1], at=["data", name])
+        for name, setting in self.settings.items():
+            inputs, needs = self.data[setting.data].inputs, setting.model.needs
+            reason = setting.model.conflict() or (needs not in (None, inputs) and (f"a {setting.model.kind} on {inputs}", f"data of {needs}"))
+            if reason:
+                raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
+
+    def method(self, setting: str, name: str) -> Component:
+        """The method's settings in one setting."""
+        method: Component = self.methods[name]
+        return method.updated(self.settings[setting].methods.get(name, {}))
+
+    def name_of(self, kind: str) -> str:
+        """The name of the method of a kind that a study has once: ``original`` or ``retrain``."""
+        return next(name for name, method in self.methods.items() if method.kind == kind)
+
+    def train_sets(self) -> list[str]:
+        """``full`` and, for each forget set, ``without-<name>``."""
+        return ["full", *(f"without-{name}" for name in self.forget_sets)]
+
+
+def _nested(error: ValidationError, at: list[str]) -> PydanticCustomError:
+    """The first problem of a nested model as one of this model, at its full key."""
+    detail = error.errors(include_url=False)[0]
+    context: Mapping[str, Any] = detail.get("ctx", {})
+    where = [*at, *map(str, detail["loc"]), *context.get("at", [])]
+    if detail["type"] == "study":
+        return PydanticCustomError("study", "{what}: found {found}; allowed: {allowed}{hint}", {**context, "at": where})
+    return problem("not a valid value", detail["input"], detail["msg"].removeprefix("Input should be "), at=where)

@@ -1,0 +1,83 @@
+"""Training recipes and the selection of checkpoints."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from grokforget.config.base import Strict, problem
+
+Accuracy = Annotated[float, Field(gt=0, lt=1)]
+
+
+class OptimizerSettings(Strict):
+    """Optimizer and learning-rate schedule."""
+
+    name: Literal["sgd", "adam", "adamw"]
+    learning_rate: float = Field(gt=0, le=100)
+    weight_decay: float = Field(default=0.0, ge=0, le=100)
+    """Decoupled for ``adamw``, an L2 term of the gradient for ``sgd`` and ``adam``."""
+    momentum: float = Field(default=0.0, ge=0, lt=1)
+    """Of ``sgd``."""
+    nesterov: bool = False
+    """Of ``sgd``; needs a momentum."""
+    betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
+    """Of ``adam`` and ``adamw``."""
+    schedule: Literal["constant", "cosine"] = "constant"
+    decay_steps: int | None = Field(default=None, ge=1)
+    """Updates over which ``cosine`` takes the learning rate to 0; required with it. Not the run's length: a longer run is no other run."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.schedule == "cosine" and self.decay_steps is None:
+            raise problem("a cosine schedule without an end", None, "a number of updates", at=["decay_steps"])
+        if self.nesterov and not self.momentum:
+            raise problem("nesterov without momentum", self.momentum, "a momentum above 0", at=["momentum"])
+        return self
+
+
+class TrainingSettings(Strict):
+    """A training recipe. Evaluations and snapshots lie on grids that do not depend on ``steps``."""
+
+    loss: Literal["mse", "cross-entropy"]
+    optimizer: OptimizerSettings
+    batch_size: int | None = Field(default=None, ge=1)
+    """Examples per update; null is the full batch."""
+    steps: int = Field(ge=1)
+    """Updates in all; a multiple of ``segment_steps``, so that asking for more runs only new segments."""
+    segment_steps: int = Field(ge=1)
+    """Updates per job: what a kill can lose."""
+    evaluate_every: int = Field(default=100, ge=1)
+    """Updates between regular evaluations."""
+    evaluations_per_decade: int = Field(default=20, ge=1, le=1000)
+    """Further, log-spaced evaluations."""
+    snapshots_per_decade: int = Field(default=8, ge=1, le=1000)
+    """Log-spaced snapshots of the weights."""
+    snapshot_change: float = Field(default=0.05, gt=0, le=1)
+    """A further snapshot whenever train or validation accuracy has moved by this since the last one."""
+
+    @model_validator(mode="after")
+    def _whole_segments(self) -> Self:
+        if self.steps % self.segment_steps:
+            raise problem("not a whole number of segments", self.steps, f"a multiple of {self.segment_steps}", at=["steps"])
+        return self
+
+
+class SelectionSettings(Strict):
+    """How t_mem, t_grok and the checkpoints are read off a run's curves."""
+
+    transition: Literal["accuracy", "plateau"]
+    """``accuracy``: t_grok is where validation accuracy reaches ``grokked_accuracy`` (algorithmic data); ``plateau``: where it has made
+    half its way from the plateau after memorisation to its final value (natural data)."""
+    memorised_accuracy: Accuracy = 0.99
+    """t_mem: first step with this train accuracy, sustained."""
+    grokked_accuracy: Accuracy = 0.99
+    """t_grok under ``accuracy``."""
+    sustained: int = Field(default=3, ge=1, le=100)
+    """Evaluations in a row that must hold for a crossing to count."""
+    fitted_accuracy: float = Field(default=0.999, gt=0, le=1)
+    """Checkpoint ``memorised``: first snapshot with this train accuracy."""
+    early_train_accuracy: Accuracy = 0.8
+    """Checkpoint ``early``: best validation accuracy among the snapshots up to this train accuracy. The paper's θ_pre has .79 on
+    ResNet-18 and .61 on the CNN (Table 1)."""

@@ -1,0 +1,85 @@
+"""Data as files: a table of examples, one split a seed, one forget set a (setting, seed, name)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from grokforget.data.shape import DataShape
+from grokforget.storage import read_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class ExampleTable:
+    """All examples of a data set: ``inputs`` (N, ...) as float32 images or int64 tokens, ``labels`` (N,) int64 in [0, n_classes)."""
+
+    inputs: np.ndarray
+    labels: np.ndarray
+    n_classes: int
+    vocabulary: int = 0
+
+    @property
+    def shape(self) -> DataShape:
+        return DataShape(self.inputs.shape[1:], self.n_classes, self.vocabulary)
+
+    def write(self, path: Path) -> None:
+        metadata = {"n_classes": str(self.n_classes), "vocabulary": str(self.vocabulary)}
+        write_tensors(path, {"inputs": self.inputs, "labels": self.labels}, metadata)
+
+    @classmethod
+    def read(cls, path: Path) -> ExampleTable:
+        arrays, metadata = read_tensors(path)
+        return cls(arrays["inputs"], arrays["labels"], int(metadata["n_classes"]), int(metadata["vocabulary"]))
+
+
+@dataclass(frozen=True)
+class Split:
+    """Sorted, disjoint int64 indices into an ``ExampleTable``."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    test: np.ndarray
+
+    def write(self, path: Path) -> None:
+        write_tensors(path, vars(self))
+
+    @classmethod
+    def read(cls, path: Path) -> Split:
+        return cls(**read_tensors(path)[0])
+
+
+@dataclass(frozen=True)
+class ForgetSplit:
+    """The training examples parted in two: sorted, disjoint int64 indices into the ``ExampleTable``."""
+
+    forget: np.ndarray
+    retain: np.ndarray
+
+    def write(self, path: Path) -> None:
+        write_tensors(path, vars(self))
+
+    @classmethod
+    def read(cls, path: Path) -> ForgetSplit:
+        return cls(**read_tensors(path)[0])
+
+
+def class_balanced(labels: np.ndarray, sizes: Sequence[int], generator: np.random.Generator) -> list[np.ndarray]:
+    """Disjoint random draws of the given sizes, each with the same number of every class, and last what is left over.
+
+    Raises ValueError where a class has too few examples or a size is not a multiple of the number of classes.
+    """
+    classes = np.unique(labels)
+    drawn: list[list[np.ndarray]] = [[] for _ in range(len(sizes) + 1)]
+    for label in classes:
+        members = generator.permutation(np.flatnonzero(labels == label))
+        if any(size % len(classes) for size in sizes):
+            raise ValueError(f"sizes {list(sizes)} are not multiples of the {len(classes)} classes")
+        bounds = np.cumsum([size // len(classes) for size in sizes])
+        if bounds[-1] >= len(members):
+            raise ValueError(f"class {label} has {len(members)} examples; {bounds[-1]} and one for the test set asked for")
+        for part, chunk in zip(drawn, np.split(members, bounds), strict=True):
+            part.append(chunk)
+    return [np.sort(np.concatenate(part)) for part in drawn]

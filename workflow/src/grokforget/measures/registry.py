@@ -1,0 +1,57 @@
+"""The measures of unlearning: one class of settings each. A measure is a function ``(cell, **settings)`` → columns of ``unlearning.parquet``."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from grokforget.config.base import Component, component_union, registry
+
+
+class Accuracy(Component):
+    """Accuracy and mean loss on the forget, retain and test set after unlearning, and the accuracies' drop from the original model."""
+
+    implementation: ClassVar[str] = "grokforget.measures.accuracy:measure"
+
+    kind: Literal["accuracy"] = "accuracy"
+
+
+class RetrainGap(Component):
+    """Distance to the retrained reference: mean absolute difference of the three accuracies, and ToW."""
+
+    implementation: ClassVar[str] = "grokforget.measures.retrain_gap:measure"
+
+    kind: Literal["retrain-gap"] = "retrain-gap"
+
+
+class UES(Component):
+    """The paper's Unlearning Effectiveness Score, as printed, and its components."""
+
+    implementation: ClassVar[str] = "grokforget.measures.ues:measure"
+
+    kind: Literal["ues"] = "ues"
+
+
+class UpdatesToTarget(Component):
+    """Updates until the forget accuracy is at chance, or at the retrained model's, and retain and test accuracy at that moment."""
+
+    implementation: ClassVar[str] = "grokforget.measures.updates_to_target:measure"
+
+    kind: Literal["updates-to-target"] = "updates-to-target"
+
+
+class Membership(Component):
+    """Loss-based membership inference (SCRUB, arXiv 2302.09880)."""
+
+    implementation: ClassVar[str] = "grokforget.measures.membership:measure"
+
+    kind: Literal["membership"] = "membership"
+    splits: int = Field(default=10, ge=2, le=100)
+    """Stratified cross-validation splits; fewer where there are fewer examples."""
+    clip: float = Field(default=100.0, gt=0)
+    """Losses are clipped to ± this, nats."""
+
+
+MEASURES = registry(Accuracy, RetrainGap, UES, UpdatesToTarget, Membership)
+MeasureSettings = component_union(MEASURES)

@@ -1,0 +1,56 @@
+"""Multi-layer perceptron on images or on one-hot encoded tokens."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from grokforget.data.shape import DataShape
+
+
+class Square(nn.Module):
+    """x², the activation with which a two-layer net can do modular addition exactly (Gromov 2023, arXiv 2301.02679)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x
+
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "quadratic": Square}
+
+
+class MLP(nn.Module):
+    """``len(hidden)`` hidden layers of one activation, then a linear output layer.
+
+    ``initialisation``: ``default`` is PyTorch's (uniform, 1/√fan_in); ``normal`` is N(0, 1)/√fan_in, without bias.
+    """
+
+    output_layer = "output"
+
+    def __init__(
+        self, shape: DataShape, *, hidden: Sequence[int], activation: str, bias: bool, initialisation: str
+    ) -> None:
+        super().__init__()
+        self.vocabulary = shape.vocabulary
+        widths = [shape.n_features, *hidden]
+        layers: list[nn.Module] = []
+        for n_in, n_out in zip(widths, widths[1:], strict=False):
+            layers += [nn.Linear(n_in, n_out, bias=bias), ACTIVATIONS[activation]()]
+        self.features = nn.Sequential(*layers)
+        self.output = nn.Linear(widths[-1], shape.n_classes, bias=bias)
+        if initialisation == "normal":
+            for module in self.modules():
+                if isinstance(module, nn.Linear):
+                    nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Inputs as stored, (N, ...) images or (N, 2) tokens, to float32 (N, n_features); done once, not every step."""
+        if self.vocabulary:
+            x = functional.one_hot(x.long(), self.vocabulary)
+        return x.flatten(1).to(torch.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x))

@@ -1,0 +1,70 @@
+"""The models: one class of settings each, the code in the file that ``implementation`` names."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from grokforget.config.base import Component, component_union, registry
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Model(Component):
+    """Settings of a model."""
+
+    needs: ClassVar[str | None] = None
+    """``images`` or ``tokens`` where the model takes only one of them."""
+
+
+class MLP(Model):
+    """Multi-layer perceptron."""
+
+    implementation: ClassVar[str] = "grokforget.models.mlp:MLP"
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: list[Width] = Field(default=[200, 200], min_length=1)
+    """Widths of the hidden layers; [200, 200] in Omnigrok (arXiv 2210.01117)."""
+    activation: Literal["relu", "quadratic"] = "relu"
+    """``quadratic`` (x²) for modular arithmetic (Gromov 2023, arXiv 2301.02679)."""
+    bias: bool = True
+    initialisation: Literal["default", "normal"] = "default"
+    """``default``: PyTorch's; ``normal``: N(0, 1)/√fan_in."""
+
+
+class CNN(Model):
+    """Blocks of convolution, ReLU and 2x2 max pool, then one hidden layer."""
+
+    implementation: ClassVar[str] = "grokforget.models.cnn:CNN"
+    needs: ClassVar[str | None] = "images"
+
+    kind: Literal["cnn"] = "cnn"
+    channels: list[Width] = Field(default=[32, 32], min_length=1)
+    """Output channels of the convolutions."""
+    kernel_size: Literal[3, 5, 7] = 3
+    hidden: Width = 128
+    """Width of the fully connected hidden layer."""
+
+
+class Transformer(Model):
+    """Decoder-only transformer on token pairs, without layer norm (Nanda et al. 2023, arXiv 2301.05217)."""
+
+    implementation: ClassVar[str] = "grokforget.models.transformer:Transformer"
+    needs: ClassVar[str | None] = "tokens"
+
+    kind: Literal["transformer"] = "transformer"
+    layers: int = Field(default=1, ge=1, le=48)
+    width: Width = 128
+    """Width of the residual stream; a multiple of ``heads``."""
+    heads: int = Field(default=4, ge=1, le=128)
+    mlp_width: Width = 512
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.width % self.heads:
+            return f"width {self.width} and heads {self.heads}", "a width that is a multiple of heads"
+        return None
+
+
+MODELS = registry(MLP, CNN, Transformer)
+ModelSettings = component_union(MODELS)

@@ -1,0 +1,65 @@
+"""One look for all figures: legible in black and white, fixed bytes, three formats."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import seaborn as sns
+from matplotlib.figure import Figure
+
+from grokforget.storage import whole
+
+# Each checkpoint differs in lightness, dash and marker, so that none of the three is needed to tell them apart.
+CHECKPOINTS: dict[str, dict[str, object]] = {
+    "early": {"color": "#56b4e9", "linestyle": (0, (1, 1.2)), "marker": "o"},
+    "memorised": {"color": "#d55e00", "linestyle": (0, (5, 2)), "marker": "s"},
+    "grokked": {"color": "#000000", "linestyle": "-", "marker": "^"},
+}
+# The sets of examples likewise.
+SPLITS: dict[str, dict[str, object]] = {
+    "train": {"color": "#999999", "linestyle": (0, (5, 2))},
+    "retain": {"color": "#0072b2", "linestyle": "-", "marker": "o"},
+    "forget": {"color": "#e69f00", "linestyle": (0, (5, 2)), "marker": "s"},
+    "test": {"color": "#004d40", "linestyle": "-"},
+}
+MILLIMETRES = 1 / 25.4
+WIDTH = 180 * MILLIMETRES
+
+
+def set_style() -> None:
+    """Call before drawing."""
+    sns.set_theme(context="paper", style="ticks", font_scale=0.9)
+    plt.rcParams.update(
+        {
+            # Names of SVG elements are random unless salted; text stays text.
+            "svg.hashsalt": "grokforget",
+            "svg.fonttype": "none",
+            "pdf.fonttype": 42,
+            "axes.grid": True,
+            "grid.color": "#e6e6e6",
+            "grid.linewidth": 0.5,
+            "lines.markersize": 3.5,
+            "legend.frameon": False,
+        }
+    )
+
+
+def save(figure: Figure, outputs: Mapping[str, Path]) -> None:
+    """Write ``svg``, ``pdf`` and ``png`` without dates, and close the figure."""
+    dateless = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
+    for kind, path in outputs.items():
+        with whole(path) as beside:
+            figure.savefig(beside, format=kind, dpi=200, bbox_inches="tight", metadata=dateless[kind])
+    plt.close(figure)
+
+
+def accuracy_axis(axes: plt.Axes) -> None:
+    """Accuracy in percent, 0 to 100."""
+    axes.set_ylim(-3, 103)
+    axes.set_yticks([0, 25, 50, 75, 100])

@@ -1,0 +1,67 @@
+"""Figure 1b: one unlearning method applied to snapshots along training."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+
+from grokforget.results.style import MILLIMETRES, SPLITS, WIDTH, accuracy_axis, save, set_style
+from grokforget.stages.job import Job
+from grokforget.storage import read_table
+
+
+def figure1b(job: Job) -> None:
+    """A row a forget set, a column a setting: forget and retain accuracy after unlearning, against the snapshot's training step.
+
+    Thin lines are seeds, thick ones their mean (interpolated in log step); the faint dotted lines are the accuracies before unlearning.
+    Reads ``tables`` (sweep, checkpoints); spec: ``settings``, ``forget_sets``, ``sweep_method``.
+    """
+    set_style()
+    sweep, checkpoints = map(read_table, job.inputs["tables"])
+    checkpoints = checkpoints[checkpoints.train_set == "full"]
+    settings, forget_sets = job.spec["settings"], job.spec["forget_sets"]
+    figure, panels = plt.subplots(
+        len(forget_sets),
+        len(settings),
+        figsize=(max(WIDTH / 3 * len(settings), WIDTH / 2), 52 * MILLIMETRES * len(forget_sets) + 10 * MILLIMETRES),
+        sharey=True,
+        sharex="col",
+        squeeze=False,
+    )
+    for row, forget_set in zip(panels, forget_sets, strict=True):
+        for axes, setting in zip(row, settings, strict=True):
+            draw(axes, sweep[(sweep.setting == setting) & (sweep.forget_set == forget_set)])
+            times = checkpoints[checkpoints.setting == setting][["t_mem", "t_grok"]].median()
+            for name, time in times.items():
+                if not np.isnan(time):
+                    axes.axvline(time, color="0.3", linewidth=0.8, linestyle=(0, (4, 2, 1, 2)))
+                    axes.text(time, 104, f"$t_{{{str(name).removeprefix('t_')}}}$", ha="center", va="bottom", fontsize=7)
+        row[0].set_ylabel(f"{forget_set}\naccuracy (%)")
+    for axes, setting in zip(panels[0], settings, strict=True):
+        axes.set_title(setting, pad=14)
+    for axes in panels[-1]:
+        axes.set_xlabel(f"training step before {job.spec['sweep_method']}")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4)
+    figure.tight_layout()
+    save(figure, job.outputs)
+
+
+def draw(axes: plt.Axes, sweep: pd.DataFrame) -> None:
+    """One setting and forget set."""
+    grid = np.geomspace(sweep.groupby("seed").step.min().max(), sweep.groupby("seed").step.max().min(), 100)
+    for split in ("retain", "forget"):
+        style = SPLITS[split]
+        for prefix, label in (("original_", f"{split}, before"), ("", f"{split}, after (mean over seeds; thin: each)")):
+            curves = []
+            for _, run in sweep.groupby("seed"):
+                values = 100 * run[f"{prefix}{split}_accuracy"]
+                curves.append(np.interp(np.log(grid), np.log(run.step), values))
+                if not prefix:
+                    marks = {key: style[key] for key in ("color", "marker")}
+                    axes.plot(run.step, values, linestyle="-", linewidth=0.4, alpha=0.6, markersize=2, **marks)  # type: ignore[arg-type]
+            dash = {"linestyle": ":", "linewidth": 0.9} if prefix else {"linestyle": style["linestyle"], "linewidth": 1.6}
+            axes.plot(grid, np.mean(curves, axis=0), color=style["color"], label=label, **dash)  # type: ignore[arg-type]
+    axes.set_xscale("log")
+    accuracy_axis(axes)

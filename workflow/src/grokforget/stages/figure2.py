@@ -1,0 +1,80 @@
+"""Figure 2: forget accuracy against unlearning updates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from grokforget.results.style import CHECKPOINTS, MILLIMETRES, accuracy_axis, save, set_style
+from grokforget.stages.job import Job
+from grokforget.storage import read_table
+
+
+def figure2(job: Job) -> None:
+    """A row a (setting, forget set), a column a method: forget accuracy after each update, mean and standard deviation over seeds.
+
+    The level lines are the retrained references' forget accuracies. Reads ``tables`` (trajectories, unlearning); spec: ``settings``,
+    ``forget_sets``, ``methods``, ``checkpoints``.
+    """
+    set_style()
+    trajectories, unlearning = map(read_table, job.inputs["tables"])
+    moved = trajectories.groupby("method")["update"].max()
+    methods = [method for method in job.spec["methods"] if moved[method] > 0]
+    rows = [(setting, forget_set) for setting in job.spec["settings"] for forget_set in job.spec["forget_sets"]]
+    figure, panels = plt.subplots(
+        len(rows),
+        len(methods),
+        figsize=(42 * MILLIMETRES * len(methods) + 15 * MILLIMETRES, 36 * MILLIMETRES * len(rows) + 12 * MILLIMETRES),
+        sharey=True,
+        squeeze=False,
+    )
+    for row, (setting, forget_set) in zip(panels, rows, strict=True):
+        for axes, method in zip(row, methods, strict=True):
+            cells = of(trajectories, setting=setting, forget_set=forget_set, method=method)
+            draw(axes, cells, of(unlearning, setting=setting, forget_set=forget_set), job.spec["checkpoints"])
+        row[0].set_ylabel(f"{setting}\n{forget_set}\nforget accuracy (%)")
+    for axes, method in zip(panels[0], methods, strict=True):
+        axes.set_title(method)
+    for axes in panels[-1]:
+        axes.set_xlabel("unlearning updates")
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.01), ncols=3)
+    figure.tight_layout()
+    save(figure, job.outputs)
+
+
+def of(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
+    """The rows with these labels."""
+    for name, value in labels.items():
+        table = table[table[name] == value]
+    return table
+
+
+def draw(axes: plt.Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints: list[str]) -> None:
+    """One (setting, forget set, method). A rewound result stands as its own marker at the last update."""
+    for name in checkpoints:
+        style: dict[str, Any] = CHECKPOINTS[name]
+        run = cells[cells.checkpoint == name]
+        way = 100 * run[~run.final].groupby("update").forget_accuracy.agg(["mean", "std"]).fillna(0)
+        every = max(len(way) // 6, 1)
+        axes.plot(way.index, way["mean"], label=f"from {name} (mean ± sd over seeds)", markevery=every, **style)
+        low, high = way["mean"] - way["std"], way["mean"] + way["std"]
+        axes.fill_between(way.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        end = run[run.final]
+        axes.plot(
+            end["update"].mean(),
+            100 * end.forget_accuracy.mean(),
+            linestyle="none",
+            marker=style["marker"],
+            markersize=6,
+            markerfacecolor="none",
+            color=style["color"],
+            label=f"{name}, result",
+        )
+        reference = unlearning[(unlearning.method == "retrain") & (unlearning.checkpoint == name)].forget_accuracy.mean()
+        axes.axhline(
+            100 * reference, color=style["color"], linestyle=style["linestyle"], linewidth=0.7, alpha=0.7, label=f"{name}, retrained"
+        )
+    accuracy_axis(axes)
