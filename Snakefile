@@ -3,7 +3,6 @@
 `snakemake --cores N` runs the study of config.yaml, `--configfile FILE` another one. Read README.md first.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -11,11 +10,7 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
-# The jobs run `python -m grokforget` with this Python and this checkout, whether or not an environment is activated.
-SOURCE = Path(workflow.basedir) / "workflow" / "src"
-sys.path.insert(0, str(SOURCE))
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(SOURCE), os.environ.get("PYTHONPATH")]))
-os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 
 
 include: "workflow/rules/common.smk"

@@ -1,13 +1,17 @@
 """What the rules share: the study, patterns of paths below its results, and the slices of the study that each stage depends on."""
 
 import json
+from types import SimpleNamespace
 
 from grokforget import paths
 from grokforget.config.loader import ConfigError, load_study
+from grokforget.environment import lead_jobs_here
 from grokforget.fingerprint import fingerprint
 from grokforget.stages import STAGES
 from grokforget.versions import versions_of
 from snakemake.exceptions import WorkflowError
+
+lead_jobs_here()
 
 NUMERICS = ("torch", "numpy")
 TABLES = ("numpy", "pandas", "scipy")
@@ -107,6 +111,142 @@ def over_requests(pattern, **more):
     """The pattern for every (setting, seed, forget set) of the study."""
     return expand(
         at(pattern), setting=list(STUDY.settings), seed=STUDY.seeds, forget_set=list(STUDY.forget_sets), **more
+    )
+
+
+def get_previous_state(wildcards):
+    """The state that a segment starts from; the first has none."""
+    number = int(wildcards.segment) - 1
+    if number == 0:
+        return []
+    where = {"setting": wildcards.setting, "seed": wildcards.seed, "train_set": wildcards.train_set}
+    return at(paths.STATE, **where, segment=paths.segment_name(number))
+
+
+def get_forgotten(wildcards):
+    """The forget set that a run is trained without; the full train set has none."""
+    if wildcards.train_set == "full":
+        return []
+    forget_set = wildcards.train_set.removeprefix("without-")
+    return at(paths.FORGET, setting=wildcards.setting, seed=wildcards.seed, forget_set=forget_set)
+
+
+def get_training_spec(wildcards):
+    """A segment depends on the recipe and on where it ends, not on how long the run is to be."""
+    training = STUDY.settings[wildcards.setting].training
+    recipe = training.model_dump(mode="json", exclude={"steps", "segment_steps"})
+    return canonical(
+        {**compute_spec(wildcards), "training": recipe, "stop": int(wildcards.segment) * training.segment_steps}
+    )
+
+
+def get_selection_spec(wildcards):
+    """What the selection depends on beside the curves."""
+    return canonical(
+        {
+            "selection": STUDY.settings[wildcards.setting].selection.model_dump(mode="json"),
+            "checkpoints": STUDY.checkpoints,
+        }
+    )
+
+
+def get_checkpoints(wildcards):
+    """The checkpoints of the run on the full train set."""
+    return at(paths.CHECKPOINT_WEIGHTS, setting=wildcards.setting, seed=wildcards.seed, train_set="full")
+
+
+def get_retrained(wildcards):
+    """The checkpoints of the run without the forget set, for the retrained reference alone."""
+    if STUDY.methods[wildcards.method].kind != "retrain":
+        return []
+    where = {"setting": wildcards.setting, "seed": wildcards.seed, "train_set": f"without-{wildcards.forget_set}"}
+    return at(paths.CHECKPOINT_WEIGHTS, **where)
+
+
+def get_unlearning_spec(wildcards):
+    """One method on one request, from every checkpoint."""
+    return canonical(
+        {
+            **compute_spec(wildcards),
+            "method": get_method(wildcards).spec(),
+            "checkpoints": STUDY.checkpoints,
+            "forget_set": wildcards.forget_set,
+            "stride": STUDY.trajectory_stride,
+        }
+    )
+
+
+def get_sweep_spec(wildcards):
+    """One method from snapshots along training."""
+    return canonical(
+        {
+            **compute_spec(wildcards),
+            "method": STUDY.method(wildcards.setting, STUDY.sweep.method).spec(),
+            "forget_set": wildcards.forget_set,
+            "snapshots": STUDY.sweep.snapshots,
+        }
+    )
+
+
+def get_measure_spec(wildcards):
+    """The measures, and which methods are the references."""
+    return canonical(
+        {
+            "methods": list(STUDY.methods),
+            "original": STUDY.name_of("original"),
+            "retrain": STUDY.name_of("retrain"),
+            "checkpoints": STUDY.checkpoints,
+            "measures": {name: measure.spec() for name, measure in STUDY.measures.items()},
+            "seed": int(wildcards.seed),
+        }
+    )
+
+
+def get_curves(wildcards):
+    """The curves of every run."""
+    return [
+        curve
+        for setting in STUDY.settings
+        for curve in expand(
+            at(paths.CURVE, setting=setting),
+            seed=STUDY.seeds,
+            train_set=STUDY.train_sets(),
+            segment=get_segments(setting),
+        )
+    ]
+
+
+def get_collection_spec(*more):
+    """The labels of a table's rows and the folder that their files lie in."""
+    choices = {
+        "train_sets": STUDY.train_sets(),
+        "forget_sets": list(STUDY.forget_sets),
+        "methods": list(STUDY.methods),
+        "original": STUDY.name_of("original"),
+        "segments": {setting: get_segments(setting) for setting in STUDY.settings},
+    }
+    labels = {"settings": list(STUDY.settings), "seeds": STUDY.seeds, "root": RESULTS}
+    return canonical({**labels, **{key: choices[key] for key in more}})
+
+
+def get_tuned_methods():
+    """The methods whose settings are chosen."""
+    return list(STUDY.tuning.candidates)
+
+
+def get_tuning_spec(wildcards):
+    """One method's candidates on all forget sets and checkpoints."""
+    candidates = STUDY.tuning.candidates[wildcards.method]
+    return canonical(
+        {
+            **compute_spec(wildcards),
+            "seed": STUDY.tuning.seed,
+            "method": get_method(wildcards).spec(),
+            "parameter": candidates.parameter,
+            "candidates": candidates.values,
+            "forget_sets": list(STUDY.forget_sets),
+            "checkpoints": STUDY.checkpoints,
+        }
     )
 
 

@@ -2,28 +2,26 @@
 
 
 rule prepare:
-    message:
-        "Prepare the data set {wildcards.data}"
     output:
         examples=at(paths.EXAMPLES),
     log:
         log_of(paths.EXAMPLES),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         spec=lambda w: canonical({"data": STUDY.data[w.data].spec()}),
         code=lambda w: code("prepare", STUDY.data[w.data]),
         versions=libraries("numpy", "scikit-learn"),
-    resources:
-        mem_mb=1000,
-        runtime=10,
+    message:
+        "Prepare the data set {wildcards.data}"
     shell:
         "python -m grokforget prepare --spec {params.spec:q} --output examples {output.examples} --log {log}"
 
 
 rule split:
-    message:
-        "Split {wildcards.data} for seed {wildcards.seed}"
     input:
         examples=at(paths.EXAMPLES),
     output:
@@ -32,21 +30,21 @@ rule split:
         log_of(paths.SPLIT),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         spec=lambda w: canonical({"data": STUDY.data[w.data].spec(), "seed": int(w.seed)}),
         code=lambda w: code("split", STUDY.data[w.data]),
         versions=libraries("numpy"),
-    resources:
-        mem_mb=1000,
-        runtime=10,
+    message:
+        "Split {wildcards.data} for seed {wildcards.seed}"
     shell:
         "python -m grokforget split --spec {params.spec:q} --input examples {input.examples}"
         " --output split {output.split} --log {log}"
 
 
 rule forget:
-    message:
-        "Draw the forget set {wildcards.forget_set} for {wildcards.setting}, seed {wildcards.seed}"
     input:
         examples=get_examples,
         split=get_split,
@@ -56,6 +54,9 @@ rule forget:
         log_of(paths.FORGET),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         spec=lambda w: canonical(
             {
@@ -66,9 +67,8 @@ rule forget:
         ),
         code=lambda w: code("forget", STUDY.forget_sets[w.forget_set]),
         versions=libraries("numpy"),
-    resources:
-        mem_mb=1000,
-        runtime=10,
+    message:
+        "Draw the forget set {wildcards.forget_set} for {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "python -m grokforget forget --spec {params.spec:q} --input examples {input.examples} --input split {input.split}"
         " --output forget {output.forget} --log {log}"

@@ -9,8 +9,6 @@ FIGURES = {
 
 
 rule figure:
-    message:
-        "Draw {wildcards.figure}"
     input:
         tables=lambda w: expand(at(paths.TABLE), table=FIGURES[w.figure]),
     output:
@@ -28,6 +26,9 @@ rule figure:
         figure=one_of(FIGURES),
     conda:
         "../../envs/figures.yaml"
+    resources:
+        mem_mb=1500,
+        runtime=10,
     params:
         spec=lambda w: canonical(
             {
@@ -40,9 +41,8 @@ rule figure:
         ),
         code=lambda w: code(w.figure),
         versions=libraries(*PLOTS),
-    resources:
-        mem_mb=1500,
-        runtime=10,
+    message:
+        "Draw {wildcards.figure}"
     shell:
         "python -m grokforget {wildcards.figure} --spec {params.spec:q} --input tables {input.tables}"
         " --output svg {output.svg} --output pdf {output.pdf} --output png {output.png} --log {log}"

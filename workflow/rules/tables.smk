@@ -1,36 +1,7 @@
 """The tidy tables of the study, its paper table, and who made them."""
 
 
-def get_curves(wildcards):
-    """The curves of every run."""
-    return [
-        curve
-        for setting in STUDY.settings
-        for curve in expand(
-            at(paths.CURVE, setting=setting),
-            seed=STUDY.seeds,
-            train_set=STUDY.train_sets(),
-            segment=get_segments(setting),
-        )
-    ]
-
-
-def get_collection_spec(*more):
-    """The labels of a table's rows and the folder that their files lie in."""
-    choices = {
-        "train_sets": STUDY.train_sets(),
-        "forget_sets": list(STUDY.forget_sets),
-        "methods": list(STUDY.methods),
-        "original": STUDY.name_of("original"),
-        "segments": {setting: get_segments(setting) for setting in STUDY.settings},
-    }
-    labels = {"settings": list(STUDY.settings), "seeds": STUDY.seeds, "root": RESULTS}
-    return canonical({**labels, **{key: choices[key] for key in more}})
-
-
 rule collect_training:
-    message:
-        "Collect the training curves"
     input:
         get_curves,
     output:
@@ -39,44 +10,42 @@ rule collect_training:
         log_of("tables/training"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=get_collection_spec("train_sets", "segments"),
         code=code("collect-training"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Collect the training curves"
     shell:
         "python -m grokforget collect-training --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule collect_checkpoints:
-    message:
-        "Collect the checkpoints"
     input:
-        expand(
-            at(paths.CHECKPOINT_TABLE), setting=list(STUDY.settings), seed=STUDY.seeds, train_set=STUDY.train_sets()
-        ),
+        expand(at(paths.CHECKPOINT_TABLE), setting=list(STUDY.settings), seed=STUDY.seeds, train_set=STUDY.train_sets()),
     output:
         table=report(at(paths.TABLE, table="checkpoints"), caption="../report/checkpoints.rst", category="Tables"),
     log:
         log_of("tables/checkpoints"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=get_collection_spec("train_sets"),
         code=code("collect-checkpoints"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Collect the checkpoints"
     shell:
         "python -m grokforget collect-checkpoints --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule collect_unlearning:
-    message:
-        "Collect the measures of all cells"
     input:
         over_requests(paths.MEASURES),
     output:
@@ -85,20 +54,20 @@ rule collect_unlearning:
         log_of("tables/unlearning"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=get_collection_spec("forget_sets"),
         code=code("collect-unlearning"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Collect the measures of all cells"
     shell:
         "python -m grokforget collect-unlearning --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule collect_trajectories:
-    message:
-        "Collect the unlearning trajectories"
     input:
         over_requests(paths.TRAJECTORY, method=list(STUDY.methods)),
     output:
@@ -107,20 +76,20 @@ rule collect_trajectories:
         log_of("tables/trajectories"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=get_collection_spec("forget_sets", "methods"),
         code=code("collect-trajectories"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Collect the unlearning trajectories"
     shell:
         "python -m grokforget collect-trajectories --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule collect_sweep:
-    message:
-        "Collect the sweep over snapshots"
     input:
         over_requests(paths.SWEEP),
     output:
@@ -129,20 +98,20 @@ rule collect_sweep:
         log_of("tables/sweep"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=get_collection_spec("forget_sets"),
         code=code("collect-sweep"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Collect the sweep over snapshots"
     shell:
         "python -m grokforget collect-sweep --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule collect_analysis:
-    message:
-        "Collect what the methods report of themselves"
     input:
         over_requests(paths.DIAGNOSTICS, method=list(STUDY.methods)),
     output:
@@ -151,20 +120,20 @@ rule collect_analysis:
         log_of("tables/analysis"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=get_collection_spec("forget_sets", "methods", "original"),
         code=code("collect-analysis"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Collect what the methods report of themselves"
     shell:
         "python -m grokforget collect-analysis --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule summarise:
-    message:
-        "Means and paired differences over seeds"
     input:
         unlearning=at(paths.TABLE, table="unlearning"),
     output:
@@ -174,21 +143,21 @@ rule summarise:
         log_of("tables/summary"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=2000,
+        runtime=30,
     params:
         spec=canonical({}),
         code=code("summarise"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=2000,
-        runtime=30,
+    message:
+        "Means and paired differences over seeds"
     shell:
         "python -m grokforget summarise --input unlearning {input.unlearning}"
         " --output summary {output.summary} --output contrasts {output.contrasts} --log {log}"
 
 
 rule table1:
-    message:
-        "Table 1: accuracies after unlearning, in the paper's layout"
     input:
         summary=at(paths.TABLE, table="summary"),
     output:
@@ -199,25 +168,34 @@ rule table1:
         log_of("paper/table1"),
     conda:
         "../../envs/tables.yaml"
+    resources:
+        mem_mb=1000,
+        runtime=10,
     params:
         spec=canonical({"methods": list(STUDY.methods), "checkpoints": STUDY.checkpoints}),
         code=code("table1"),
         versions=libraries(*TABLES),
-    resources:
-        mem_mb=1000,
-        runtime=10,
+    message:
+        "Table 1: accuracies after unlearning, in the paper's layout"
     shell:
         "python -m grokforget table1 --spec {params.spec:q} --input summary {input.summary}"
         " --output csv {output.csv} --output md {output.md} --output tex {output.tex} --log {log}"
 
 
 rule provenance:
-    message:
-        "Note who made the tables, when and with what"
     input:
         tables=expand(
             at(paths.TABLE),
-            table=["training", "checkpoints", "unlearning", "trajectories", "sweep", "analysis", "summary", "contrasts"],
+            table=[
+                "training",
+                "checkpoints",
+                "unlearning",
+                "trajectories",
+                "sweep",
+                "analysis",
+                "summary",
+                "contrasts",
+            ],
         ),
     output:
         provenance=f"{RESULTS}/provenance.json",
@@ -225,12 +203,14 @@ rule provenance:
         log_of("provenance"),
     conda:
         "../../envs/tables.yaml"
-    params:
-        spec=canonical({"study": STUDY.model_dump(mode="json"), "root": RESULTS}),
-        code=code("provenance"),
     resources:
         mem_mb=1000,
         runtime=10,
+    params:
+        spec=canonical({"study": STUDY.model_dump(mode="json"), "root": RESULTS}),
+        code=code("provenance"),
+    message:
+        "Note who made the tables, when and with what"
     shell:
         "python -m grokforget provenance --spec {params.spec:q} --input tables {input.tables}"
         " --output provenance {output.provenance} --log {log}"

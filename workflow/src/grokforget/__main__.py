@@ -17,7 +17,8 @@ log = logging.getLogger("grokforget")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, run the stage, and log what it read, wrote and cost; errors go to the log with their trace and to stderr."""
+    """Parse the command line, run the stage, and log what it read, wrote and cost; errors go to the log with their
+    trace and to stderr."""
     parser = argparse.ArgumentParser(prog="python -m grokforget", description="Run one stage of the workflow.")
     parser.add_argument("stage", choices=sorted(STAGES))
     parser.add_argument("--spec", type=json.loads, default={}, help="the stage's slice of the configuration, JSON")
@@ -45,7 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
         for name, paths in files.items():
             for path in paths:
                 log.info("%s %s: %s (%d bytes)", kind, name, path, path.stat().st_size)
-    log.info("%s: imports %.2f s, work %.2f s, peak memory %.0f MB", options.stage, loaded - began, ended - loaded, peak_memory())
+    log.info(
+        "%s: imports %.2f s, work %.2f s, peak memory %.0f MB",
+        options.stage,
+        loaded - began,
+        ended - loaded,
+        peak_memory(),
+    )
     return 0
 
 

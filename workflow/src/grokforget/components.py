@@ -1,7 +1,7 @@
 """Components of a study (data sets, models, forget sets, methods, measures) from their specs.
 
-A spec names the code as ``package.module:name`` beside the keyword arguments, so that stages need no registry, and a new entry in a
-registry touches no stage.
+A spec names the code as ``package.module:name`` beside the keyword arguments, so that stages need no registry, and a
+new entry in a registry touches no stage.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """What a stage's code is, as a short string: it changes when, and only when, code that the stage runs changes.
 
-Snakemake sees the text of a rule's shell command but not the modules behind it. A fingerprint among the rule's ``params`` closes the gap:
-the hash of the syntax trees of the stage's module and of every project module that it imports, directly or not. Comments, formatting and
-docstrings are not part of the tree that is hashed, nor is what stands under ``if TYPE_CHECKING``.
-Modules that are named in a spec and imported at run time (models, methods, ...) must be passed beside the stage's.
+Snakemake sees the text of a rule's shell command but not the modules behind it. A fingerprint among the rule's
+``params`` closes the gap: the hash of the syntax trees of the stage's module and of every project module that it
+imports, directly or not. Comments, formatting and docstrings are not part of the tree that is hashed, nor is what
+stands under ``if TYPE_CHECKING``. Modules that are named in a spec and imported at run time (models, methods, ...) must
+be passed beside the stage's.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ ROOT = Path(__file__).parent
 
 
 def fingerprint(*modules: str) -> str:
-    """Hash of the given modules (``grokforget.…``, a ``:name`` behind them is ignored) and all project modules they import.
+    """Hash of the given modules (``grokforget.…``, a ``:name`` behind them is ignored) and all project modules they
+    import.
 
     Raises ModuleNotFoundError for one that is no file of the package.
     """
@@ -61,13 +63,14 @@ class _Stripped(ast.NodeTransformer):
         return self.generic_visit(node)
 
     def visit_If(self, node: ast.If) -> ast.AST | None:
-        if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" and not node.orelse:
+        if ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING") and not node.orelse:
             return None
         return self.generic_visit(node)
 
 
 def _imports(tree: ast.AST, module: str, path: Path) -> Iterable[str]:
-    """The project modules imported anywhere in a module, each with the packages it lies in, whose ``__init__`` runs too."""
+    """The project modules imported anywhere in a module, each with the packages it lies in, whose ``__init__`` runs
+    too."""
     parent = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(tree):
         names: list[str] = []

@@ -1,4 +1,5 @@
-"""Random numbers derived from names: the same (seed, purpose) gives the same stream on every machine, and no two purposes share one."""
+"""Random numbers derived from names: the same (seed, purpose) gives the same stream on every machine, and no two
+purposes share one."""
 
 from __future__ import annotations
 

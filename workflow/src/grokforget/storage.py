@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,17 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file whose bytes depend on the values alone: no index, no writer's extras."""
     with whole(path) as beside:
         table.to_parquet(beside, index=False, compression="zstd")
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
+    """Write rows (dicts with the same keys), or columns by name, as Parquet, without pandas: importing it would cost a
+    short job a third of its time."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    table = pa.table(dict(rows)) if isinstance(rows, Mapping) else pa.Table.from_pylist([dict(row) for row in rows])
+    with whole(path) as beside:
+        parquet.write_table(table, beside, compression="zstd")
 
 
 def read_table(path: Path) -> pd.DataFrame:

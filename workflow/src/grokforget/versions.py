@@ -12,7 +12,10 @@ LOCK = Path(__file__).parents[3] / "requirements.lock"
 @cache
 def locked_versions(lock: Path = LOCK) -> dict[str, str]:
     """Every pinned library of the lock file by its name in lower case."""
-    pins = (re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line.strip()) for line in lock.read_text(encoding="utf-8").splitlines())
+    pins = (
+        re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line.strip())
+        for line in lock.read_text(encoding="utf-8").splitlines()
+    )
     return {pin[1].lower(): pin[2] for pin in pins if pin}
 
 

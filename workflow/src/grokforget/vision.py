@@ -1,8 +1,9 @@
 """torchvision, importable beside any build of torch.
 
-PyPI's Linux wheel of torchvision is built against CUDA. Beside a CPU-only torch its compiled operators do not load, and ``import torchvision``
-stops at "operator torchvision::nms does not exist", because it registers further properties of the operators ``nms`` and ``qnms``. Declaring
-the two before the import is enough for data sets, models and transforms; calling them remains an error, as it should.
+PyPI's Linux wheel of torchvision is built against CUDA. Beside a CPU-only torch its compiled operators do not load, and
+``import torchvision`` stops at "operator torchvision::nms does not exist", because it registers further properties of
+the operators ``nms`` and ``qnms``. Declaring the two before the import is enough for data sets, models and transforms;
+calling them remains an error, as it should.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ CONFIDENCE = 0.95
 
 
 def mean_and_spread(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
-    """One row a (cell without its seed, measure): mean and standard deviation (n - 1) over the seeds where it is a number, and their count."""
+    """One row a (cell without its seed, measure): mean and standard deviation (n - 1) over the seeds where it is a
+    number, and their count."""
     long = table.melt([*CELL, "seed"], list(measures), var_name="measure").astype({"value": "float64"})
     grouped = long.groupby([*CELL, "measure"], sort=True).value
     return grouped.agg(mean="mean", std="std", seeds="count").reset_index()
@@ -36,7 +37,8 @@ def paired_interval(differences: np.ndarray) -> tuple[float, float, float]:
 def paired_differences(
     table: pd.DataFrame, measures: Sequence[str], contrasts: Sequence[tuple[str, str]]
 ) -> pd.DataFrame:
-    """For each contrast (a, b) of checkpoints a - b, paired by seed: a row a (setting, forget set, method, contrast, measure)."""
+    """For each contrast (a, b) of checkpoints a - b, paired by seed: a row a (setting, forget set, method, contrast,
+    measure)."""
     keys = ["setting", "forget_set", "method"]
     long = table.melt([*keys, "checkpoint", "seed"], list(measures), var_name="measure").astype({"value": "float64"})
     wide = long.pivot(index=[*keys, "measure", "seed"], columns="checkpoint", values="value")
@@ -47,6 +49,15 @@ def paired_differences(
         for labels, pairs in (wide[a] - wide[b]).groupby([*keys, "measure"], sort=True):
             mean, low, high = paired_interval(pairs.to_numpy())
             row = dict(zip([*keys, "measure"], labels, strict=True))
-            rows.append({**row, "contrast": f"{a} - {b}", "difference": mean, "low": low, "high": high, "pairs": int(pairs.count())})
+            rows.append(
+                {
+                    **row,
+                    "contrast": f"{a} - {b}",
+                    "difference": mean,
+                    "low": low,
+                    "high": high,
+                    "pairs": int(pairs.count()),
+                }
+            )
     columns = [*keys, "measure", "contrast", "difference", "low", "high", "pairs"]
     return pd.DataFrame(rows, columns=columns)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, ClassVar, Self, Union
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 
 class Strict(BaseModel):
@@ -26,7 +27,8 @@ class Strict(BaseModel):
 
 
 class Component(Strict):
-    """Settings of a data set, model, forget set or method: ``kind`` names it, the other fields are its keyword arguments."""
+    """Settings of a data set, model, forget set or method: ``kind`` names it, the other fields are its keyword
+    arguments."""
 
     implementation: ClassVar[str]
     """``package.module:name`` of the code, imported only by the stage that runs it."""
@@ -56,10 +58,9 @@ def registry(*components: type[Component]) -> dict[str, type[Component]]:
     return {component.model_fields["kind"].default: component for component in components}
 
 
-def problem(
-    what: str, found: object, allowed: list[str] | str, at: list[str] | None = None
-) -> PydanticCustomError:
-    """A validation error that says what was found and what is allowed; ``at`` continues the key of the model it is raised in."""
+def problem(what: str, found: object, allowed: list[str] | str, at: list[str] | None = None) -> PydanticCustomError:
+    """A validation error that says what was found and what is allowed; ``at`` continues the key of the model it is
+    raised in."""
     hint = ""
     if isinstance(allowed, list):
         near = get_close_matches(str(found), allowed, n=1, cutoff=0.5)
@@ -67,3 +68,34 @@ def problem(
         allowed = ", ".join(allowed) if allowed else "(none)"
     context = {"what": what, "found": repr(found), "allowed": allowed, "hint": hint, "at": at or []}
     return PydanticCustomError("study", "{what}: found {found}; allowed: {allowed}{hint}", context)
+
+
+def explain(error: ErrorDetails) -> str:
+    """One problem in the words of the file: what was found and what is allowed."""
+    found, context = error.get("input"), error.get("ctx", {})
+    match error["type"]:
+        case "study" | "nested":
+            return error["msg"]
+        case "missing":
+            return "is missing; add it"
+        case "union_tag_invalid":
+            return problem("unknown kind", context["tag"], _choices(context["expected_tags"])).message()
+        case "union_tag_not_found":
+            return "is missing; add it"
+        case "literal_error":
+            return problem("not one of the choices", found, _choices(context["expected"])).message()
+        case "model_type" | "model_attributes_type" | "dict_type":
+            allowed = "a mapping of settings, `key: value`"
+        case "string_pattern_mismatch":
+            allowed = "lower-case letters and digits, with single hyphens between them"
+        case "too_short":
+            allowed = f"at least {context['min_length']} of them"
+        case _:
+            allowed = error["msg"].removeprefix("Input should be ")
+    text = repr(found)
+    return f"found {text if len(text) <= 60 else text[:57] + '...'}; allowed: {allowed}"
+
+
+def _choices(text: object) -> list[str]:
+    """pydantic lists alternatives as text."""
+    return [part.strip(" '") for part in re.split(r",| or ", str(text))]

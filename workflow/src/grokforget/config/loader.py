@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from grokforget.config.base import problem
+from grokforget.config.base import explain
 from grokforget.config.study import Study
 
 
@@ -19,24 +19,38 @@ class ConfigError(Exception):
     """A study that cannot be run; the message names file, line, key, what was found and what is allowed."""
 
 
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice and reads ``1e-3`` as the number that it is."""
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """Safe YAML that refuses a key given twice, and takes plain words for what they look like.
+
+    Of YAML 1.1's surprises none is left: ``1e-3`` is a number, ``yes`` a word, ``010`` and ``1:30`` no numbers.
+    """
+
+    yaml_implicit_resolvers: ClassVar[dict[str, list[tuple[str, re.Pattern[str]]]]] = {}
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
         for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)  # type: ignore[no-untyped-call]
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise _refused("a key that is no plain word", key_node)
+            key = self.construct_object(key_node, deep=True)
             if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice; allowed: each name once", key_node.start_mark
-                )
+                raise _refused(f"the key {key!r} is given twice; allowed: each name once", key_node)
             seen.add(key)
-        return super().construct_mapping(node, deep)
+        mapping: dict[Any, Any] = super().construct_mapping(node, deep)
+        return mapping
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
+def _refused(what: str, node: yaml.Node) -> yaml.MarkedYAMLError:
+    return yaml.constructor.ConstructorError(None, None, what, node.start_mark)
+
+
+for _tag, _pattern, _first in (
+    ("null", r"~|null|", ["~", "n", ""]),
+    ("bool", r"true|false", ["t", "f"]),
+    ("int", r"[-+]?(0|[1-9][0-9]*)", list("-+0123456789")),
+    ("float", r"[-+]?[0-9]+(\.[0-9]*|\.?[0-9]*[eE][-+]?[0-9]+)|[-+]?\.[0-9]+", list("-+.0123456789")),
+):
+    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"^(?:{_pattern})$"), _first)
 
 
 def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
@@ -49,54 +63,37 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {error}. Give a study with --configfile FILE.") from error
     try:
-        value = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.load(text, Loader=_Loader)
+        tree = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{path}:{mark.line + 1}" if mark else str(path)
         raise ConfigError(f"{where}: not valid YAML: {error.problem or error.context}") from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(value, dict):
         kind = "nothing" if value is None else f"a {type(value).__name__}"
         raise ConfigError(f"{path}: found {kind}; allowed: a mapping with the keys {', '.join(Study.model_fields)}")
+    given = dict(overrides or {})
     try:
-        return Study.model_validate({**value, **(overrides or {})})
+        return Study.model_validate({**value, **given})
     except ValidationError as error:
-        lines = [_line(path, tree, detail) for detail in error.errors(include_url=False)]
+        lines = [_line(path, tree, detail, given) for detail in error.errors(include_url=False)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
 
 
-def _line(path: Path, tree: yaml.Node | None, error: ErrorDetails) -> str:
-    context = error.get("ctx", {})
-    loc = _keys(tree, [*error["loc"], *context.get("at", [])])
-    number = _line_number(tree, loc)
-    where = f"{path}:{number}" if number else str(path)
-    return f"{where}: {'.'.join(map(str, loc)) or 'the study'}: {_explain(error)}"
-
-
-def _explain(error: ErrorDetails) -> str:
-    found, context = error.get("input"), error.get("ctx", {})
-    match error["type"]:
-        case "study":
-            return error["msg"]
-        case "missing":
-            return "is missing; add it"
-        case "union_tag_invalid":
-            allowed = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
-            return problem("unknown kind", context["tag"], allowed).message()
-        case "union_tag_not_found":
-            return "has no `kind`; add one"
-        case "literal_error":
-            allowed = [part.strip(" '") for part in re.split(r",| or ", str(context["expected"]))]
-            return problem("not one of the choices", found, allowed).message()
-        case _:
-            return f"found {_short(found)}; allowed: {error['msg'].removeprefix('Input should be ')}"
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def _line(path: Path, tree: yaml.Node | None, error: ErrorDetails, overrides: Mapping[str, Any]) -> str:
+    loc = _keys(tree, [*error["loc"], *error.get("ctx", {}).get("at", [])])
+    if error["type"].startswith("union_tag"):
+        loc.append("kind")
+    if loc and loc[-1] == "[key]":
+        loc.pop()
+    if loc and loc[0] in overrides:
+        where = "--config"
+    else:
+        number = _line_number(tree, loc)
+        where = f"{path}:{number}" if number else str(path)
+    return f"{where}: {'.'.join(map(str, loc)) or 'the study'}: {explain(error)}"
 
 
 def _keys(tree: yaml.Node | None, loc: Sequence[int | str]) -> list[int | str]:
@@ -116,7 +113,7 @@ def _child(node: yaml.Node | None, part: int | str) -> yaml.Node | None:
     if isinstance(node, yaml.MappingNode):
         return next((value for key, value in node.value if key.value == str(part)), None)
     if isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-        return node.value[part]  # type: ignore[no-any-return]
+        return node.value[part]
     return None
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from grokforget.config.base import Component, Strict, problem
+from grokforget.config.base import Component, Strict, explain, problem
 from grokforget.config.training import SelectionSettings, TrainingSettings
 from grokforget.data.registry import DataSettings
 from grokforget.forget_sets.registry import ForgetSetSettings
@@ -41,7 +40,7 @@ class Setting(Strict):
     """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
     training: TrainingSettings
     selection: SelectionSettings
-    methods: dict[str, dict[str, Any]] = {}
+    methods: dict[str, dict[str, Any]] = Field(default={})
     """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""
 
 
@@ -58,15 +57,16 @@ class Candidates(Strict):
     """Values to try of one hyper-parameter of a method."""
 
     parameter: str = "learning_rate"
-    values: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1), AfterValidator(_no_repeats)]
+    values: Annotated[list[int | float], Field(min_length=1), AfterValidator(_no_repeats)]
 
 
 class TuningSettings(Strict):
-    """How the hyper-parameters of the methods are chosen: on a seed that no table reports, by one rule for every checkpoint."""
+    """How the hyper-parameters of the methods are chosen: on a seed that no table reports, by one rule for every
+    checkpoint."""
 
     seed: int = Field(default=1000, ge=0, lt=2**31)
     """Training seed of the tuning runs; not one of the study's seeds."""
-    candidates: dict[str, Candidates] = {}
+    candidates: dict[str, Candidates] = Field(default={})
     """Method → what to try. The choice is copied into the settings' ``methods``."""
 
 
@@ -83,11 +83,9 @@ class Study(Strict):
     """Settings by name."""
     forget_sets: dict[Name, ForgetSetSettings] = Field(min_length=1)
     """Forget sets by name."""
-    checkpoints: Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(_no_repeats)] = [
-        "early",
-        "memorised",
-        "grokked",
-    ]
+    checkpoints: Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(_no_repeats)] = Field(
+        default=["early", "memorised", "grokked"]
+    )
     """Snapshots from which unlearning starts."""
     methods: dict[Name, MethodSettings] = Field(min_length=1)
     """Methods by name; the names are those of the tables."""
@@ -100,7 +98,8 @@ class Study(Strict):
     device: Literal["cpu", "cuda"] = "cpu"
     """Where training and unlearning run."""
     threads: int = Field(default=1, ge=1, le=256)
-    """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the outcome."""
+    """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the
+    outcome."""
 
     @field_validator("data", "settings", "forget_sets", "methods", "measures", mode="before")
     @classmethod
@@ -125,18 +124,23 @@ class Study(Strict):
         for kind in ("original", "retrain"):
             names = [name for name, method in self.methods.items() if method.kind == kind]
             if len(names) != 1:
-                raise problem(f"not one reference of kind {kind!r}", names, f"one method of kind {kind}", at=["methods"])
+                raise problem(
+                    f"not one reference of kind {kind!r}", names, f"one method of kind {kind}", at=["methods"]
+                )
         if self.tuning.seed in self.seeds:
             raise problem("a reported seed", self.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
         for name, candidates in self.tuning.candidates.items():
             at = ["tuning", "candidates", name]
             if name not in self.methods:
                 raise problem("no such method", name, sorted(self.methods), at=at)
-            for value in candidates.values:
+            settings = sorted(set(type(self.methods[name]).model_fields) - {"kind"})
+            if candidates.parameter not in settings:
+                raise problem("no such setting", candidates.parameter, settings, at=[*at, "parameter"])
+            for position, value in enumerate(candidates.values):
                 try:
                     self.methods[name].updated({candidates.parameter: value})
                 except ValidationError as error:
-                    raise _nested(error, at) from error
+                    raise _nested(error, [*at, "values", str(position)], own_key=False) from error
         return self
 
     def _check_methods(self, setting: str) -> None:
@@ -145,21 +149,23 @@ class Study(Strict):
             if method not in self.methods:
                 raise problem("no such method", method, sorted(self.methods), at=at)
             if "kind" in changes:
-                raise problem("a change of kind", changes["kind"], "settings of the method; name another method", at=[*at, "kind"])
+                raise problem(
+                    "a change of kind", changes["kind"], "settings of the method; name another method", at=[*at, "kind"]
+                )
             try:
                 self.methods[method].updated(changes)
             except ValidationError as error:
                 raise _nested(error, at) from error
 
     def _check_components(self) -> None:
-        """What a component can say of its settings without heavy imports, it says here rather than in the middle of a run."""
+        """What a component can say of its settings without heavy imports, it says here rather than in the middle of a
+        run."""
         for name, data in self.data.items():
             reason = data.conflict()
             if reason:
                 raise problem("settings that do not go together", reason[0], reason[1], at=["data", name])
         for name, setting in self.settings.items():
-            inputs, needs = self.data[setting.data].inputs, setting.model.needs
-            reason = setting.model.conflict() or (needs not in (None, inputs) and (f"a {setting.model.kind} on {inputs}", f"data of {needs}"))
+            reason = setting.model.conflict() or setting.model.conflict_with(self.data[setting.data])
             if reason:
                 raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
 
@@ -177,11 +183,8 @@ class Study(Strict):
         return ["full", *(f"without-{name}" for name in self.forget_sets)]
 
 
-def _nested(error: ValidationError, at: list[str]) -> PydanticCustomError:
+def _nested(error: ValidationError, at: list[str], own_key: bool = True) -> PydanticCustomError:
     """The first problem of a nested model as one of this model, at its full key."""
     detail = error.errors(include_url=False)[0]
-    context: Mapping[str, Any] = detail.get("ctx", {})
-    where = [*at, *map(str, detail["loc"]), *context.get("at", [])]
-    if detail["type"] == "study":
-        return PydanticCustomError("study", "{what}: found {found}; allowed: {allowed}{hint}", {**context, "at": where})
-    return problem("not a valid value", detail["input"], detail["msg"].removeprefix("Input should be "), at=where)
+    inner = [*map(str, detail["loc"]), *detail.get("ctx", {}).get("at", [])] if own_key else []
+    return PydanticCustomError("nested", "{explained}", {"explained": explain(detail), "at": [*at, *inner]})

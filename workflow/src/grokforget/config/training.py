@@ -26,12 +26,18 @@ class OptimizerSettings(Strict):
     """Of ``adam`` and ``adamw``."""
     schedule: Literal["constant", "cosine"] = "constant"
     decay_steps: int | None = Field(default=None, ge=1)
-    """Updates over which ``cosine`` takes the learning rate to 0; required with it. Not the run's length: a longer run is no other run."""
+    """Updates over which ``cosine`` takes the learning rate to 0; required with it. Not the run's length: a longer run
+    is no other run."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         if self.schedule == "cosine" and self.decay_steps is None:
             raise problem("a cosine schedule without an end", None, "a number of updates", at=["decay_steps"])
+        if self.schedule == "constant" and self.decay_steps is not None:
+            raise problem("decay_steps with a constant schedule", self.decay_steps, "none", at=["decay_steps"])
+        strangers = {"betas"} if self.name == "sgd" else {"momentum", "nesterov"}
+        for key in sorted(strangers & self.model_fields_set):
+            raise problem(f"a setting that {self.name} does not have", getattr(self, key), "none", at=[key])
         if self.nesterov and not self.momentum:
             raise problem("nesterov without momentum", self.momentum, "a momentum above 0", at=["momentum"])
         return self
@@ -47,7 +53,7 @@ class TrainingSettings(Strict):
     steps: int = Field(ge=1)
     """Updates in all; a multiple of ``segment_steps``, so that asking for more runs only new segments."""
     segment_steps: int = Field(ge=1)
-    """Updates per job: what a kill can lose."""
+    """Updates per job: what a kill can lose. A multiple of ``evaluate_every``, so that a segment ends on an evaluation."""
     evaluate_every: int = Field(default=100, ge=1)
     """Updates between regular evaluations."""
     evaluations_per_decade: int = Field(default=20, ge=1, le=1000)
@@ -60,7 +66,12 @@ class TrainingSettings(Strict):
     @model_validator(mode="after")
     def _whole_segments(self) -> Self:
         if self.steps % self.segment_steps:
-            raise problem("not a whole number of segments", self.steps, f"a multiple of {self.segment_steps}", at=["steps"])
+            raise problem(
+                "not a whole number of segments", self.steps, f"a multiple of {self.segment_steps}", at=["steps"]
+            )
+        if self.segment_steps % self.evaluate_every:
+            allowed = f"a multiple of evaluate_every, {self.evaluate_every}"
+            raise problem("a segment that ends between evaluations", self.segment_steps, allowed, at=["segment_steps"])
         return self
 
 
@@ -68,8 +79,8 @@ class SelectionSettings(Strict):
     """How t_mem, t_grok and the checkpoints are read off a run's curves."""
 
     transition: Literal["accuracy", "plateau"]
-    """``accuracy``: t_grok is where validation accuracy reaches ``grokked_accuracy`` (algorithmic data); ``plateau``: where it has made
-    half its way from the plateau after memorisation to its final value (natural data)."""
+    """``accuracy``: t_grok is where validation accuracy reaches ``grokked_accuracy`` (algorithmic data); ``plateau``:
+    where it has made half its way from the plateau after memorisation to its final value (natural data)."""
     memorised_accuracy: Accuracy = 0.99
     """t_mem: first step with this train accuracy, sustained."""
     grokked_accuracy: Accuracy = 0.99
@@ -79,5 +90,5 @@ class SelectionSettings(Strict):
     fitted_accuracy: float = Field(default=0.999, gt=0, le=1)
     """Checkpoint ``memorised``: first snapshot with this train accuracy."""
     early_train_accuracy: Accuracy = 0.8
-    """Checkpoint ``early``: best validation accuracy among the snapshots up to this train accuracy. The paper's θ_pre has .79 on
-    ResNet-18 and .61 on the CNN (Table 1)."""
+    """Checkpoint ``early``: best validation accuracy among the snapshots up to this train accuracy. The paper's θ_pre
+    has .79 on ResNet-18 and .61 on the CNN (Table 1)."""

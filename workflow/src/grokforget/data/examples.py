@@ -14,7 +14,8 @@ from grokforget.storage import read_tensors, write_tensors
 
 @dataclass(frozen=True)
 class ExampleTable:
-    """All examples of a data set: ``inputs`` (N, ...) as float32 images or int64 tokens, ``labels`` (N,) int64 in [0, n_classes)."""
+    """All examples of a data set: ``inputs`` (N, ...) as float32 images or int64 tokens, ``labels`` (N,) int64 in [0,
+    n_classes)."""
 
     inputs: np.ndarray
     labels: np.ndarray
@@ -79,7 +80,9 @@ def class_balanced(labels: np.ndarray, sizes: Sequence[int], generator: np.rando
             raise ValueError(f"sizes {list(sizes)} are not multiples of the {len(classes)} classes")
         bounds = np.cumsum([size // len(classes) for size in sizes])
         if bounds[-1] >= len(members):
-            raise ValueError(f"class {label} has {len(members)} examples; {bounds[-1]} and one for the test set asked for")
+            raise ValueError(
+                f"class {label} has {len(members)} examples; {bounds[-1]} and one for the test set asked for"
+            )
         for part, chunk in zip(drawn, np.split(members, bounds), strict=True):
             part.append(chunk)
     return [np.sort(np.concatenate(part)) for part in drawn]

@@ -1,4 +1,5 @@
-"""The data sets: one class of settings each. Nothing heavy is imported here; ``implementation`` names the file that does the work."""
+"""The data sets: one class of settings each. Nothing heavy is imported here; ``implementation`` names the file that
+does the work."""
 
 from __future__ import annotations
 
@@ -14,14 +15,18 @@ class DataSet(Component):
     """Settings of a data set."""
 
     inputs: ClassVar[str]
-    """``images`` or ``tokens``."""
+    """``images`` or ``tokens``, or what else models may ask for."""
+    image_side: ClassVar[int] = 0
+    """Height and width of images, pixels; 0 where the data are none."""
 
 
 class Digits(DataSet):
-    """scikit-learn's ``load_digits``: 1797 real 8x8 grey images of handwritten digits, part of the library (no download)."""
+    """scikit-learn's ``load_digits``: 1797 real 8x8 grey images of handwritten digits, part of the library (no
+    download)."""
 
     implementation: ClassVar[str] = "grokforget.data.digits:Digits"
     inputs: ClassVar[str] = "images"
+    image_side: ClassVar[int] = 8
 
     kind: Literal["digits"] = "digits"
     train: int = Field(ge=10, le=1500, multiple_of=10)
@@ -31,7 +36,10 @@ class Digits(DataSet):
 
     def conflict(self) -> tuple[object, str] | None:
         if self.train + self.validation > 1700:
-            return f"train {self.train} + validation {self.validation}", "at most 1700 together, so that test digits are left"
+            return (
+                f"train {self.train} + validation {self.validation}",
+                "at most 1700 together, so that test digits are left",
+            )
         return None
 
 
@@ -55,7 +63,17 @@ class Modular(DataSet):
         if self.operation == "/" and not is_prime(self.modulus):
             return f"division modulo {self.modulus}", "a prime modulus"
         if self.train_fraction + self.validation_fraction >= 1:
-            return f"fractions {self.train_fraction} + {self.validation_fraction}", "a sum below 1, so that test pairs are left"
+            return (
+                f"fractions {self.train_fraction} + {self.validation_fraction}",
+                "a sum below 1, so that test pairs are left",
+            )
+        pairs = self.modulus * (self.modulus - (self.operation == "/"))
+        sizes = [round(fraction * pairs) for fraction in (self.train_fraction, self.validation_fraction)]
+        if min(*sizes, pairs - sum(sizes)) < 1:
+            return (
+                f"{sizes[0]} training and {sizes[1]} validation pairs of {pairs}",
+                "at least one for each and for testing",
+            )
         return None
 
 

@@ -1,6 +1,7 @@
 """Forget sets within a few classes.
 
-A rule is a function ``(labels, generator, **settings)`` → sorted positions, int64, in ``labels``, which are those of the training set.
+A rule is a function ``(labels, generator, **settings)`` → sorted positions, int64, in ``labels``, which are those of
+the training set.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ def whole_classes(labels: np.ndarray, generator: np.random.Generator, *, class_s
 def within_classes(
     labels: np.ndarray, generator: np.random.Generator, *, class_share: float, fraction: float
 ) -> np.ndarray:
-    """``fraction`` of the examples in each of ``class_share`` of the classes: at least one, and never all, of the drawn classes.
+    """``fraction`` of the examples in each of ``class_share`` of the classes: at least one, and never all, of the drawn
+    classes.
 
     Rounding is shared out over the classes, so that the whole is as near to ``fraction`` as whole numbers go.
     """
@@ -25,7 +27,7 @@ def within_classes(
     for label in drawn_classes(labels, generator, class_share):
         members = generator.permutation(np.flatnonzero(labels == label))
         seen += len(members)
-        wanted = max(round(fraction * seen), 1) - sum(map(len, picked))
+        wanted = max(min(round(fraction * seen), seen - 1), 1) - sum(map(len, picked))
         picked.append(members[:wanted])
     return np.sort(np.concatenate(picked))
 

@@ -1,6 +1,8 @@
-"""Reading the transition off a run's curves: when it memorised, when it generalised, how suddenly, and what kind of curve it is.
+"""Reading the transition off a run's curves: when it memorised, when it generalised, how suddenly, and what kind of
+curve it is.
 
-The definitions follow ``SelectionSettings``; times are training steps, accuracies shares in [0, 1]. NaN stands for what did not happen.
+The definitions follow ``SelectionSettings``; times are training steps, accuracies shares in [0, 1]. NaN stands for what
+did not happen.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ NEAR_CHANCE = 0.25
 class Grokking:
     """What a run's curves say.
 
-    ``plateau`` and ``final`` are the validation accuracy after memorisation and at the end; ``gap`` is t_grok - t_mem, ``delay``
-    log10(t_grok / t_mem), ``sharpness`` 1 / (log10 t_.9 - log10 t_.1) per decade; ``t_derivative`` and ``t_sigmoid`` are the two automatic
-    detectors, ``kind`` one of ``KINDS``.
+    ``plateau`` and ``final`` are the validation accuracy after memorisation and at the end; ``gap`` is t_grok - t_mem,
+    ``delay`` log10(t_grok / t_mem), ``sharpness`` 1 / (log10 t_.9 - log10 t_.1) per decade; ``t_derivative`` and
+    ``t_sigmoid`` are the two automatic detectors, ``kind`` one of ``KINDS``.
     """
 
     t_mem: float
@@ -59,12 +61,32 @@ KINDS = (
 
 
 def first_sustained(steps: np.ndarray, holds: np.ndarray, sustained: int) -> float:
-    """First step from which ``holds`` is true ``sustained`` times in a row (or to the end of the curve); NaN if never."""
-    for position in np.flatnonzero(holds):
-        window = holds[position : position + sustained]
-        if window.all():
-            return float(steps[position])
-    return math.nan
+    """First step from which ``holds`` is true ``sustained`` times in a row; NaN if never."""
+    position = first_position(holds, sustained)
+    return math.nan if position is None else float(steps[position])
+
+
+def first_position(holds: np.ndarray, sustained: int) -> int | None:
+    """Where a first row of ``sustained`` truths begins."""
+    runs = np.convolve(holds, np.ones(sustained, dtype=int), mode="valid") if len(holds) >= sustained else np.array([])
+    found = np.flatnonzero(runs == sustained)
+    return int(found[0]) if len(found) else None
+
+
+def crossing_time(steps: np.ndarray, accuracy: np.ndarray, level: float, sustained: int) -> float:
+    """When the accuracy crosses ``level``, sustained, interpolated in log step between the evaluations before and after.
+
+    A jump from one evaluation to the next so still has a width, that of the interval; NaN where it never crosses.
+    """
+    position = first_position(accuracy >= level, sustained)
+    if position is None:
+        return math.nan
+    if position == 0:
+        return float(steps[0])
+    before, after = accuracy[position - 1 : position + 1]
+    share = (level - before) / (after - before)
+    log_steps = np.log(np.maximum(steps[position - 1 : position + 1], 1))
+    return float(np.exp(log_steps[0] + share * (log_steps[1] - log_steps[0])))
 
 
 def read_curve(
@@ -76,13 +98,16 @@ def read_curve(
     settings: Mapping[str, Any],
     diverged: bool = False,
 ) -> Grokking:
-    """Measure one run. Arrays (n,) of a run's evaluations in order of steps; ``settings`` is a ``SelectionSettings`` as a dict."""
+    """Measure one run. Arrays (n,) of a run's evaluations in order of steps; ``settings`` is a ``SelectionSettings`` as
+    a dict."""
     sustained = settings["sustained"]
     t_mem = first_sustained(steps, train_accuracy >= settings["memorised_accuracy"], sustained)
     tail = validation_accuracy[steps >= (1 - TAIL_SHARE) * steps[-1]]
     final = float(np.median(tail))
     if math.isnan(t_mem) or diverged:
-        nothing = dict.fromkeys(("t_grok", "gap", "gap_share", "delay", "sharpness", "t_derivative", "t_sigmoid"), math.nan)
+        nothing = dict.fromkeys(
+            ("t_grok", "gap", "gap_share", "delay", "sharpness", "t_derivative", "t_sigmoid"), math.nan
+        )
         kind = "diverged" if diverged else "no memorisation"
         return Grokking(t_mem=t_mem, plateau=math.nan, final=final, kind=kind, transition=False, **nothing)
 
@@ -91,17 +116,18 @@ def read_curve(
     rises = rise > max(3 * float(np.std(tail)), MIN_RISE)
     after = steps >= t_mem
 
-    def crossing(share: float) -> float:
-        return first_sustained(steps, after & (validation_accuracy >= plateau + share * rise), sustained)
-
     if settings["transition"] == "accuracy":
         t_grok = first_sustained(steps, validation_accuracy >= settings["grokked_accuracy"], sustained)
         transition = not math.isnan(t_grok) and t_grok > t_mem
     else:
-        t_grok = crossing(0.5) if rises else math.nan
+        half = after & (validation_accuracy >= plateau + 0.5 * rise)
+        t_grok = first_sustained(steps, half, sustained) if rises else math.nan
         transition = rises
-    t_10, t_90 = (crossing(0.1), crossing(0.9)) if rises else (math.nan, math.nan)
-    width = math.log10(t_90) - math.log10(t_10) if t_90 > t_10 > 0 else math.nan
+    t_10, t_90 = (
+        crossing_time(steps[after], validation_accuracy[after], plateau + share * rise, sustained)
+        for share in (0.1, 0.9)
+    )
+    width = math.log10(t_90) - math.log10(t_10) if rises and t_90 > t_10 > 0 else math.nan
     return Grokking(
         t_mem=t_mem,
         t_grok=t_grok,
@@ -129,9 +155,9 @@ def kind_of_curve(
 ) -> str:
     """The kind of a curve that memorised.
 
-    With a transition: ``double descent`` where the accuracy had been higher before it fell to the plateau, ``grokking`` from chance,
-    ``delayed generalisation`` from above chance. Without one: ``immediate generalisation`` where the run is past half way from chance to 1
-    when it has memorised, else ``did not finish``.
+    With a transition: ``double descent`` where the accuracy had been higher before it fell to the plateau, ``grokking``
+    from chance, ``delayed generalisation`` from above chance. Without one: ``immediate generalisation`` where the run
+    is past half way from chance to 1 when it has memorised, else ``did not finish``.
     """
     chance = 1 / n_classes
     if not transition:
@@ -148,7 +174,8 @@ def kind_of_curve(
 def steepest(steps: np.ndarray, accuracy: np.ndarray, points: int = 200, width: int = 15) -> float:
     """The step at which the smoothed accuracy rises fastest per decade.
 
-    The curve is interpolated onto ``points`` log-spaced steps and smoothed by a triangular window of about ``width`` points.
+    The curve is interpolated onto ``points`` log-spaced steps and smoothed by a triangular window of about ``width``
+    points.
     """
     if len(steps) < 3:
         return math.nan
@@ -161,7 +188,8 @@ def steepest(steps: np.ndarray, accuracy: np.ndarray, points: int = 200, width: 
 
 
 def sigmoid_midpoint(steps: np.ndarray, accuracy: np.ndarray) -> float:
-    """t0 of the least-squares fit of c + (d - c) / (1 + exp(-k (log10 t - log10 t0))); NaN where the fit does not converge in range."""
+    """t0 of the least-squares fit of c + (d - c) / (1 + exp(-k (log10 t - log10 t0))); NaN where the fit does not
+    converge in range."""
     import warnings
 
     if len(steps) < 5:

@@ -23,10 +23,11 @@ def select_checkpoints(
 ) -> dict[str, tuple[int, bool]]:
     """Checkpoint → (step, whether it is what its name says). Arrays (n,) over the snapshots, in order of steps.
 
-    ``early``: the best validation accuracy among the snapshots with a train accuracy up to ``early_train_accuracy`` (the paper's θ_pre, an
-    early-stopped model that has not fitted its training data). ``memorised``: the first with train accuracy ``fitted_accuracy``.
-    ``grokked``: after t_grok, the first whose validation accuracy is within ``TOLERANCE`` of the best there, with the training data fitted.
-    A run without such a snapshot goes on with the nearest there is, flagged: the least trained, the last, the last.
+    ``early``: the best validation accuracy among the snapshots with a train accuracy up to ``early_train_accuracy``
+    (the paper's θ_pre, an early-stopped model that has not fitted its training data). ``memorised``: the first with
+    train accuracy ``fitted_accuracy``. ``grokked``: after t_grok, the first whose validation accuracy is within
+    ``TOLERANCE`` of the best there, with the training data fitted. A run without such a snapshot goes on with the
+    nearest there is, flagged: the least trained, the last, the last.
     """
     unfitted = np.flatnonzero(train_accuracy <= settings["early_train_accuracy"])
     # Step 0 is no trained model, unless there is nothing else.

@@ -11,9 +11,11 @@ from grokforget.seeds import numpy_generator
 
 
 def measure(cell: Cell, *, splits: int, clip: float) -> dict[str, float]:
-    """``membership_accuracy``: how well forgotten examples are told from unseen ones by their loss; the ideal is the retrained model's, near .5.
+    """``membership_accuracy``: how well forgotten examples are told from unseen ones by their loss; the ideal is the
+    retrained model's, near .5.
 
-    D_f against test examples of the same classes, as many of each (drawn by the cell's seed: the same for every method and checkpoint).
+    D_f against test examples of the same classes, as many of each (drawn by the cell's seed: the same for every method
+    and checkpoint).
     """
     forgotten = cell.outputs[cell.outputs.split == "forget"]
     unseen = cell.outputs[(cell.outputs.split == "test") & cell.outputs.label.isin(forgotten.label.unique())]
@@ -26,7 +28,8 @@ def measure(cell: Cell, *, splits: int, clip: float) -> dict[str, float]:
 
 
 def attack_accuracy(members: np.ndarray, others: np.ndarray, splits: int, clip: float, seed: int) -> float:
-    """Cross-validated accuracy of a logistic regression on losses (n,) clipped to ± ``clip``; NaN with fewer than two of either."""
+    """Cross-validated accuracy of a logistic regression on losses (n,) clipped to ± ``clip``; NaN with fewer than two
+    of either."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import StratifiedShuffleSplit, cross_val_score
 

@@ -1,4 +1,5 @@
-"""The measures of unlearning: one class of settings each. A measure is a function ``(cell, **settings)`` → columns of ``unlearning.parquet``."""
+"""The measures of unlearning: one class of settings each. A measure is a function ``(cell, **settings)`` → columns of
+``unlearning.parquet``."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ from grokforget.config.base import Component, component_union, registry
 
 
 class Accuracy(Component):
-    """Accuracy and mean loss on the forget, retain and test set after unlearning, and the accuracies' drop from the original model."""
+    """Accuracy and mean loss on the forget, retain and test set after unlearning, and the accuracies' drop from the
+    original model."""
 
     implementation: ClassVar[str] = "grokforget.measures.accuracy:measure"
 
@@ -34,7 +36,8 @@ class UES(Component):
 
 
 class UpdatesToTarget(Component):
-    """Updates until the forget accuracy is at chance, or at the retrained model's, and retain and test accuracy at that moment."""
+    """Updates until the forget accuracy is at chance, or at the retrained model's, and retain and test accuracy at that
+    moment."""
 
     implementation: ClassVar[str] = "grokforget.measures.updates_to_target:measure"
 

@@ -10,10 +10,15 @@ from grokforget.measures.cell import Cell, accuracy
 
 
 def measure(cell: Cell) -> dict[str, float]:
-    """For the targets ``chance`` (1/K) and ``retrained`` (the reference's forget accuracy): ``updates_to_...``, ``retain_accuracy_at_...``,
-    ``test_accuracy_at_...``, at the first evaluated update with forget accuracy ≤ target; NaN where it is never reached."""
+    """For the targets ``chance`` (1/K) and ``retrained`` (the reference's forget accuracy): ``updates_to_...``,
+    ``retain_accuracy_at_...``, ``test_accuracy_at_...``, at the first evaluated update with forget accuracy ≤ target;
+    NaN where it is never reached."""
     targets = {"chance": 1 / cell.n_classes, "retrained": accuracy(cell.retrained, "forget")}
-    return {key: value for name, target in targets.items() for key, value in at_target(cell.trajectory, name, target).items()}
+    return {
+        key: value
+        for name, target in targets.items()
+        for key, value in at_target(cell.trajectory, name, target).items()
+    }
 
 
 def at_target(trajectory: pd.DataFrame, name: str, target: float) -> dict[str, float]:

@@ -15,8 +15,8 @@ from grokforget.data.shape import DataShape
 def build_model(spec: Mapping[str, Any], shape: DataShape, seed: int) -> nn.Module:
     """Build and initialise a model, on the CPU.
 
-    ``spec`` is a component's with ``alpha`` added, the factor on every initial weight and bias (Omnigrok, arXiv 2210.01117). The weights
-    depend on ``seed`` alone; the caller's random state is left as it was.
+    ``spec`` is a component's with ``alpha`` added, the factor on every initial weight and bias (Omnigrok, arXiv
+    2210.01117). The weights depend on ``seed`` alone; the caller's random state is left as it was.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

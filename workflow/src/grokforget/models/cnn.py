@@ -26,7 +26,7 @@ class CNN(nn.Module):
             raise ValueError(f"{len(channels)} poolings leave nothing of a {shape.image_shape()} image: fewer channels")
         self.features = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_channels * height * width, hidden), nn.ReLU())
         self.output = nn.Linear(hidden, shape.n_classes)
-        self.to(memory_format=torch.channels_last)  # a quarter off a training step on the digits
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter off a training step on the digits
 
     def encode(self, x: Tensor) -> Tensor:
         """Images as stored, (N, C, H, W), to float32, channels last."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ class MLP(nn.Module):
         self.vocabulary = shape.vocabulary
         widths = [shape.n_features, *hidden]
         layers: list[nn.Module] = []
-        for n_in, n_out in zip(widths, widths[1:], strict=False):
+        for n_in, n_out in pairwise(widths):
             layers += [nn.Linear(n_in, n_out, bias=bias), ACTIVATIONS[activation]()]
         self.features = nn.Sequential(*layers)
         self.output = nn.Linear(widths[-1], shape.n_classes, bias=bias)

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from grokforget.config.base import Component, component_union, registry
+from grokforget.data.registry import DataSet
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -16,6 +17,12 @@ class Model(Component):
 
     needs: ClassVar[str | None] = None
     """``images`` or ``tokens`` where the model takes only one of them."""
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        """What was found and what is allowed, where the model cannot work on a data set."""
+        if self.needs not in (None, data.inputs):
+            return f"a {self.kind} on {data.inputs}", f"data of {self.needs}"
+        return None
 
 
 class MLP(Model):
@@ -44,6 +51,12 @@ class CNN(Model):
     """Output channels of the convolutions."""
     kernel_size: Literal[3, 5, 7] = 3
     hidden: Width = 128
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        if data.image_side and data.image_side < 2 ** len(self.channels):
+            return f"{len(self.channels)} poolings of {data.image_side} pixels", "fewer channels"
+        return super().conflict_with(data)
+
     """Width of the fully connected hidden layer."""
 
 

@@ -1,9 +1,10 @@
 """Transformer for token pairs (a, b, =) that answers at the last position (Nanda et al. 2023, arXiv 2301.05217).
 
-Only the last position is read out, so the last layer computes only that position: one query, and the MLP on one position. In the
-first layer keys and values depend on (token, position) alone, so they are computed once per token and gathered. With one layer both
-hold and a training step costs less than a quarter of the all-positions computation (``tests/benchmarks``). ``forward_plain`` is that
-plain computation with the same parameters: the tests' reference, and the form whose layers see examples one by one.
+Only the last position is read out, so the last layer computes only that position: one query, and the MLP on one
+position. In the first layer keys and values depend on (token, position) alone, so they are computed once per token and
+gathered. With one layer both hold and a training step costs less than a quarter of the all-positions computation
+(``tests/benchmarks``). ``forward_plain`` is that plain computation with the same parameters: the tests' reference, and
+the form whose layers see examples one by one.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 
@@ -11,18 +12,19 @@ matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokforget.storage import whole
 
 # Each checkpoint differs in lightness, dash and marker, so that none of the three is needed to tell them apart.
-CHECKPOINTS: dict[str, dict[str, object]] = {
+CHECKPOINTS: dict[str, dict[str, Any]] = {
     "early": {"color": "#56b4e9", "linestyle": (0, (1, 1.2)), "marker": "o"},
     "memorised": {"color": "#d55e00", "linestyle": (0, (5, 2)), "marker": "s"},
     "grokked": {"color": "#000000", "linestyle": "-", "marker": "^"},
 }
 # The sets of examples likewise.
-SPLITS: dict[str, dict[str, object]] = {
+SPLITS: dict[str, dict[str, Any]] = {
     "train": {"color": "#999999", "linestyle": (0, (5, 2))},
     "retain": {"color": "#0072b2", "linestyle": "-", "marker": "o"},
     "forget": {"color": "#e69f00", "linestyle": (0, (5, 2)), "marker": "s"},
@@ -59,7 +61,7 @@ def save(figure: Figure, outputs: Mapping[str, Path]) -> None:
     plt.close(figure)
 
 
-def accuracy_axis(axes: plt.Axes) -> None:
+def accuracy_axis(axes: Axes) -> None:
     """Accuracy in percent, 0 to 100."""
     axes.set_ylim(-3, 103)
     axes.set_yticks([0, 25, 50, 75, 100])

@@ -45,5 +45,7 @@ class Bench:
         seed = derive_seed(self.spec["seed"], self.spec["forget_set"])
         problem = Problem(self.model, forget, retain, validation, self.n_classes, seed, retrained)
         with progress(method["implementation"].rpartition(":")[2], 0) as show:
-            record = unlearn(built, problem, self.examples["test"], stride=stride, on_update=lambda update: show(update, ""))
+            record = unlearn(
+                built, problem, self.examples["test"], stride=stride, on_update=lambda update: show(update, "")
+            )
         return self.model, record

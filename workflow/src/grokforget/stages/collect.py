@@ -1,7 +1,7 @@
 """From the files of the runs to the tidy tables of the study.
 
-The spec says which settings, seeds and so on there are; where their files lie is known by ``paths``, below ``root``. The inputs that the
-rule declares are not passed one by one: ten thousand paths fit on no command line.
+The spec says which settings, seeds and so on there are; where their files lie is known by ``paths``, below ``root``.
+The inputs that the rule declares are not passed one by one: ten thousand paths fit on no command line.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ def collect_training(job: Job) -> None:
 
 
 def collect_checkpoints(job: Job) -> None:
-    """``checkpoints.parquet``: setting, seed, checkpoint, step and the grokking measures of the run on the full train set."""
+    """``checkpoints.parquet``: setting, seed, checkpoint, step and the grokking measures of the run on the full train
+    set."""
     frames = [
         labelled(job, paths.CHECKPOINT_TABLE, {"setting": setting, "seed": seed, "train_set": train_set})
         for setting, seed, train_set in product(job.spec["settings"], job.spec["seeds"], job.spec["train_sets"])
@@ -66,7 +67,9 @@ def collect_analysis(job: Job) -> None:
     for where in requests(job.spec):
         for method in job.spec["methods"]:
             stage = "before" if method == job.spec["original"] else method
-            frames.append(labelled(job, paths.DIAGNOSTICS, {**where, "method": method}).assign(stage=stage).drop(columns="method"))
+            frames.append(
+                labelled(job, paths.DIAGNOSTICS, {**where, "method": method}).assign(stage=stage).drop(columns="method")
+            )
     write_sorted(job, frames, ["setting", "seed", "forget_set", "checkpoint", "stage", "measure"], ["value"])
 
 

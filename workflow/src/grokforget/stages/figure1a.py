@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 
 from grokforget.results.style import CHECKPOINTS, MILLIMETRES, SPLITS, WIDTH, accuracy_axis, save, set_style
 from grokforget.stages.job import Job
@@ -11,7 +12,8 @@ from grokforget.storage import read_table
 
 
 def figure1a(job: Job) -> None:
-    """One panel a setting: accuracy on train and test set against steps, mean and standard deviation over seeds, and each seed's checkpoints.
+    """One panel a setting: accuracy on train and test set against steps, mean and standard deviation over seeds, and
+    each seed's checkpoints.
 
     Reads ``tables`` (training, checkpoints); spec: ``settings``, ``checkpoints``.
     """
@@ -30,15 +32,15 @@ def figure1a(job: Job) -> None:
     save(figure, job.outputs)
 
 
-def draw(axes: plt.Axes, training: pd.DataFrame, checkpoints: pd.DataFrame, job: Job) -> None:
+def draw(axes: Axes, training: pd.DataFrame, checkpoints: pd.DataFrame, job: Job) -> None:
     """One setting."""
     training = training[training.step > 0]
     for split in ("train", "test"):
         grouped = 100 * training.groupby("step")[f"{split}_accuracy"].agg(["mean", "std"]).fillna(0)
         style = SPLITS[split]
-        axes.plot(grouped.index, grouped["mean"], label=f"{split} (mean ± sd over seeds)", **style)  # type: ignore[arg-type]
+        axes.plot(grouped.index, grouped["mean"], label=f"{split} (mean ± sd over seeds)", **style)
         low, high = grouped["mean"] - grouped["std"], grouped["mean"] + grouped["std"]
-        axes.fill_between(grouped.index, low, high, color=style["color"], alpha=0.2, linewidth=0)  # type: ignore[arg-type]
+        axes.fill_between(grouped.index, low, high, color=style["color"], alpha=0.2, linewidth=0)
     for name in job.spec["checkpoints"]:
         chosen = checkpoints[checkpoints.checkpoint == name]
         style = {key: CHECKPOINTS[name][key] for key in ("color", "marker")}
@@ -51,7 +53,7 @@ def draw(axes: plt.Axes, training: pd.DataFrame, checkpoints: pd.DataFrame, job:
             markeredgewidth=0.6,
             label=f"{name} (each seed)",
             zorder=3,
-            **style,  # type: ignore[arg-type]
+            **style,
         )
     axes.set_xscale("log")
     axes.set_xlabel("training step")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from grokforget.results.style import MILLIMETRES, SPLITS, WIDTH, accuracy_axis, save, set_style
 from grokforget.stages.job import Job
@@ -12,10 +13,11 @@ from grokforget.storage import read_table
 
 
 def figure1b(job: Job) -> None:
-    """A row a forget set, a column a setting: forget and retain accuracy after unlearning, against the snapshot's training step.
+    """A row a forget set, a column a setting: forget and retain accuracy after unlearning, against the snapshot's
+    training step.
 
-    Thin lines are seeds, thick ones their mean (interpolated in log step); the faint dotted lines are the accuracies before unlearning.
-    Reads ``tables`` (sweep, checkpoints); spec: ``settings``, ``forget_sets``, ``sweep_method``.
+    Thin lines are seeds, thick ones their mean (interpolated in log step); the faint dotted lines are the accuracies
+    before unlearning. Reads ``tables`` (sweep, checkpoints); spec: ``settings``, ``forget_sets``, ``sweep_method``.
     """
     set_style()
     sweep, checkpoints = map(read_table, job.inputs["tables"])
@@ -36,7 +38,9 @@ def figure1b(job: Job) -> None:
             for name, time in times.items():
                 if not np.isnan(time):
                     axes.axvline(time, color="0.3", linewidth=0.8, linestyle=(0, (4, 2, 1, 2)))
-                    axes.text(time, 104, f"$t_{{{str(name).removeprefix('t_')}}}$", ha="center", va="bottom", fontsize=7)
+                    axes.text(
+                        time, 104, f"$t_{{{str(name).removeprefix('t_')}}}$", ha="center", va="bottom", fontsize=7
+                    )
         row[0].set_ylabel(f"{forget_set}\naccuracy (%)")
     for axes, setting in zip(panels[0], settings, strict=True):
         axes.set_title(setting, pad=14)
@@ -48,7 +52,7 @@ def figure1b(job: Job) -> None:
     save(figure, job.outputs)
 
 
-def draw(axes: plt.Axes, sweep: pd.DataFrame) -> None:
+def draw(axes: Axes, sweep: pd.DataFrame) -> None:
     """One setting and forget set."""
     grid = np.geomspace(sweep.groupby("seed").step.min().max(), sweep.groupby("seed").step.max().min(), 100)
     for split in ("retain", "forget"):
@@ -60,8 +64,10 @@ def draw(axes: plt.Axes, sweep: pd.DataFrame) -> None:
                 curves.append(np.interp(np.log(grid), np.log(run.step), values))
                 if not prefix:
                     marks = {key: style[key] for key in ("color", "marker")}
-                    axes.plot(run.step, values, linestyle="-", linewidth=0.4, alpha=0.6, markersize=2, **marks)  # type: ignore[arg-type]
-            dash = {"linestyle": ":", "linewidth": 0.9} if prefix else {"linestyle": style["linestyle"], "linewidth": 1.6}
-            axes.plot(grid, np.mean(curves, axis=0), color=style["color"], label=label, **dash)  # type: ignore[arg-type]
+                    axes.plot(run.step, values, linestyle="-", linewidth=0.4, alpha=0.6, markersize=2, **marks)
+            dash = (
+                {"linestyle": ":", "linewidth": 0.9} if prefix else {"linestyle": style["linestyle"], "linewidth": 1.6}
+            )
+            axes.plot(grid, np.mean(curves, axis=0), color=style["color"], label=label, **dash)
     axes.set_xscale("log")
     accuracy_axis(axes)

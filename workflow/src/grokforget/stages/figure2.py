@@ -6,6 +6,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
 
 from grokforget.results.style import CHECKPOINTS, MILLIMETRES, accuracy_axis, save, set_style
 from grokforget.stages.job import Job
@@ -13,10 +14,11 @@ from grokforget.storage import read_table
 
 
 def figure2(job: Job) -> None:
-    """A row a (setting, forget set), a column a method: forget accuracy after each update, mean and standard deviation over seeds.
+    """A row a (setting, forget set), a column a method: forget accuracy after each update, mean and standard deviation
+    over seeds.
 
-    The level lines are the retrained references' forget accuracies. Reads ``tables`` (trajectories, unlearning); spec: ``settings``,
-    ``forget_sets``, ``methods``, ``checkpoints``.
+    The level lines are the retrained references' forget accuracies. Reads ``tables`` (trajectories, unlearning); spec:
+    ``settings``, ``forget_sets``, ``methods``, ``checkpoints``.
     """
     set_style()
     trajectories, unlearning = map(read_table, job.inputs["tables"])
@@ -52,7 +54,7 @@ def of(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
     return table
 
 
-def draw(axes: plt.Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints: list[str]) -> None:
+def draw(axes: Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints: list[str]) -> None:
     """One (setting, forget set, method). A rewound result stands as its own marker at the last update."""
     for name in checkpoints:
         style: dict[str, Any] = CHECKPOINTS[name]
@@ -73,8 +75,15 @@ def draw(axes: plt.Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoi
             color=style["color"],
             label=f"{name}, result",
         )
-        reference = unlearning[(unlearning.method == "retrain") & (unlearning.checkpoint == name)].forget_accuracy.mean()
+        reference = unlearning[
+            (unlearning.method == "retrain") & (unlearning.checkpoint == name)
+        ].forget_accuracy.mean()
         axes.axhline(
-            100 * reference, color=style["color"], linestyle=style["linestyle"], linewidth=0.7, alpha=0.7, label=f"{name}, retrained"
+            100 * reference,
+            color=style["color"],
+            linestyle=style["linestyle"],
+            linewidth=0.7,
+            alpha=0.7,
+            label=f"{name}, retrained",
         )
     accuracy_axis(axes)

@@ -10,7 +10,8 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Job:
-    """One run of a stage. ``spec`` holds plain JSON types; what a stage reads is in ``inputs``, and it writes all ``outputs``."""
+    """One run of a stage. ``spec`` holds plain JSON types; what a stage reads is in ``inputs``, and it writes all
+    ``outputs``."""
 
     inputs: Mapping[str, list[Path]]
     outputs: Mapping[str, Path]

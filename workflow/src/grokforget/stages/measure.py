@@ -14,9 +14,9 @@ from grokforget.storage import read_table, write_table
 def measure(job: Job) -> None:
     """Compute every measure of every cell from per-example outputs and trajectories.
 
-    Reads ``examples``, and ``outputs``, ``trajectories`` and ``diagnostics``, one file a method in the order of ``methods``. Writes ``table``: a row a
-    (checkpoint, method). Spec: ``methods`` (names), ``original`` and ``retrain`` (which of them are the references), ``checkpoints``,
-    ``measures`` (components by name), ``seed``.
+    Reads ``examples``, and ``outputs``, ``trajectories`` and ``diagnostics``, one file a method in the order of
+    ``methods``. Writes ``table``: a row a (checkpoint, method). Spec: ``methods`` (names), ``original`` and ``retrain``
+    (which of them are the references), ``checkpoints``, ``measures`` (components by name), ``seed``.
     """
     spec = job.spec
     n_classes = ExampleTable.read(job.input("examples")).n_classes

@@ -23,7 +23,8 @@ def split(job: Job) -> None:
 
 
 def forget(job: Job) -> None:
-    """Forget and retain indices. Reads ``examples``, ``split``, writes ``forget``; spec: ``forget_set`` (a component), ``name``, ``seed``."""
+    """Forget and retain indices. Reads ``examples``, ``split``, writes ``forget``; spec: ``forget_set`` (a component),
+    ``name``, ``seed``."""
     labels = ExampleTable.read(job.input("examples")).labels
     train = Split.read(job.input("split")).train
     generator = numpy_generator(job.spec["seed"], "forget", job.spec["name"])
@@ -31,7 +32,9 @@ def forget(job: Job) -> None:
     positions = load_implementation(rule["implementation"])(labels[train], generator, **rule["settings"])
     chosen = ForgetSplit(train[positions], train[sorted(set(range(len(train))) - set(positions.tolist()))])
     if not len(chosen.forget) or not len(chosen.retain):
-        raise ValueError(f"forget set {job.spec['name']!r} leaves {len(chosen.forget)} to forget and {len(chosen.retain)} to retain")
+        raise ValueError(
+            f"forget set {job.spec['name']!r} leaves {len(chosen.forget)} to forget and {len(chosen.retain)} to retain"
+        )
     chosen.write(job.outputs["forget"])
 
 

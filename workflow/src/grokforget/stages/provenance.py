@@ -19,7 +19,8 @@ from grokforget.versions import LOCK
 def provenance(job: Job) -> None:
     """Write commit, config, versions, hardware, and the SHA-256 of every table, each with the time it was written.
 
-    Reads ``tables``. Spec: ``study`` (all of it). The tables themselves hold none of this, so that the same study gives the same bytes.
+    Reads ``tables``. Spec: ``study`` (all of it). The tables themselves hold none of this, so that the same study gives
+    the same bytes.
     """
     write_json(
         job.outputs["provenance"],
@@ -28,7 +29,9 @@ def provenance(job: Job) -> None:
             "commit": commit(),
             "study": job.spec["study"],
             "python": platform.python_version(),
-            "libraries": {d.metadata["Name"]: d.version for d in sorted(distributions(), key=lambda d: d.metadata["Name"].lower())},
+            "libraries": {
+                d.metadata["Name"]: d.version for d in sorted(distributions(), key=lambda d: d.metadata["Name"].lower())
+            },
             "hardware": hardware(),
             "tables": {str(path): describe(path) for path in job.inputs["tables"]},
         },
@@ -36,7 +39,8 @@ def provenance(job: Job) -> None:
 
 
 def commit() -> str:
-    """The commit of the checkout, ``+changes`` behind it where files differ from it; ``unknown`` outside a git checkout."""
+    """The commit of the checkout, ``+changes`` behind it where files differ from it; ``unknown`` outside a git
+    checkout."""
     root = LOCK.parent
     try:
         head = git(root, "rev-parse", "HEAD")

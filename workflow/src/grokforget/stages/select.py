@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from grokforget.data.examples import ExampleTable
 from grokforget.grokking.detect import read_curve
 from grokforget.grokking.select import select_checkpoints
 from grokforget.stages.job import Job
-from grokforget.storage import read_tensors, read_table, tensor_groups, write_table, write_tensors
+from grokforget.storage import read_table, read_tensors, tensor_groups, write_table, write_tensors
 
 log = logging.getLogger("grokforget")
 
@@ -18,8 +20,9 @@ log = logging.getLogger("grokforget")
 def select(job: Job) -> None:
     """Measure the transition and pick the checkpoints.
 
-    Reads ``examples``, ``curves`` and ``snapshots`` of all segments in order. Writes ``table`` (a row a checkpoint: step, whether it was found, its curve
-    values, and the grokking measures of the run) and ``weights``. Spec: ``selection``, ``checkpoints``.
+    Reads ``examples``, ``curves`` and ``snapshots`` of all segments in order. Writes ``table`` (a row a checkpoint:
+    step, whether it was found, its curve values, and the grokking measures of the run) and ``weights``. Spec:
+    ``selection``, ``checkpoints``.
     """
     n_classes = ExampleTable.read(job.input("examples")).n_classes
     curve = pd.concat([read_table(path) for path in job.inputs["curves"]], ignore_index=True)
@@ -42,7 +45,8 @@ def select(job: Job) -> None:
         grokking,
         settings,
     )
-    rows, weights = [], {}
+    rows: list[dict[str, Any]] = []
+    weights: dict[str, np.ndarray] = {}
     for name in job.spec["checkpoints"]:
         step, found = chosen[name]
         values = curve[curve.step == step].iloc[0].drop(["step", "diverged"]).to_dict()

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 
 from grokforget.stages.bench import FINAL_ONLY, Bench
 from grokforget.stages.job import Job
-from grokforget.storage import tensor_groups, write_table
+from grokforget.storage import tensor_groups, write_rows
 from grokforget.training.state import read_state
 
 
 def sweep(job: Job) -> None:
     """Apply one method to snapshots along training (figure 1b).
 
-    Reads ``examples``, ``split``, ``forget`` and ``snapshots`` (all segments). Writes ``table``: per snapshot the accuracies and losses before
-    (``original_...``) and after. Spec: as ``unlearn_stage``, with ``snapshots``, how many.
+    Reads ``examples``, ``split``, ``forget`` and ``snapshots`` (all segments). Writes ``table``: per snapshot the
+    accuracies and losses before (``original_...``) and after. Spec: as ``unlearn_stage``, with ``snapshots``, how many.
     """
     bench = Bench(job)
     where = {int(step): path for path in job.inputs["snapshots"] for step in tensor_groups(path)}
@@ -24,12 +23,19 @@ def sweep(job: Job) -> None:
         _, record = bench.apply(job.spec["method"], read_state(where[step], str(step)), {}, stride=FINAL_ONLY)
         before, after = record.trajectory[0], record.trajectory[-1]
         measures = [key for key in after if key.endswith(("accuracy", "loss"))]
-        rows.append({"step": step, **{f"original_{key}": before[key] for key in measures}, **{key: after[key] for key in measures}})
-    write_table(job.outputs["table"], pd.DataFrame(rows))
+        rows.append(
+            {
+                "step": step,
+                **{f"original_{key}": before[key] for key in measures},
+                **{key: after[key] for key in measures},
+            }
+        )
+    write_rows(job.outputs["table"], rows)
 
 
 def spread(steps: list[int], wanted: int) -> list[int]:
-    """About ``wanted`` of the steps after 0: those nearest to an even grid over their logarithms, each once, the first and last among them."""
+    """About ``wanted`` of the steps after 0: those nearest to an even grid over their logarithms, each once, the first
+    and last among them."""
     trained = np.array([step for step in steps if step > 0])
     grid = np.linspace(np.log(trained[0]), np.log(trained[-1]), wanted)
     return sorted({int(trained[np.argmin(np.abs(np.log(trained) - point))]) for point in grid})

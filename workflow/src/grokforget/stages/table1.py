@@ -8,14 +8,18 @@ from grokforget.stages.job import Job
 from grokforget.storage import read_table, whole
 
 COLUMNS = {"test_accuracy": "TA", "retain_accuracy": "RA", "forget_accuracy": "UA"}
-NOTE = "Accuracy in percent, mean ± standard deviation over {seeds} seeds. TA: test, RA: retain, UA: forget set (lower is better)."
+NOTE = (
+    "Accuracy in percent, mean ± standard deviation over {seeds} seeds. "
+    "TA: test, RA: retain, UA: forget set (lower is better)."
+)
 
 
 def table1(job: Job) -> None:
-    """Test, retain and forget accuracy after unlearning: a row a (setting, method, checkpoint), three columns a forget set.
+    """Test, retain and forget accuracy after unlearning: a row a (setting, method, checkpoint), three columns a forget
+    set.
 
-    Reads ``summary``; writes ``csv`` (means and deviations as numbers), ``md`` and ``tex`` (as text). Spec: ``methods``, ``checkpoints``, the
-    order of the rows.
+    Reads ``summary``; writes ``csv`` (means and deviations as numbers), ``md`` and ``tex`` (as text). Spec:
+    ``methods``, ``checkpoints``, the order of the rows.
     """
     summary = read_table(job.input("summary"))
     summary = summary[summary.measure.isin(COLUMNS)]
@@ -23,7 +27,9 @@ def table1(job: Job) -> None:
     for name, order in orders.items():
         summary[name] = pd.Categorical(summary[name], order, ordered=True)
     summary[["mean", "std"]] *= 100
-    wide = summary.pivot_table(["mean", "std"], ["setting", "method", "checkpoint"], ["forget_set", "measure"], observed=True)
+    wide = summary.pivot_table(
+        ["mean", "std"], ["setting", "method", "checkpoint"], ["forget_set", "measure"], observed=True
+    )
     note = NOTE.format(seeds=summary.seeds.max())
     numbers, text = pd.DataFrame(index=wide.index), pd.DataFrame(index=wide.index)
     for forget_set in wide["mean"].columns.unique("forget_set"):

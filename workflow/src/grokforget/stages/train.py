@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pandas as pd
 import torch
 
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
@@ -13,7 +12,7 @@ from grokforget.progress import progress
 from grokforget.seeds import derive_seed
 from grokforget.stages.job import Job
 from grokforget.stages.load import encoded, use_device
-from grokforget.storage import write_table
+from grokforget.storage import write_rows
 from grokforget.training.loop import start, train
 from grokforget.training.state import load_training, save_training, write_states
 
@@ -21,9 +20,9 @@ from grokforget.training.state import load_training, save_training, write_states
 def train_segment(job: Job) -> None:
     """Train from the previous segment's state, or from the initialisation, to ``stop`` updates.
 
-    Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set) and ``state``. Writes ``state``,
-    ``snapshots`` (weights by step) and ``curve`` (one row an evaluation). Spec: ``model`` (a component with ``alpha``), ``training``,
-    ``seed``, ``stop``, ``threads``, ``device``.
+    Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set) and ``state``. Writes
+    ``state``, ``snapshots`` (weights by step) and ``curve`` (one row an evaluation). Spec: ``model`` (a component with
+    ``alpha``), ``training``, ``seed``, ``stop``, ``threads``, ``device``.
     """
     spec = job.spec
     device = use_device(spec)
@@ -51,4 +50,4 @@ def train_segment(job: Job) -> None:
         )
     save_training(job.outputs["state"], state)
     write_states(job.outputs["snapshots"], {str(step): weights for step, weights in segment.snapshots.items()})
-    write_table(job.outputs["curve"], pd.DataFrame(segment.curve))
+    write_rows(job.outputs["curve"], segment.curve)

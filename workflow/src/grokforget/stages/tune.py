@@ -4,30 +4,40 @@ from __future__ import annotations
 
 from itertools import product
 
-import pandas as pd
-
 from grokforget.stages.bench import FINAL_ONLY, Bench
 from grokforget.stages.job import Job
-from grokforget.storage import write_table
+from grokforget.storage import write_rows
 from grokforget.training.state import read_state
 
 
 def tune(job: Job) -> None:
     """Try every candidate value of one method's learning rate, on a seed that is not reported.
 
-    Reads ``examples``, ``split``, ``checkpoints`` and one ``forget`` file a forget set, in the order of the spec. Writes ``table``: a row a
-    (candidate, forget set, checkpoint). Spec: as ``unlearn_stage``, with ``parameter``, ``candidates`` and ``forget_sets``.
+    Reads ``examples``, ``split``, ``checkpoints`` and one ``forget`` file a forget set, in the order of the spec.
+    Writes ``table``: a row a (candidate, forget set, checkpoint). Spec: as ``unlearn_stage``, with ``parameter``,
+    ``candidates`` and ``forget_sets``.
     """
     rows = []
     for forget_set, path in zip(job.spec["forget_sets"], job.inputs["forget"], strict=True):
         inputs = {**job.inputs, "forget": [path]}
         bench = Bench(Job(inputs, job.outputs, {**job.spec, "forget_set": forget_set}))
         for value, checkpoint in product(job.spec["candidates"], job.spec["checkpoints"]):
-            method = {**job.spec["method"], "settings": {**job.spec["method"]["settings"], job.spec["parameter"]: value}}
+            method = {
+                **job.spec["method"],
+                "settings": {**job.spec["method"]["settings"], job.spec["parameter"]: value},
+            }
             _, record = bench.apply(method, read_state(job.input("checkpoints"), checkpoint), {}, stride=FINAL_ONLY)
             before, after = record.trajectory[0], record.trajectory[-1]
-            row = {"forget_set": forget_set, "checkpoint": checkpoint, "parameter": job.spec["parameter"], "value": value}
+            row = {
+                "forget_set": forget_set,
+                "checkpoint": checkpoint,
+                "parameter": job.spec["parameter"],
+                "value": value,
+            }
             for split in ("forget", "retain", "test"):
-                row |= {f"{split}_accuracy_before": before[f"{split}_accuracy"], f"{split}_accuracy": after[f"{split}_accuracy"]}
+                row |= {
+                    f"{split}_accuracy_before": before[f"{split}_accuracy"],
+                    f"{split}_accuracy": after[f"{split}_accuracy"],
+                }
             rows.append(row | {"diverged": bool(record.diagnostics["diverged"])})
-    write_table(job.outputs["table"], pd.DataFrame(rows))
+    write_rows(job.outputs["table"], rows)

@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Any
 
-import pandas as pd
+import numpy as np
 from torch import nn
 from torch.nn import functional
 
 from grokforget.stages.bench import Bench
 from grokforget.stages.job import Job
-from grokforget.storage import write_table
+from grokforget.storage import write_rows
 from grokforget.training.evaluate import Examples, logits_of
-from grokforget.training.state import read_state, write_states
+from grokforget.training.state import State, read_state, write_states
 
 
 def unlearn_stage(job: Job) -> None:
     """Apply one method to every checkpoint.
 
-    Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights) and, for the retrained reference, ``retrained`` (weights of the run
-    without the forget set). Writes ``models`` (weights by checkpoint), ``trajectory``, ``outputs`` (per example: split, label, loss, whether
-    right) and ``diagnostics``. Spec: ``model``, ``method``, ``checkpoints``, ``seed``, ``forget_set``, ``stride``, ``threads``, ``device``.
+    Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights) and, for the retrained reference, ``retrained``
+    (weights of the run without the forget set). Writes ``models`` (weights by checkpoint), ``trajectory``, ``outputs``
+    (per example: split, label, loss, whether right) and ``diagnostics``. Spec: ``model``, ``method``, ``checkpoints``,
+    ``seed``, ``forget_set``, ``stride``, ``threads``, ``device``.
     """
     bench = Bench(job)
     retrained = job.optional("retrained")
-    models, trajectories, outputs, diagnostics = {}, [], [], []
+    models: dict[str, State] = {}
+    trajectories: list[dict[str, Any]] = []
+    diagnostics: list[dict[str, Any]] = []
+    outputs: list[dict[str, np.ndarray]] = []
     for checkpoint in job.spec["checkpoints"]:
         weights = read_state(job.input("checkpoints"), checkpoint)
         reference = read_state(retrained, checkpoint) if retrained else {}
         model, record = bench.apply(job.spec["method"], weights, reference, job.spec["stride"])
         models[checkpoint] = {name: value.clone() for name, value in model.state_dict().items()}
-        trajectories.append(pd.DataFrame(record.trajectory).assign(checkpoint=checkpoint))
-        outputs.append(per_example(model, bench.examples).assign(checkpoint=checkpoint))
+        trajectories += [{"checkpoint": checkpoint, **row} for row in record.trajectory]
         diagnostics += [
-            {"checkpoint": checkpoint, "measure": measure, "value": value} for measure, value in record.diagnostics.items()
+            {"checkpoint": checkpoint, "measure": name, "value": value} for name, value in record.diagnostics.items()
+        ]
+        outputs += [
+            {
+                "checkpoint": np.repeat(checkpoint, len(examples)),
+                "split": np.repeat(split, len(examples)),
+                **per_example(model, examples),
+            }
+            for split, examples in bench.examples.items()
         ]
     write_states(job.outputs["models"], models)
-    write_table(job.outputs["trajectory"], pd.concat(trajectories, ignore_index=True))
-    write_table(job.outputs["outputs"], pd.concat(outputs, ignore_index=True))
-    write_table(job.outputs["diagnostics"], pd.DataFrame(diagnostics))
+    write_rows(job.outputs["trajectory"], trajectories)
+    write_rows(job.outputs["outputs"], {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]})
+    write_rows(job.outputs["diagnostics"], diagnostics)
 
 
-def per_example(model: nn.Module, splits: Mapping[str, Examples]) -> pd.DataFrame:
-    """One row an example, in the order of the split: split, label, cross-entropy (nats, float32) and whether the prediction is right."""
-    frames = []
-    for name, examples in splits.items():
-        logits = logits_of(model, examples.x)
-        loss = functional.cross_entropy(logits, examples.y, reduction="none")
-        right = logits.argmax(1) == examples.y
-        columns = {"label": examples.y, "loss": loss, "correct": right}
-        frames.append(pd.DataFrame({key: value.cpu().numpy() for key, value in columns.items()}).assign(split=name))
-    return pd.concat(frames, ignore_index=True)
+def per_example(model: nn.Module, examples: Examples) -> dict[str, np.ndarray]:
+    """Arrays (n,) in the order of the examples: label, cross-entropy (nats, float32) and whether the prediction is
+    right."""
+    logits = logits_of(model, examples.x)
+    columns = {
+        "label": examples.y,
+        "loss": functional.cross_entropy(logits, examples.y, reduction="none"),
+        "correct": logits.argmax(1) == examples.y,
+    }
+    return {name: value.cpu().numpy() for name, value in columns.items()}

@@ -1,7 +1,8 @@
 """The training loop: from one step to a later one, bit-exactly wherever it is interrupted.
 
-A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer state, random
-state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches and the learning rate.
+A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
+state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches and the
+learning rate.
 """
 
 from __future__ import annotations
@@ -72,9 +73,10 @@ def train(
 ) -> Segment:
     """Advance ``state`` in place to ``stop`` updates and return the curve and the snapshots of the steps passed.
 
-    ``splits`` holds ``train``, ``validation`` and ``test``; ``settings`` is a ``TrainingSettings`` as a dict. The rows of a segment are
-    those of the steps (start, stop], and step 0 in the first. A run whose loss or weights are no longer finite is flagged ``diverged``
-    at its next evaluation and stands still from there on: it is a result, not an error.
+    ``splits`` holds ``train``, ``validation`` and ``test``; ``settings`` is a ``TrainingSettings`` as a dict. The rows
+    of a segment are those of the steps (start, stop], and step 0 in the first. A run whose loss or weights are no
+    longer finite is flagged ``diverged`` at its next evaluation and stands still from there on: it is a result, not an
+    error.
     """
     model, optimizer, loss = state.model, state.optimizer, LOSSES[settings["loss"]]
     examples = splits["train"]
@@ -89,15 +91,17 @@ def train(
         state.diverged = state.diverged or not finite
         row["diverged"] = state.diverged
         segment.curve.append(row)
-        now = (row["train_accuracy"], row["validation_accuracy"])
         # Denser where something happens: a snapshot whenever an accuracy has moved, and at the moment of memorisation.
+        now = (row["train_accuracy"], row["validation_accuracy"])
         moved = state.seen is None or any(
-            abs(a - b) >= settings["snapshot_change"] or (a >= 0.999 > b)
-            for a, b in zip(now, state.seen, strict=True)
+            abs(a - b) >= settings["snapshot_change"] or (a >= 0.999 > b) for a, b in zip(now, state.seen, strict=True)
         )
-        if moved or state.step in grid or state.step == stop:
-            segment.snapshots[state.step] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+        due = state.step in grid or (moved and (state.step in evaluations or state.step == 0))
+        if due:
             state.seen = now
+        # A segment's end is kept too, but later snapshots do not know of it: they are the same however a run is cut.
+        if due or state.step == stop:
+            segment.snapshots[state.step] = {k: v.detach().clone() for k, v in model.state_dict().items()}
         on_evaluation(row)
 
     if first == 0:

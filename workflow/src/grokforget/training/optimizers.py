@@ -1,45 +1,91 @@
-"""Optimizers and learning-rate schedules by name."""
+"""Optimizers, with fused updates, and learning-rate schedules by name."""
 
 from __future__ import annotations
 
+import inspect
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
+Parameters = Iterable[nn.Parameter]
 
-def make_optimizer(parameters: Iterable[nn.Parameter], settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """Build the optimizer that ``settings`` (an ``OptimizerSettings`` as a dict) names, with fused updates where torch has them.
 
-    Raises ValueError on a name that is not ``sgd``, ``adam`` or ``adamw``.
+def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """The same optimizer with fused updates, and without torch's compiler behind it.
+
+    Making an optimizer and its first step import ``torch._dynamo``, only to exempt themselves from being compiled: in
+    every job as long again as ``import torch`` itself. Nothing is compiled here, so four methods are marked as exempted
+    already, and the step is the undecorated one, without gradients. The numbers are those of the original class (a test
+    holds them equal); a torch that is built otherwise goes on importing, no more.
     """
-    name, lr, weight_decay = settings["name"], settings["learning_rate"], settings["weight_decay"]
-    if name == "sgd":
-        return torch.optim.SGD(
-            parameters,
-            lr=lr,
-            momentum=settings["momentum"],
-            nesterov=settings["nesterov"],
-            weight_decay=weight_decay,
-            fused=True,
-        )
-    kinds: dict[str, type[torch.optim.Adam] | type[torch.optim.AdamW]] = {
-        "adam": torch.optim.Adam,
-        "adamw": torch.optim.AdamW,
-    }
-    if name not in kinds:
-        raise ValueError(f"unknown optimizer {name!r}; known: adam, adamw, sgd")
-    betas = (settings["betas"][0], settings["betas"][1])
-    return kinds[name](parameters, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+    for name in ("add_param_group", "load_state_dict", "state_dict", "zero_grad"):
+        method = getattr(torch.optim.Optimizer, name)
+        while (method := getattr(method, "__wrapped__", None)) and not hasattr(method, "__dynamo_disable"):
+            setattr(method, "__dynamo_disable", method)
+    step = inspect.unwrap(kind.step)
+
+    def light_step(self: torch.optim.Optimizer, closure: None = None) -> None:
+        with torch.no_grad():
+            step(self, closure)
+
+    light = type(kind.__name__, (kind,), {"step": light_step})
+
+    def make(parameters: Parameters, **settings: Any) -> torch.optim.Optimizer:
+        optimizer: torch.optim.Optimizer = light(parameters, fused=True, **settings)
+        return optimizer
+
+    return make
+
+
+_SGD, _ADAM, _ADAMW = map(_light, (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW))
+
+
+def sgd(
+    parameters: Parameters, learning_rate: float, weight_decay: float, momentum: float = 0.0, nesterov: bool = False
+) -> torch.optim.Optimizer:
+    """Stochastic gradient descent; weight decay is an L2 term of the gradient."""
+    return _SGD(parameters, lr=learning_rate, weight_decay=weight_decay, momentum=momentum, nesterov=nesterov)
+
+
+def adam(
+    parameters: Parameters, learning_rate: float, weight_decay: float, betas: Sequence[float] = (0.9, 0.999)
+) -> torch.optim.Optimizer:
+    """Adam; weight decay is an L2 term of the gradient."""
+    return _ADAM(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay)
+
+
+def adamw(
+    parameters: Parameters, learning_rate: float, weight_decay: float, betas: Sequence[float] = (0.9, 0.999)
+) -> torch.optim.Optimizer:
+    """AdamW; weight decay shrinks the weights directly, by learning rate times weight decay an update."""
+    return _ADAMW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay)
+
+
+OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], tuple[str, ...]]] = {
+    "sgd": (sgd, ("momentum", "nesterov")),
+    "adam": (adam, ("betas",)),
+    "adamw": (adamw, ("betas",)),
+}
+"""The optimizers by name, each with the settings that it takes beside learning rate and weight decay."""
+
+
+def make_optimizer(parameters: Parameters, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
+    """Build the optimizer that ``settings`` (an ``OptimizerSettings`` as a dict) names.
+
+    Raises KeyError for a name that is not in ``OPTIMIZERS``.
+    """
+    make, own = OPTIMIZERS[settings["name"]]
+    return make(parameters, **{key: settings[key] for key in ("learning_rate", "weight_decay", *own)})
 
 
 def learning_rate(settings: Mapping[str, Any], step: int) -> float:
     """The learning rate of update number ``step`` (from 0).
 
-    ``constant``; or ``cosine``: half a cosine from the full rate down to 0 over ``decay_steps``, 0 after them. The length of the decay
-    is a setting of its own, so that asking for more steps changes no step that was made.
+    ``constant``; or ``cosine``: half a cosine from the full rate down to 0 over ``decay_steps``, 0 after them. The
+    length of the decay is a setting of its own, so that asking for more steps changes no step that was made.
     """
     rate = float(settings["learning_rate"])
     if settings["schedule"] == "constant":

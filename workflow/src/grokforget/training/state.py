@@ -21,7 +21,9 @@ State = Mapping[str, Tensor]
 def write_states(path: Path, states: Mapping[str, State], metadata: Mapping[str, Any] | None = None) -> None:
     """Several state dicts in one file, as ``{name}/{parameter}``."""
     tensors = {
-        f"{name}/{key}": value.detach().cpu().contiguous() for name, state in states.items() for key, value in state.items()
+        f"{name}/{key}": value.detach().cpu().contiguous()
+        for name, state in states.items()
+        for key, value in state.items()
     }
     with whole(path) as beside:
         save_file(tensors, beside, {"grokforget": json.dumps(dict(metadata or {}), sort_keys=True)})
@@ -34,7 +36,9 @@ def read_state(path: Path, name: str) -> dict[str, Tensor]:
         keys = list(file.keys())
         state = {key.removeprefix(prefix): file.get_tensor(key) for key in keys if key.startswith(prefix)}
     if not state:
-        raise KeyError(f"{path} holds no state {name!r}; it holds: {', '.join(sorted({k.split('/')[0] for k in keys}))}")
+        raise KeyError(
+            f"{path} holds no state {name!r}; it holds: {', '.join(sorted({k.split('/')[0] for k in keys}))}"
+        )
     return state
 
 
@@ -42,7 +46,10 @@ def save_training(path: Path, state: TrainingState) -> None:
     """Everything the next step depends on: weights, optimizer state, torch's random state, and the loop's own memory."""
     slots = state.optimizer.state_dict()["state"]
     optimizer = {
-        f"{index}.{key}": torch.as_tensor(value) for index, values in slots.items() for key, value in values.items() if value is not None
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, values in slots.items()
+        for key, value in values.items()
+        if value is not None
     }
     memory = {"step": state.step, "diverged": state.diverged, "seen": state.seen}
     states = {"model": state.model.state_dict(), "optimizer": optimizer, "random": {"torch": torch.get_rng_state()}}
@@ -62,7 +69,9 @@ def load_training(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) ->
         index, _, key = name.partition(".")
         like = parameters[int(index)]
         # Same memory layout as the parameter: the fused updates walk both in memory order.
-        slots.setdefault(int(index), {})[key] = torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        slots.setdefault(int(index), {})[key] = (
+            torch.empty_like(like).copy_(value) if value.shape == like.shape else value
+        )
     saved["state"] = slots
     state.optimizer.load_state_dict(saved)
     state.step, state.diverged = memory["step"], memory["diverged"]

@@ -1,13 +1,14 @@
-"""Plain SGD on the cross-entropy of one set: what gradient ascent and fine-tuning both are, but for the set and the sign."""
+"""Plain SGD on the cross-entropy of one set: what gradient ascent and fine-tuning both are, but for the set and the
+sign."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-import torch
 from torch.nn import functional
 
+from grokforget.training.optimizers import sgd
 from grokforget.unlearning.problem import Method, Problem
 
 
@@ -20,11 +21,11 @@ class Descent(Method):
     def __init__(
         self, *, learning_rate: float, momentum: float, weight_decay: float, epochs: int, batch_size: int
     ) -> None:
-        self.sgd = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
+        self.sgd: dict[str, Any] = {"learning_rate": learning_rate, "momentum": momentum, "weight_decay": weight_decay}
         self.epochs, self.batch_size = epochs, batch_size
 
     def run(self, problem: Problem) -> Iterator[None]:
-        optimizer = torch.optim.SGD(problem.model.parameters(), **self.sgd)
+        optimizer = sgd(problem.model.parameters(), **self.sgd)
         for epoch in range(self.epochs):
             for batch in problem.batches(self.examples, self.batch_size, epoch):
                 problem.model.train()

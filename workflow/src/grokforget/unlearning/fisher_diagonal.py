@@ -1,9 +1,10 @@
 """The exact diagonal of the Fisher information, in K backward passes over whole batches.
 
-F_j = 1/N Σ_x Σ_y p(y|x) (∂_j[-log p(y|x)])². Squaring the gradient of a batch mean, as is often seen, gives another quantity.
-The per-example gradients are never formed where a layer sees an example once: for a linear layer with input a and output gradient δ,
-Σ_n (δ_no a_ni)² = (δ²)ᵀ(a²). Where it sees an example at L positions (a convolution after unfolding, a token's layer), the gradient is a
-sum over positions, and for small L its square is expanded into L(L+1)/2 such products.
+F_j = 1/N Σ_x Σ_y p(y|x) (∂_j[-log p(y|x)])². Squaring the gradient of a batch mean, as is often seen, gives another
+quantity. The per-example gradients are never formed where a layer sees an example once: for a linear layer with input a
+and output gradient δ, Σ_n (δ_no a_ni)² = (δ²)ᵀ(a²). Where it sees an example at L positions (a convolution after
+unfolding, a token's layer), the gradient is a sum over positions, and for small L its square is expanded into L(L+1)/2
+such products.
 """
 
 from __future__ import annotations
@@ -35,14 +36,17 @@ class _Call:
 def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024) -> dict[str, Tensor]:
     """F for every parameter, shaped as it is, by name; eval mode.
 
-    A model whose ``forward`` shares work between examples offers ``per_example_forward``. Raises TypeError for a parameter that belongs
-    to no linear, convolutional or embedding layer, or a layer that is used twice: their squares would be wrong.
+    A model whose ``forward`` shares work between examples offers ``per_example_forward``. Raises TypeError for a
+    parameter that belongs to no linear, convolutional or embedding layer, or a layer that is used twice: their squares
+    would be wrong.
     """
     names = {id(module): name for name, module in model.named_modules() if _covered(module)}
     covered = {f"{name}.{key}" for module, name in _layers(model) for key, _ in module.named_parameters(recurse=False)}
     missing = [name for name, _ in model.named_parameters() if name not in covered]
     if missing:
-        raise TypeError(f"no exact Fisher diagonal for {', '.join(missing)}: neither linear, convolutional nor embedding")
+        raise TypeError(
+            f"no exact Fisher diagonal for {', '.join(missing)}: neither linear, convolutional nor embedding"
+        )
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     forward: Callable[[Tensor], Tensor] = getattr(model, "per_example_forward", model)
     was_training = model.training
@@ -100,7 +104,11 @@ class _Squares:
             if module.groups != 1 or module.padding_mode != "zeros" or isinstance(module.padding, str):
                 raise TypeError("no exact Fisher diagonal for a grouped or specially padded convolution")
             unfolded = functional.unfold(
-                inputs, module.kernel_size, module.dilation, module.padding, module.stride  # type: ignore[arg-type]
+                inputs,
+                module.kernel_size,
+                module.dilation,
+                module.padding,
+                module.stride,
             )
             self.inputs = unfolded.transpose(1, 2)  # (N, L, in)
         elif isinstance(module, nn.Embedding):

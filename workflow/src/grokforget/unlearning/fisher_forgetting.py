@@ -32,14 +32,13 @@ class FisherForgetting(Method):
         yield
 
 
-def noise(
-    model: nn.Module, name: str, fisher: Tensor, alpha: float, forgotten: Tensor
-) -> tuple[Tensor, Tensor]:
+def noise(model: nn.Module, name: str, fisher: Tensor, alpha: float, forgotten: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and variance of one parameter.
 
-    v = min(1/(F + 1e-8), 1e3), in the output layer at most 1e2; times α; in weight tensors the mean over the layer's inputs. For
-    ``forgotten`` classes (none but in whole-class forgetting) the output row has mean 0 and v = 1e-4. Then ×10 in the output layer, else
-    ×10 in 1-d tensors. The authors' code guesses the output layer by its shape; here the model names it.
+    v = min(1/(F + 1e-8), 1e3), in the output layer at most 1e2; times α; in weight tensors the mean over the layer's
+    inputs. For ``forgotten`` classes (none but in whole-class forgetting) the output row has mean 0 and v = 1e-4. Then
+    ×10 in the output layer, else ×10 in 1-d tensors. The authors' code guesses the output layer by its shape; here the
+    model names it.
     """
     parameter = model.get_parameter(name)
     is_output = in_output_layer(model, name)

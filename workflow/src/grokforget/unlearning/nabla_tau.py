@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import cycle
 
-import torch
 from torch import Tensor
 from torch.nn import functional
 
 from grokforget.training.evaluate import accuracy_and_loss
+from grokforget.training.optimizers import adamw
 from grokforget.unlearning.problem import Method, Problem, set_learning_rate
 
 
 def nabla_tau_loss(forget_loss: Tensor, retain_loss: Tensor, validation_loss: float, alpha: float) -> Tensor:
     """α · relu(L_V - L_f)² + (1 - α) · L_r.
 
-    The relu is inside the square: once the forget loss has reached the validation loss the ascent stops. (The authors' text code squares
-    first, which never stops.)
+    The relu is inside the square: once the forget loss has reached the validation loss the ascent stops. (The authors'
+    text code squares first, which never stops.)
     """
     return alpha * functional.relu(validation_loss - forget_loss) ** 2 + (1 - alpha) * retain_loss
 
@@ -30,7 +30,8 @@ def n_epochs(retain_batches: int, forget_batches: int) -> int:
 class NablaTau(Method):
     """One forget and one retain batch an update; an epoch is one pass over D_f.
 
-    α falls linearly from α_0 = ``alpha_factor`` · |D_f| / |D| (at most 1) to 0, the learning rate to a tenth. AdamW, eval mode.
+    α falls linearly from α_0 = ``alpha_factor`` · |D_f| / |D| (at most 1) to 0, the learning rate to a tenth. AdamW,
+    eval mode.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class NablaTau(Method):
 
     def run(self, problem: Problem) -> Iterator[None]:
         model, n_forget, n_retain = problem.model, len(problem.forget), len(problem.retain)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        optimizer = adamw(model.parameters(), self.learning_rate, self.weight_decay)
         alpha_0 = min(self.alpha_factor * n_forget / (n_forget + n_retain), 1.0)
         epochs = n_epochs(-(-n_retain // self.batch_size), -(-n_forget // self.batch_size))
         validation_loss = 0.0

@@ -12,13 +12,15 @@ from torch import Tensor, nn
 from grokforget.seeds import derive_seed
 from grokforget.training.evaluate import Examples
 
+
 @dataclass
 class Problem:
     """One unlearning request.
 
-    ``model`` is the student: the method changes it in place. It has logits (N, n_classes) and the attribute ``output_layer``, the name
-    of its last layer. ``validation`` is held-out data that neither training nor the final measures use. ``retrained`` is the state of the
-    retrained reference, for the method of that name alone. All randomness derives from ``seed``.
+    ``model`` is the student: the method changes it in place. It has logits (N, n_classes) and the attribute
+    ``output_layer``, the name of its last layer. ``validation`` is held-out data that neither training nor the final
+    measures use. ``retrained`` is the state of the retrained reference, for the method of that name alone. All
+    randomness derives from ``seed``.
     """
 
     model: nn.Module
@@ -30,7 +32,8 @@ class Problem:
     retrained: Mapping[str, Tensor] = field(default_factory=dict)
 
     def batches(self, name: str, size: int, epoch: int) -> list[Examples]:
-        """``forget`` or ``retain`` in batches, in an order that depends only on (seed, name, epoch); the last one may be shorter."""
+        """``forget`` or ``retain`` in batches, in an order that depends only on (seed, name, epoch); the last one may
+        be shorter."""
         examples: Examples = getattr(self, name)
         return [examples[index] for index in self._order(name, len(examples), epoch).split(size)]
 
@@ -52,7 +55,8 @@ class Method(ABC):
     def run(self, problem: Problem) -> Iterator[None]:
         """Change ``problem.model`` in place, yielding after every update (an optimizer step, or a one-shot change).
 
-        What the model is when the iterator ends is the method's result: it may differ from that after the last update, as with a rewind.
+        What the model is when the iterator ends is the method's result: it may differ from that after the last update,
+        as with a rewind.
         """
 
 

@@ -1,4 +1,5 @@
-"""The unlearning methods: one class of settings each. The defaults are the published ones, with their source beside them.
+"""The unlearning methods: one class of settings each. The defaults are the published ones, with their source beside
+them.
 
 A study sets what it changes; ``workflow/studies/tuning.md`` says how the laptop study's values were chosen.
 """
@@ -25,7 +26,8 @@ class Original(Component):
 
 
 class Retrain(Component):
-    """The reference: the same recipe from scratch on the retain set, at the checkpoint that the same rule selects in that run."""
+    """The reference: the same recipe from scratch on the retain set, at the checkpoint that the same rule selects in
+    that run."""
 
     implementation: ClassVar[str] = "grokforget.unlearning.references:Retrain"
 
@@ -74,23 +76,26 @@ class Scrub(Component):
     weight_decay: Decay = 0.1
     epochs: Count = 10
     max_epochs: Count = 3
-    """msteps: the first so many epochs begin with a pass over the forget set that drives the student away from the teacher."""
+    """msteps: the first so many epochs begin with a pass over the forget set that drives the student away from the
+    teacher."""
     gamma: float = Field(default=1.0, ge=0)
     """γ, weight of the cross-entropy on the retain set."""
     alpha: float = Field(default=0.5, ge=0)
     """α, weight of the distillation on the retain set."""
     temperature: float = Field(default=2.0, gt=0)
     """T, of the distillation."""
-    decay_after: list[int] = [5, 8, 9]
+    decay_after: list[Count] = Field(default=[5, 8, 9])
     """The learning rate falls to a tenth after each of these epochs, counted from 1."""
     retain_batch_size: Count = 32
     forget_batch_size: Count = 64
     rewind: bool = True
-    """SCRUB+R: return the epoch whose forget error is closest to the final model's error on the validation examples of those classes."""
+    """SCRUB+R: return the epoch whose forget error is closest to the final model's error on the validation examples of
+    those classes."""
 
 
 class FisherForgetting(Component):
-    """Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise in inverse proportion to the retain set's Fisher information."""
+    """Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise in inverse proportion to the retain set's
+    Fisher information."""
 
     implementation: ClassVar[str] = "grokforget.unlearning.fisher_forgetting:FisherForgetting"
 

@@ -16,8 +16,8 @@ from grokforget.unlearning.problem import Method, Problem
 
 @dataclass
 class Record:
-    """``trajectory``: one row an evaluated update, the first before any and the last (``final``) the result; ``diagnostics``: the
-    method's own numbers."""
+    """``trajectory``: one row an evaluated update, the first before any and the last (``final``) the result;
+    ``diagnostics``: the method's own numbers."""
 
     trajectory: list[dict[str, Any]] = field(default_factory=list)
     diagnostics: dict[str, float] = field(default_factory=dict)
@@ -33,8 +33,9 @@ def unlearn(
 ) -> Record:
     """Apply ``method`` to ``problem.model`` in place.
 
-    Accuracy in [0, 1] and cross-entropy (nats) on forget, retain and test set before the first update, at every ``stride``-th, and at the
-    end. A model with a weight that is not finite is left as it is then and the run flagged ``diverged``.
+    Accuracy in [0, 1] and cross-entropy (nats) on forget, retain and test set before the first update, at every
+    ``stride``-th, and at the end. A model with a weight that is not finite is left as it is then and the run flagged
+    ``diverged``.
     """
     record = Record()
     splits: Mapping[str, Examples] = {"forget": problem.forget, "retain": problem.retain, "test": test}
@@ -46,7 +47,7 @@ def unlearn(
     look(0, final=False)
     update = 0
     diverged = False
-    for update, _ in enumerate(method.run(problem), start=1):  # noqa: B007 - the last one is used
+    for update, _ in enumerate(method.run(problem), start=1):
         on_update(update)
         if update % stride == 0:
             look(update, final=False)

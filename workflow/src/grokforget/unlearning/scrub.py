@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -11,11 +12,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from grokforget.training.evaluate import Examples, logits_of
+from grokforget.training.optimizers import adam, sgd
 from grokforget.unlearning.problem import Method, Problem, set_learning_rate
 
 
 class _Distillation(torch.autograd.Function):
-    """Autograd of the KL divergence would leave round-off where student and teacher agree; this backward leaves exactly 0."""
+    """Autograd of the KL divergence would leave round-off where student and teacher agree; this backward leaves exactly
+    0."""
 
     @staticmethod
     def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
@@ -33,17 +36,19 @@ class _Distillation(torch.autograd.Function):
 def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     """d = T²/|B| · Σ KL(softmax(teacher/T) ‖ softmax(student/T)); logits (N, K), no gradient to the teacher.
 
-    At the first max step the student is the teacher, so in a net without batch norm or dropout d and its gradient are 0. The gradient
-    ∂d/∂z = T/|B| · (softmax(z/T) - softmax(z_o/T)) is computed in that form, where it is 0 to the last bit. Any other form leaves
-    round-off, which Adam divides by its own size: the first max epoch would be a step of full length in a direction that depends on the
-    machine. As it is, weight decay alone moves the first max epoch, and the min epoch that follows parts student and teacher.
+    At the first max step the student is the teacher, so in a net without batch norm or dropout d and its gradient are
+    0. The gradient ∂d/∂z = T/|B| · (softmax(z/T) - softmax(z_o/T)) is computed in that form, where it is 0 to the last
+    bit. Any other form leaves round-off, which Adam divides by its own size: the first max epoch would be a step of
+    full length in a direction that depends on the machine. As it is, weight decay alone moves the first max epoch, and
+    the min epoch that follows parts student and teacher.
     """
-    value: Tensor = _Distillation.apply(student, teacher.detach(), temperature)  # type: ignore[no-untyped-call]
+    value: Tensor = _Distillation.apply(student, teacher.detach(), temperature)
     return value
 
 
 class Scrub(Method):
-    """Max epochs drive the student away from the teacher on D_f, min epochs keep it near on D_r; ``rewind`` gives SCRUB+R."""
+    """Max epochs drive the student away from the teacher on D_f, min epochs keep it near on D_r; ``rewind`` gives
+    SCRUB+R."""
 
     def __init__(
         self,
@@ -74,13 +79,8 @@ class Scrub(Method):
     def run(self, problem: Problem) -> Iterator[None]:
         student = problem.model
         teacher = copy.deepcopy(student).eval().requires_grad_(False)
-        optimizer: torch.optim.Optimizer
-        if self.optimizer == "adam":
-            optimizer = torch.optim.Adam(student.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
-        else:
-            optimizer = torch.optim.SGD(
-                student.parameters(), lr=self.learning_rate, momentum=0.9, weight_decay=self.weight_decay
-            )
+        make = adam if self.optimizer == "adam" else partial(sgd, momentum=0.9)
+        optimizer = make(student.parameters(), self.learning_rate, weight_decay=self.weight_decay)
 
         def step(batch: Examples, descend: bool) -> None:
             student.train()
@@ -89,11 +89,8 @@ class Scrub(Method):
             with torch.no_grad():
                 target = teacher(batch.x)
             distance = distillation(logits, target, self.temperature)
-            if descend:
-                loss = self.gamma * functional.cross_entropy(logits, batch.y) + self.alpha * distance
-            else:
-                loss = -distance
-            loss.backward()
+            learned = self.gamma * functional.cross_entropy(logits, batch.y) + self.alpha * distance
+            (learned if descend else -distance).backward()
             optimizer.step()
 
         kept: list[tuple[float, dict[str, Tensor]]] = []
@@ -127,7 +124,8 @@ def reference_error(problem: Problem) -> float:
 
 
 def rewind_epoch(forget_errors: Sequence[float], reference: float) -> int:
-    """Position of the epoch whose forget error is closest to the reference; of equals the last, which has been repaired the longest.
+    """Position of the epoch whose forget error is closest to the reference; of equals the last, which has been repaired
+    the longest.
 
     Without a reference (NaN) the last epoch.
     """

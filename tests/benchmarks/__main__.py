@@ -1,0 +1,11 @@
+"""Run all benchmarks."""
+
+from __future__ import annotations
+
+import torch
+
+from benchmarks import fisher, transformer_step
+
+torch.set_num_threads(1)
+for benchmark in (transformer_step, fisher):
+    print(benchmark.run())

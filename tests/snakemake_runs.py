@@ -1,0 +1,63 @@
+"""Running Snakemake on a study in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+SMOKE = REPOSITORY / "workflow" / "studies" / "smoke.yaml"
+CODE = ("Snakefile", "config.yaml", "requirements.lock", "workflow", "profiles", "envs")
+
+
+@dataclass
+class Workspace:
+    """A checkout and a folder that its results go to."""
+
+    folder: Path
+    repository: Path = REPOSITORY
+
+    def snakemake(
+        self, *arguments: object, study: Path | None = SMOKE, check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end; stdout and stderr together. Raises AssertionError with the output where ``check`` fails."""
+        done = subprocess.run(
+            self.command(*arguments, study=study),
+            cwd=self.folder,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+        )
+        done.stdout += done.stderr
+        assert not check or done.returncode == 0, done.stdout
+        return done
+
+    def command(self, *arguments: object, study: Path | None = SMOKE) -> list[str]:
+        configfile = ["--configfile", str(study)] if study else []
+        options = ["--snakefile", str(self.repository / "Snakefile"), "--directory", str(self.folder), "--cores", "2"]
+        return [sys.executable, "-m", "snakemake", *options, *map(str, arguments), *configfile]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "SNAKEMAKE"))}
+
+    def planned(self, *arguments: object, study: Path | None = SMOKE) -> Counter[str]:
+        """How many jobs of each rule a dry run would run."""
+        output = self.snakemake("--dry-run", *arguments, study=study).stdout
+        stats = re.search(r"Job stats:\njob +count\n-+ +-+\n((?:\S+ +\d+\n)+)", output)
+        if stats is None:
+            assert "Nothing to be done" in output, output
+            return Counter()
+        lines = (line.split() for line in stats[1].splitlines())
+        return Counter({rule: int(count) for rule, count in lines if rule not in ("all", "total")})
+
+    def tables(self, study: str = "smoke") -> dict[str, bytes]:
+        """The bytes of every table and paper table."""
+        root = self.folder / "results" / study
+        files = [*root.glob("tables/*.parquet"), *root.glob("paper/*")]
+        return {path.name: path.read_bytes() for path in sorted(files)}

@@ -1,0 +1,437 @@
+"""A wrong study is refused before any work, by a message that says where, what was found and what is allowed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from grokforget.config.loader import ConfigError, load_study
+
+ROOT = Path(__file__).parents[2]
+SMOKE = ROOT / "workflow" / "studies" / "smoke.yaml"
+TEXT = SMOKE.read_text(encoding="utf-8")
+
+Edit = Callable[[str], str]
+JARGON = ("Traceback", "pydantic", "validation error", "value_error", "type_error", "type=", "input_value", "https://")
+
+MLP = "settings.modular-mlp"
+OPTIMIZER = f"{MLP}.training.optimizer"
+MISSING = object()
+
+
+def put(key: str, value: Any) -> Edit:
+    """Set (or with MISSING drop) one key of the smoke study; keys hold no dots."""
+
+    def edit(text: str) -> str:
+        tree = yaml.safe_load(re.sub(r"\b(\d)e-(\d)", r"\1.0e-\2", text))
+        node = tree
+        *path, last = key.split(".")
+        for part in path:
+            node = node.setdefault(part, {})
+        if value is MISSING:
+            del node[last]
+        else:
+            node[last] = value
+        return yaml.safe_dump(tree, sort_keys=False)
+
+    return edit
+
+
+def replace(old: str, new: str) -> Edit:
+    def edit(text: str) -> str:
+        assert text.count(old) == 1
+        return text.replace(old, new)
+
+    return edit
+
+
+def both(first: Edit, second: Edit) -> Edit:
+    return lambda text: second(first(text))
+
+
+def refusal(path: Path) -> str:
+    """The message with which a study is refused, checked for what every message must have."""
+    with pytest.raises(ConfigError) as raised:
+        load_study(path)
+    message = str(raised.value)
+    assert all(line.startswith(str(path)) for line in message.splitlines()), message
+    assert not [word for word in JARGON if word in message], message
+    return message
+
+
+def bad(key: str, value: Any, *says: str, at: str | None = None) -> Any:
+    """A study whose ``key`` has a bad value; the message is about the key ``at`` and contains all of ``says``."""
+    return pytest.param(
+        put(key, value), f": {at or key}: ", says, id=f"{key}={'(dropped)' if value is MISSING else value}"
+    )
+
+
+METHODS = "fine-tune, fisher, gradient-ascent, nabla-tau, original, retrain, scrub"
+MALFORMED = [
+    # Unknown keys, with the nearest known one.
+    bad("sedes", [0], "unknown key", "found 'sedes'", "allowed: checkpoints, data, device,", "did you mean 'seeds'?"),
+    bad("initialisation_scale", 8, "unknown key", "found 'initialisation_scale'"),
+    bad(f"{MLP}.modle", {}, "unknown key", "initialisation_scale, methods, model,", "did you mean 'model'?"),
+    bad(f"{MLP}.model.hiden", [3], "unknown key", "activation, bias, hidden,", "did you mean 'hidden'?"),
+    bad(f"{MLP}.training.step", 3, "unknown key", "segment_steps", "did you mean 'steps'?"),
+    bad(f"{OPTIMIZER}.lerning_rate", 0.1, "unknown key", "betas, decay_steps", "did you mean 'learning_rate'?"),
+    bad(f"{MLP}.selection.sustaned", 3, "unknown key", "did you mean 'sustained'?"),
+    bad("methods.nabla-tau.batch-size", 64, "unknown key", "did you mean 'batch_size'?"),
+    bad("forget_sets.within-50.share", 0.2, "unknown key", "did you mean 'class_share'?"),
+    # Wrong types.
+    bad("data.addition.modulus", "31", "found '31'", "a valid integer"),
+    bad("data.addition.modulus", 31.0, "found 31.0", "a valid integer"),
+    bad("data.addition.modulus", True, "found True", "a valid integer"),
+    bad("data.addition.modulus", None, "found None", "a valid integer"),
+    bad(f"{OPTIMIZER}.learning_rate", True, "found True", "a valid number"),
+    bad(f"{MLP}.training.steps", 1e3, "found 1000.0", "a valid integer"),
+    bad(f"{MLP}.model.bias", "no", "found 'no'", "a valid boolean"),
+    bad(f"{MLP}.model.bias", 0, "found 0", "a valid boolean"),
+    bad(f"{MLP}.model.hidden", 96, "found 96", "a valid list"),
+    bad(f"{MLP}.model.hidden", [96, 9.5], "found 9.5", "a valid integer", at=f"{MLP}.model.hidden.1"),
+    bad(f"{MLP}.training", ["steps"], "found ['steps']"),
+    bad(f"{MLP}.training", None, "found None"),
+    bad(OPTIMIZER, "adamw", "found 'adamw'"),
+    bad("methods", ["original", "retrain"], "found ['original', 'retrain']", "a mapping from names to settings"),
+    bad("data", None, "found None"),
+    bad("study", 3, "found 3", "a valid string"),
+    # Kinds and choices that do not exist.
+    bad("methods.fisher.kind", "fischer", "found 'fischer'", "nabla-tau, scrub", "mean 'fisher'?"),
+    bad("methods.fisher.kind", "zzzzz", "found 'zzzzz'", "original, retrain, gradient-ascent,"),
+    bad("data.addition.kind", "modula", "found 'modula'", "digits, modular", "mean 'modular'?"),
+    bad(f"{MLP}.model.kind", "mpl", "found 'mpl'", "mlp, cnn, transformer", "mean 'mlp'?"),
+    bad(
+        "forget_sets.within-50.kind",
+        "within-class",
+        "found 'within-class'",
+        "did you mean 'within-classes'?",
+    ),
+    bad("measures.ues.kind", "uess", "found 'uess'", "accuracy, retrain-gap, ues,", "mean 'ues'?"),
+    bad("methods.fisher", {}, "is missing; add it", at="methods.fisher.kind"),
+    bad(f"{OPTIMIZER}.name", "adamv", "found 'adamv'", "sgd, adam, adamw", "did you mean 'adam'?"),
+    bad(f"{MLP}.training.loss", "crossentropy", "mse, cross-entropy", "did you mean 'cross-entropy'?"),
+    bad(f"{MLP}.model.activation", "relue", "relu, quadratic", "did you mean 'relu'?"),
+    bad("data.addition.operation", "x", "found 'x'", "+, -, *, /"),
+    bad("device", "gpu", "found 'gpu'", "cpu, cuda"),
+    # Names of other parts of the study.
+    bad(f"{MLP}.data", "adition", "found 'adition'", "allowed: addition", "did you mean 'addition'?"),
+    bad(
+        "checkpoints",
+        ["early", "groked"],
+        "found 'groked'",
+        "early, memorised, grokked",
+        "mean 'grokked'?",
+        at="checkpoints.1",
+    ),
+    bad("checkpoints", ["early", "early"], "given twice", "found 'early'", at="checkpoints.1"),
+    bad("checkpoints", [], "found []", "at least 1"),
+    bad("sweep.method", "gradient-acent", "found 'gradient-acent'", METHODS, "did you mean 'gradient-ascent'?"),
+    bad("sweep.method", "original", "found 'original'", "allowed: gradient-ascent, nabla-tau, scrub"),
+    bad("methods.gradient-ascent", MISSING, "found 'gradient-ascent'", at="sweep.method"),
+    bad("methods.retrain", MISSING, "'retrain'", "found []", "one method of kind retrain", at="methods"),
+    bad("methods.original", MISSING, "'original'", "found []", "one method of kind original", at="methods"),
+    bad("methods.again", {"kind": "retrain"}, "found ['retrain', 'again']", "one method of kind retrain", at="methods"),
+    # Ranges.
+    bad("data.addition.train_fraction", 0, "found 0", "greater than 0"),
+    bad("data.addition.train_fraction", -0.1, "found -0.1", "greater than 0"),
+    bad("data.addition.train_fraction", 1.0, "found 1.0", "less than 1"),
+    bad("data.addition.train_fraction", float("nan"), "found '.nan'"),
+    bad("forget_sets.within-50.fraction", 0.0, "found 0.0", "greater than 0"),
+    bad("forget_sets.within-50.fraction", 1, "found 1", "less than 1"),
+    bad("forget_sets.within-50.class_share", 1.5, "found 1.5", "less than 1"),
+    bad(f"{OPTIMIZER}.learning_rate", -1.0e-3, "found -0.001", "greater than 0"),
+    bad(f"{OPTIMIZER}.learning_rate", 0, "found 0", "greater than 0"),
+    bad(f"{OPTIMIZER}.learning_rate", float("inf"), "found '.inf'"),
+    bad(f"{OPTIMIZER}.betas", [0.9, 1.0], "found 1.0", "less than 1", at=f"{OPTIMIZER}.betas.1"),
+    bad(f"{OPTIMIZER}.betas", [0.9], "found [0.9]", "at least 2"),
+    bad(f"{MLP}.initialisation_scale", 0, "found 0", "greater than 0"),
+    bad("seeds", [0, -1], "found -1", "greater than or equal to 0", at="seeds.1"),
+    bad("seeds", [0, 1, 0], "given twice", "found 0", at="seeds.2"),
+    bad("seeds", [], "found []", "at least 1"),
+    bad("seeds", 3, "found 3", "a valid list"),
+    bad("threads", 0, "found 0", "greater than or equal to 1"),
+    bad("sweep.snapshots", 1, "found 1", "greater than or equal to 2"),
+    bad("data", {}, "found {}", "at least 1"),
+    # Names become folder names.
+    bad("study", "../x", "found '../x'"),
+    bad("study", "A B", "found 'A B'"),
+    bad("study", "x\n", "found 'x\\n'"),
+    bad("study", "", "found ''"),
+    bad("study", "a" * 61, "60"),
+    # Required keys.
+    *[
+        bad(key, MISSING, "is missing")
+        for key in ("study", "seeds", "data", "settings", "forget_sets", "methods", "measures")
+    ],
+    bad(f"{MLP}.model", MISSING, "is missing"),
+    bad(f"{MLP}.training.loss", MISSING, "is missing"),
+    bad(f"{OPTIMIZER}.learning_rate", MISSING, "is missing"),
+    bad("data.addition.modulus", MISSING, "is missing"),
+    bad("forget_sets.within-50.fraction", MISSING, "is missing"),
+    # Settings that are fine one by one.
+    bad(f"{MLP}.training.steps", 1001, "found 1001", "a multiple of 500"),
+    bad(f"{OPTIMIZER}.schedule", "cosine", "found None", "a number of updates", at=f"{OPTIMIZER}.decay_steps"),
+    bad(f"{OPTIMIZER}.nesterov", True, "a setting that adamw does not have: found True"),
+    bad(f"{OPTIMIZER}.momentum", 0.9, "a setting that adamw does not have: found 0.9"),
+    bad(f"{OPTIMIZER}.decay_steps", 5, "decay_steps with a constant schedule", "found 5"),
+    bad(
+        OPTIMIZER,
+        {"name": "sgd", "learning_rate": 0.1, "nesterov": True},
+        "nesterov without momentum",
+        "found 0.0",
+        "a momentum above 0",
+        at=f"{OPTIMIZER}.momentum",
+    ),
+    bad(f"{MLP}.training.segment_steps", 250, "found 250", "a multiple of evaluate_every, 20"),
+    bad(
+        "data.addition.train_fraction", 0.0001, "found '0 training and 96 validation pairs of 961'", at="data.addition"
+    ),
+    bad(
+        f"{MLP}.model",
+        {"kind": "transformer", "width": 130, "heads": 4},
+        "width 130 and heads 4",
+        "a multiple of heads",
+    ),
+    bad(f"{MLP}.model", {"kind": "cnn"}, "a cnn on tokens", "data of images"),
+    pytest.param(
+        both(put(f"{MLP}.model", {"kind": "transformer"}), put("data.addition", {"kind": "digits", "train": 200})),
+        f": {MLP}.model: ",
+        ("a transformer on images", "data of tokens"),
+        id="transformer on images",
+    ),
+    bad(
+        "data.addition",
+        {"kind": "modular", "modulus": 33, "operation": "/", "train_fraction": 0.5},
+        "33",
+        "a prime modulus",
+    ),
+    bad("data.addition.validation_fraction", 0.4, "0.6 + 0.4", "a sum below 1", at="data.addition"),
+    bad("data.addition", {"kind": "digits", "train": 1500, "validation": 300}, "1500", "300", "at most 1700"),
+    # Changes of a method in one setting.
+    bad(f"{MLP}.methods.scrubb", {}, "found 'scrubb'", METHODS, "did you mean 'scrub'?"),
+    bad(f"{MLP}.methods.scrub.epoch", 3, "unknown key", "max_epochs", "did you mean 'epochs'?"),
+    bad(f"{MLP}.methods.scrub.epochs", "3", "found '3'", "a valid integer"),
+    bad(f"{MLP}.methods.scrub.epochs", 0, "found 0", "greater than or equal to 1"),
+    bad(f"{MLP}.methods.scrub.optimizer", "adm", "found 'adm'", "adam", "sgd"),
+    bad(f"{MLP}.methods.scrub.kind", "fisher", "found 'fisher'"),
+    bad(f"{MLP}.methods.scrub", 3, "found 3"),
+    # Tuning.
+    bad("tuning.seed", 1, "found 1", "not in `seeds`"),
+    bad("tuning.candidates.scrab", {"values": [0.1]}, "found 'scrab'", METHODS, "did you mean 'scrub'?"),
+    bad("tuning.candidates.scrub.values", [], "found []", "at least 1"),
+    bad("tuning.candidates.scrub.values", [0.1, 0.1], "given twice", at="tuning.candidates.scrub.values.1"),
+    bad("tuning.candidates.scrub.values", [0], "found 0", "greater than 0", at="tuning.candidates.scrub.values.0"),
+]
+
+
+def written(folder: Path, content: str | bytes) -> Path:
+    path = folder / "study.yaml"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@pytest.mark.parametrize(("edit", "where", "says"), MALFORMED)
+def test_malformed_study_is_refused_with_place_find_and_choices(
+    tmp_path: Path, edit: Edit, where: str, says: tuple[str, ...]
+) -> None:
+    message = refusal(written(tmp_path, edit(TEXT)))
+    assert where in message
+    assert not [part for part in says if part not in message], message
+
+
+@pytest.mark.parametrize(
+    ("candidates", "says"),
+    [
+        ({"parameter": "lr", "values": [0.1]}, ("no such setting", "found 'lr'", "learning_rate")),
+        ({"parameter": "epochs", "values": [0.5]}, ("found 0.5", "a valid integer")),
+        ({"values": [1000.0]}, ("found 1000.0", "less than or equal to 100")),
+    ],
+)
+def test_tuning_candidate_that_the_method_refuses_is_refused(
+    tmp_path: Path, candidates: dict[str, Any], says: tuple[str, ...]
+) -> None:
+    message = refusal(written(tmp_path, put("tuning.candidates.scrub", candidates)(TEXT)))
+    assert ": tuning.candidates.scrub" in message
+    assert not [part for part in says if part not in message], message
+
+
+@pytest.mark.parametrize(
+    ("edit", "says"),
+    [
+        (
+            replace("forget_sets:", "  modular-mlp: {}\n\nforget_sets:"),
+            ("'modular-mlp' is given twice", "each name once"),
+        ),
+        (replace("seeds: [0, 1]", "seeds: [0, 1]\nseeds: [2]"), ("'seeds' is given twice",)),
+        (replace("scrub, epochs: 3,", "scrub, epochs: 3, epochs: 4,"), ("'epochs' is given twice",)),
+        (lambda _: "study: [1\nseeds: }\n", ("not valid YAML",)),
+        (lambda _: "study:\n\tx: 1\n", ("not valid YAML", "'\\t'")),
+        (lambda _: "study: *nobody\n", ("not valid YAML", "'nobody'")),
+        (lambda _: "study: a\n---\nstudy: b\n", ("not valid YAML", "another document")),
+        (lambda _: "study: !!python/object/apply:os.getcwd []\n", ("not valid YAML", "python/object/apply")),
+        (lambda _: "", ("found nothing", "a mapping with the keys study, seeds, data")),
+        (lambda _: "# only a comment\n", ("found nothing",)),
+        (lambda _: "- study: smoke\n", ("found a list", "a mapping with the keys")),
+        (lambda _: "smoke\n", ("found a str", "a mapping with the keys")),
+    ],
+)
+def test_file_that_is_no_study_is_refused(tmp_path: Path, edit: Edit, says: tuple[str, ...]) -> None:
+    message = refusal(written(tmp_path, edit(TEXT)))
+    assert not [part for part in says if part not in message], message
+
+
+def test_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    message = refusal(written(tmp_path, "study: caf\xe9\n".encode("latin-1")))
+    assert "cannot be read" in message
+    assert "utf-8" in message
+
+
+def test_missing_file_is_refused(tmp_path: Path) -> None:
+    message = refusal(tmp_path / "nowhere.yaml")
+    assert "No such file" in message
+    assert "--configfile" in message
+
+
+def test_folder_is_refused(tmp_path: Path) -> None:
+    assert "cannot be read" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("      steps: 1000", "      steps: 1001"),
+        ("seeds: [0, 1]", "seeds: [0, 0]"),
+        ("  fisher: {kind: fisher}", "  fisher: {kind: fisher, alfa: 1}"),
+        ("      optimizer: {name: adamw,", "      optimizer: {name: adamw, nesterov: true,"),
+        ("sweep: {method: gradient-ascent,", "sweep: {method: fishr,"),
+        ("    data: addition", "    data: subtraction"),
+    ],
+)
+def test_message_names_the_line(tmp_path: Path, old: str, new: str) -> None:
+    text = replace(old, new)(TEXT)
+    line = 1 + next(number for number, content in enumerate(text.splitlines()) if content.startswith(new))
+    path = written(tmp_path, text)
+    assert refusal(path).startswith(f"{path}:{line}: ")
+
+
+def test_every_problem_has_a_line_of_its_own(tmp_path: Path) -> None:
+    edit = both(put("data.addition.modulus", "x"), both(put(f"{MLP}.training.steps", -1), put("threads", 0)))
+    lines = refusal(written(tmp_path, edit(TEXT))).splitlines()
+    assert len(lines) == 3
+    for line, key in zip(lines, ("data.addition.modulus", f"{MLP}.training.steps", "threads"), strict=True):
+        assert f": {key}: " in line
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        replace("  addition: {kind", "  {addition}: {kind"),
+        replace("  addition: {kind", "  ? [1, 2]\n  : {kind"),
+        replace("modulus: 31", "modulus: !!int x"),
+    ],
+    ids=["mapping as key", "list as key", "tag that does not fit"],
+)
+def test_yaml_that_constructs_nothing_is_refused(tmp_path: Path, edit: Edit) -> None:
+    assert "not valid YAML" in refusal(written(tmp_path, edit(TEXT)))
+
+
+def test_control_character_is_refused_in_one_line(tmp_path: Path) -> None:
+    assert "not valid YAML" in refusal(written(tmp_path, "study: \0\n"))
+
+
+@pytest.mark.parametrize(
+    ("edit", "word"),
+    [
+        (put(f"{MLP}.training", None), "instance of"),
+        (put("methods.fisher", 3), "object to extract"),
+        (put("study", "A B"), "String should match pattern"),
+        (put("seeds", []), "List should have"),
+    ],
+)
+def test_message_speaks_of_the_file(tmp_path: Path, edit: Edit, word: str) -> None:
+    assert word not in refusal(written(tmp_path, edit(TEXT)))
+
+
+def test_words_that_yaml_once_took_for_something_else_are_words(tmp_path: Path) -> None:
+    text = replace("  modular-mlp:", "  yes:")(replace("study: smoke", "study: 2024-13-45")(TEXT))
+    study = load_study(written(tmp_path, text))
+    assert (study.study, list(study.settings)) == ("2024-13-45", ["yes"])
+
+
+@pytest.mark.parametrize("number", ["010", "1:30", "0x1f"])
+def test_numbers_of_other_bases_are_no_numbers(tmp_path: Path, number: str) -> None:
+    assert f"found '{number}'" in refusal(written(tmp_path, replace("modulus: 31", f"modulus: {number}")(TEXT)))
+
+
+def test_a_cnn_with_more_poolings_than_pixels_is_refused(tmp_path: Path) -> None:
+    edit = both(
+        put("data.addition", {"kind": "digits", "train": 100}),
+        put(f"{MLP}.model", {"kind": "cnn", "channels": [8] * 4}),
+    )
+    assert "4 poolings of 8 pixels" in refusal(written(tmp_path, edit(TEXT)))
+
+
+def test_an_error_of_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as raised:
+        load_study(written(tmp_path, TEXT), {"seeds": [0, 0]})
+    assert str(raised.value).startswith("--config: seeds.1: given twice")
+
+
+@pytest.mark.parametrize("path", [ROOT / "config.yaml", SMOKE], ids=["config.yaml", "smoke.yaml"])
+def test_studies_of_the_repository_load(path: Path) -> None:
+    study = load_study(path)
+    assert study.study == {"config.yaml": "laptop", "smoke.yaml": "smoke"}[path.name]
+    for setting in study.settings.values():
+        assert setting.training.steps % setting.training.segment_steps == 0
+
+
+@pytest.mark.parametrize(
+    ("written_as", "value"),
+    [("1e-3", 1e-3), ("1E-3", 1e-3), ("1.0e-3", 1e-3), ("2e0", 2.0), ("0.5", 0.5), ("1", 1.0), ("+1e-2", 1e-2)],
+)
+def test_numbers_are_read_as_they_are_written(tmp_path: Path, written_as: str, value: float) -> None:
+    text = replace("learning_rate: 5e-3", f"learning_rate: {written_as}")(TEXT)
+    study = load_study(written(tmp_path, text))
+    rate = study.settings["modular-mlp"].training.optimizer.learning_rate
+    assert rate == value
+    assert isinstance(rate, float)
+
+
+def test_quoted_number_is_no_number(tmp_path: Path) -> None:
+    text = replace("learning_rate: 5e-3", 'learning_rate: "5e-3"')(TEXT)
+    assert f": {OPTIMIZER}.learning_rate: found '5e-3'; allowed: a valid number" in refusal(written(tmp_path, text))
+
+
+def test_override_replaces_a_whole_top_level_key() -> None:
+    plain, changed = load_study(SMOKE), load_study(SMOKE, {"seeds": [7], "sweep": {"method": "scrub"}})
+    assert changed.seeds == [7]
+    assert (changed.sweep.method, changed.sweep.snapshots) == ("scrub", 15)
+    assert changed.settings == plain.settings
+
+
+def test_override_is_checked_like_the_file() -> None:
+    with pytest.raises(ConfigError, match=r"seeds\.1: given twice: found 7"):
+        load_study(SMOKE, {"seeds": [7, 7]})
+    with pytest.raises(ConfigError, match=r"unknown key: found 'sedes'.*did you mean 'seeds'"):
+        load_study(SMOKE, {"sedes": [7]})
+
+
+def test_method_merges_the_settings_changes(tmp_path: Path) -> None:
+    study = load_study(written(tmp_path, put(f"{MLP}.methods", {"scrub": {"epochs": 7, "gamma": 0.5}})(TEXT)))
+    merged, plain = study.method("modular-mlp", "scrub"), study.methods["scrub"]
+    assert merged.model_dump() == {**plain.model_dump(), "epochs": 7, "gamma": 0.5}
+    assert plain.model_dump()["epochs"] == 3
+    assert study.method("modular-mlp", "fisher") == study.methods["fisher"]
+
+
+def test_spec_of_a_component_is_its_code_and_settings_without_kind() -> None:
+    spec = load_study(SMOKE).method("modular-mlp", "fisher").spec()
+    assert spec == {
+        "implementation": "grokforget.unlearning.fisher_forgetting:FisherForgetting",
+        "settings": {"alpha": 1e-6},
+    }

@@ -1,0 +1,494 @@
+"""Training: grids, schedules, and a loop that gives the same bits wherever it is interrupted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from grokforget.config.training import OptimizerSettings, TrainingSettings
+from grokforget.data.digits import Digits
+from grokforget.data.modular import Modular
+from grokforget.models.build import build_model
+from grokforget.seeds import derive_seed, numpy_generator
+from grokforget.storage import tensor_groups
+from grokforget.training.evaluate import Examples, accuracy_and_loss, weight_norm
+from grokforget.training.loop import Segment, TrainingState, batches, start, train
+from grokforget.training.losses import LOSSES
+from grokforget.training.optimizers import learning_rate, make_optimizer
+from grokforget.training.schedule import evaluation_steps, log_steps
+from grokforget.training.state import load_training, read_state, save_training, write_states
+
+light = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+
+STEPS = 30
+MODELS: dict[str, tuple[str, dict[str, Any]]] = {
+    "mlp": ("mlp:MLP", {"hidden": [16], "activation": "relu", "bias": True, "initialisation": "default"}),
+    "quadratic": ("mlp:MLP", {"hidden": [16], "activation": "quadratic", "bias": False, "initialisation": "normal"}),
+    "cnn": ("cnn:CNN", {"channels": [4, 8], "kernel_size": 3, "hidden": 16}),
+    "transformer": ("transformer:Transformer", {"layers": 1, "width": 16, "heads": 2, "mlp_width": 32}),
+    "transformer-2": ("transformer:Transformer", {"layers": 2, "width": 16, "heads": 2, "mlp_width": 32}),
+}
+SGD = {"name": "sgd", "learning_rate": 0.05, "weight_decay": 1e-3, "momentum": 0.9, "nesterov": True}
+COSINE = {"schedule": "cosine", "decay_steps": 25}
+ADAM = {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.01}
+ADAMW = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.5, "betas": [0.9, 0.98]}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def tasks() -> dict[str, Any]:
+    """Images and token pairs: a table and a split of each."""
+    found = {}
+    for name, task in (
+        ("images", Digits(train=60, validation=40)),
+        ("tokens", Modular(modulus=11, operation="+", train_fraction=0.5, validation_fraction=0.2)),
+    ):
+        table = task.examples()
+        found[name] = (table, task.split(table.labels, numpy_generator(0, "split")))
+    return found
+
+
+def training(
+    optimizer: dict[str, Any], batch_size: int | None = None, loss: str = "cross-entropy", **more: Any
+) -> dict[str, Any]:
+    return TrainingSettings.model_validate(
+        {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "steps": STEPS, "segment_steps": STEPS}
+        | {"evaluate_every": 10, "evaluations_per_decade": 4, "snapshots_per_decade": 3, "snapshot_change": 1.0}
+        | more
+    ).model_dump()
+
+
+class Run:
+    """A model on a task, to be trained from the start or from a saved state."""
+
+    def __init__(
+        self, tasks: dict[str, Any], model: str, recipe: dict[str, Any], seed: int = 0, alpha: float = 1.0
+    ) -> None:
+        self.table, self.split = tasks["tokens" if model in ("quadratic", "transformer", "transformer-2") else "images"]
+        self.model, self.recipe, self.seed, self.alpha = model, recipe, seed, alpha
+
+    def build(self, seed: int) -> nn.Module:
+        code, options = MODELS[self.model]
+        spec = {"implementation": f"grokforget.models.{code}", "settings": options, "alpha": self.alpha}
+        return build_model(spec, self.table.shape, derive_seed(seed, "initialisation"))
+
+    def begin(self) -> TrainingState:
+        return start(self.build(self.seed), self.recipe["optimizer"])
+
+    def resume(self, path: Path) -> TrainingState:
+        """From the file alone: the model that it is loaded into was initialised otherwise."""
+        return load_training(path, self.build(self.seed + 100), self.recipe["optimizer"])
+
+    def splits(self, model: nn.Module) -> dict[str, Examples]:
+        parts = {}
+        for name, index in vars(self.split).items():
+            x = model.encode(torch.from_numpy(self.table.inputs[index[:60]]))
+            parts[name] = Examples(x, torch.from_numpy(self.table.labels[index[:60]]))
+        return parts
+
+    def go(self, state: TrainingState, stop: int = STEPS) -> Segment:
+        return train(state, self.splits(state.model), self.recipe, seed=self.seed, stop=stop)
+
+
+def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(a[key].numpy().tobytes() == b[key].numpy().tobytes() for key in a)
+
+
+def slots(state: TrainingState) -> dict[str, torch.Tensor]:
+    """The optimizer's memory by parameter and name."""
+    saved = state.optimizer.state_dict()["state"]
+    return {
+        f"{index}.{key}": torch.as_tensor(value) for index, values in saved.items() for key, value in values.items()
+    }
+
+
+def rows(segments: list[Segment]) -> dict[int, dict[str, Any]]:
+    return {row["step"]: row for segment in segments for row in segment.curve}
+
+
+# Grids.
+def test_log_steps_are_rounded_powers() -> None:
+    assert sorted(log_steps(0, 100, 4)) == [0, 1, 2, 3, 6, 10, 18, 32, 56, 100]
+    assert sorted(log_steps(1, 99, 4)) == [1, 2, 3, 6, 10, 18, 32, 56]
+    assert log_steps(0, 0, 4) == {0}
+
+
+def test_evaluations_are_log_spaced_and_every_so_many_steps() -> None:
+    assert sorted(evaluation_steps(0, 100, 2, 25)) == [0, 1, 3, 10, 25, 32, 50, 75, 100]
+    assert sorted(evaluation_steps(26, 74, 2, 25)) == [32, 50]
+
+
+@light
+@given(
+    cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=6, unique=True),
+    per_decade=st.integers(1, 60),
+    every=st.integers(1, 400),
+)
+def test_grids_do_not_depend_on_how_a_run_is_cut(cuts: list[int], per_decade: int, every: int) -> None:
+    ends = [-1, *sorted(cuts)]
+    whole = range(ends[-1] + 1)
+    parts = [range(a + 1, b + 1) for a, b in pairwise(ends)]
+    cut_logs = [log_steps(part[0], part[-1], per_decade) for part in parts]
+    assert set().union(*cut_logs) == log_steps(whole[0], whole[-1], per_decade)
+    assert all(steps <= set(part) for steps, part in zip(cut_logs, parts, strict=True))
+    cut = set().union(*(evaluation_steps(part[0], part[-1], per_decade, every) for part in parts))
+    assert cut == evaluation_steps(whole[0], whole[-1], per_decade, every)
+
+
+@light
+@given(stop=st.integers(1, 3000), more=st.integers(0, 3000), per_decade=st.integers(1, 60))
+def test_a_longer_run_keeps_the_grid_of_a_shorter_one(stop: int, more: int, per_decade: int) -> None:
+    longer = log_steps(0, stop + more, per_decade)
+    assert {step for step in longer if step <= stop} == log_steps(0, stop, per_decade)
+
+
+# Order of the batches.
+def taken(n: int, size: int | None, seed: int, step: int, count: int) -> list[list[int] | None]:
+    return [None if batch is None else batch.tolist() for batch in islice(batches(n, size, seed, step), count)]
+
+
+@pytest.mark.parametrize(("n", "size"), [(12, 4), (10, 4), (10, 9), (7, 1)])
+def test_an_epoch_covers_every_example_once(n: int, size: int) -> None:
+    per_epoch = math.ceil(n / size)
+    order = taken(n, size, seed=0, step=0, count=3 * per_epoch)
+    epochs = [order[i * per_epoch : (i + 1) * per_epoch] for i in range(3)]
+    for epoch in epochs:
+        assert [len(batch) for batch in epoch[:-1]] == [size] * (per_epoch - 1)
+        assert sorted(example for batch in epoch for example in batch) == list(range(n))
+    assert epochs[0] != epochs[1] != epochs[2]
+
+
+def test_batches_depend_on_seed_and_step_alone() -> None:
+    torch.manual_seed(1)
+    order = taken(10, 4, seed=0, step=0, count=20)
+    torch.manual_seed(2)
+    for step in range(15):
+        assert taken(10, 4, seed=0, step=step, count=5) == order[step : step + 5]
+    assert taken(10, 4, seed=1, step=0, count=20) != order
+
+
+def test_drawing_batches_leaves_the_random_state_alone() -> None:
+    before = torch.get_rng_state()
+    taken(10, 4, seed=0, step=0, count=20)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+@pytest.mark.parametrize("size", [None, 10, 11])
+def test_a_batch_of_everything_is_the_full_batch(size: int | None) -> None:
+    assert taken(10, size, seed=0, step=3, count=4) == [None] * 4
+
+
+# Learning rates.
+def schedule(**changes: Any) -> dict[str, Any]:
+    return OptimizerSettings.model_validate({"name": "sgd", "learning_rate": 0.4, **changes}).model_dump()
+
+
+def test_constant_rate_is_constant() -> None:
+    assert {learning_rate(schedule(), step) for step in (0, 1, 10**6)} == {0.4}
+
+
+def test_cosine_rate_falls_by_half_a_cosine_to_zero_and_stays_there() -> None:
+    cosine = schedule(schedule="cosine", decay_steps=100)
+    expected = {0: 0.4, 25: 0.2 * (1 + math.sqrt(0.5)), 50: 0.2, 75: 0.2 * (1 - math.sqrt(0.5)), 100: 0.0, 1000: 0.0}
+    assert {step: learning_rate(cosine, step) for step in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        (SGD, torch.optim.SGD),
+        ({"name": "sgd", "learning_rate": 0.1}, torch.optim.SGD),
+        (ADAM, torch.optim.Adam),
+        (ADAMW, torch.optim.AdamW),
+    ],
+)
+def test_optimizers_are_bit_for_bit_those_of_torch(recipe: dict[str, Any], kind: type[torch.optim.Optimizer]) -> None:
+    full = OptimizerSettings.model_validate(recipe).model_dump()
+    ours, theirs = (nn.Parameter(torch.linspace(-2, 2, 7)) for _ in range(2))
+    own = ("momentum", "nesterov") if full["name"] == "sgd" else ("betas",)
+    reference = kind(
+        [theirs],
+        lr=full["learning_rate"],
+        weight_decay=full["weight_decay"],
+        fused=True,
+        **{key: tuple(full[key]) if key == "betas" else full[key] for key in own},
+    )
+    for optimizer, parameter in ((make_optimizer([ours], full), ours), (reference, theirs)):
+        for _ in range(8):
+            optimizer.zero_grad()
+            parameter.cos().sum().backward()
+            optimizer.step()
+    assert not torch.equal(ours, torch.linspace(-2, 2, 7))
+    assert torch.equal(ours, theirs)
+
+
+def test_mean_squared_error_is_over_examples_and_classes() -> None:
+    logits, labels = torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([0, 1])
+    assert LOSSES["mse"](logits, labels).item() == pytest.approx((0 + 0 + 0.25 + 0.25) / 4)
+
+
+# Models.
+@pytest.mark.parametrize("model", MODELS)
+def test_alpha_scales_every_initial_parameter(tasks: dict[str, Any], model: str) -> None:
+    plain = dict(Run(tasks, model, {}).build(0).named_parameters())
+    scaled = dict(Run(tasks, model, {}, alpha=8.0).build(0).named_parameters())
+    assert plain.keys() == scaled.keys()
+    assert all(torch.equal(scaled[name], 8 * plain[name]) for name in plain)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_initial_weights_depend_on_the_seed_alone(tasks: dict[str, Any], model: str) -> None:
+    run = Run(tasks, model, {})
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = run.build(0).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    assert same_bits(run.build(0).state_dict(), first)
+    assert not same_bits(run.build(1).state_dict(), first)
+
+
+# The loop.
+def test_a_step_of_plain_sgd_is_minus_rate_times_gradient(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, "mlp", training({"name": "sgd", "learning_rate": 0.5}, loss="mse"))
+    model = run.build(0)
+    examples = run.splits(model)["train"]
+    LOSSES["mse"](model(examples.x), examples.y).backward()
+    expected = [p.detach() - 0.5 * p.grad for p in model.parameters()]
+    state = run.begin()
+    run.go(state, stop=1)
+    for p, value in zip(state.model.parameters(), expected, strict=True):
+        torch.testing.assert_close(p.detach(), value)
+
+
+def test_cosine_ends_training_at_decay_steps(tasks: dict[str, Any]) -> None:
+    recipe = training(
+        {"name": "sgd", "learning_rate": 0.5, "schedule": "cosine", "decay_steps": 5}, snapshots_per_decade=50
+    )
+    run = Run(tasks, "mlp", recipe)
+    weights = run.go(run.begin(), stop=8).snapshots
+    assert not same_bits(weights[4], weights[5])
+    assert same_bits(weights[5], weights[8])
+
+
+def test_rows_are_what_evaluation_gives(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, "mlp", training(ADAM))
+    state = run.begin()
+    last = run.go(state).curve[-1]
+    for name, examples in run.splits(state.model).items():
+        assert (last[f"{name}_accuracy"], last[f"{name}_loss"]) == accuracy_and_loss(
+            state.model, examples, LOSSES["cross-entropy"]
+        )
+    assert last["weight_norm"] == pytest.approx(math.sqrt(sum((p**2).sum().item() for p in state.model.parameters())))
+    assert (last["step"], last["diverged"]) == (STEPS, False)
+
+
+def test_training_fits(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, "mlp", training({**SGD, "learning_rate": 0.2}))
+    curve = run.go(run.begin()).curve
+    assert curve[-1]["train_loss"] < 0.5 * curve[0]["train_loss"]
+
+
+def test_evaluations_and_snapshots_lie_on_their_grids_and_on_the_last_step(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, "mlp", training(ADAM))
+    state = run.begin()
+    initial = {name: value.clone() for name, value in state.model.state_dict().items()}
+    segment = run.go(state, stop=27)
+    # snapshot_change = 1 adds no snapshot between those of the grid; where there is a snapshot there is a row.
+    assert list(segment.snapshots) == sorted(log_steps(0, 27, 3) | {27})
+    assert [row["step"] for row in segment.curve] == sorted(evaluation_steps(0, 27, 4, 10) | set(segment.snapshots))
+    assert same_bits(segment.snapshots[0], initial)
+    assert same_bits(segment.snapshots[27], state.model.state_dict())
+
+
+def test_a_moving_accuracy_is_caught_by_further_snapshots(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, "mlp", training(SGD, snapshot_change=0.05, evaluate_every=1))
+    segment = run.go(run.begin())
+    assert len(segment.snapshots) > len(log_steps(0, STEPS, 3) | {STEPS})
+    kept = None
+    for row in segment.curve:
+        if row["step"] in segment.snapshots:
+            kept = row
+        for name in ("train_accuracy", "validation_accuracy"):
+            assert abs(row[name] - kept[name]) < 0.05
+
+
+def test_memorisation_is_caught_by_a_snapshot(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, "mlp", training({**SGD, "learning_rate": 0.2}, evaluate_every=1))
+    segment = run.go(run.begin(), stop=80)
+    first = next(row["step"] for row in segment.curve if row["train_accuracy"] >= 0.999)
+    assert first not in log_steps(0, 80, 3) | {80}
+    assert first in segment.snapshots
+
+
+CASES = {
+    "mlp-sgd": ("mlp", training({**SGD, **COSINE}, batch_size=16)),
+    "mlp-plain-sgd": ("mlp", training({"name": "sgd", "learning_rate": 0.1}, loss="mse")),
+    "mlp-adam": ("mlp", training(ADAM, batch_size=16, loss="mse")),
+    "quadratic-adamw": ("quadratic", training(ADAMW)),
+    "cnn-sgd": ("cnn", training({**SGD, **COSINE}, batch_size=16)),
+    "cnn-adamw": ("cnn", training({**ADAMW, **COSINE}, batch_size=25)),
+    "cnn-adam": ("cnn", training(ADAM, loss="mse")),
+    "transformer-adamw": ("transformer", training(ADAMW, batch_size=16)),
+    "transformer-2-sgd": ("transformer-2", training({**SGD, **COSINE}, batch_size=16)),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
+    tasks: dict[str, Any], tmp_path: Path, case: str
+) -> None:
+    run = Run(tasks, *CASES[case])
+    whole = run.begin()
+    segment = run.go(whole)
+
+    state, parts = run.begin(), []
+    for number, stop in enumerate((1, 8, 19, STEPS)):
+        parts.append(run.go(state, stop))
+        save_training(tmp_path / f"{number}.safetensors", state)
+        state = run.resume(tmp_path / f"{number}.safetensors")
+
+    assert state.step == whole.step == STEPS
+    assert same_bits(state.model.state_dict(), whole.model.state_dict())
+    assert same_bits(slots(state), slots(whole))
+    cut = rows(parts)
+    assert all(cut[step] == row for step, row in rows([segment]).items())
+    snapshots = {step: weights for part in parts for step, weights in part.snapshots.items()}
+    assert all(same_bits(snapshots[step], weights) for step, weights in segment.snapshots.items())
+
+
+def test_snapshots_do_not_depend_on_how_a_run_is_cut(tasks: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tasks, "mlp", training(ADAM, batch_size=16, loss="mse", snapshot_change=0.1))
+    whole = run.go(run.begin()).snapshots
+    state = run.begin()
+    first = run.go(state, 19).snapshots
+    save_training(tmp_path / "state.safetensors", state)
+    second = run.go(run.resume(tmp_path / "state.safetensors")).snapshots
+    assert set(whole) <= set(first) | set(second)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_saved_state_is_read_back_whole(tasks: dict[str, Any], tmp_path: Path, case: str) -> None:
+    run = Run(tasks, *CASES[case])
+    state = run.begin()
+    run.go(state, 7)
+    torch.manual_seed(5)
+    save_training(tmp_path / "state.safetensors", state)
+    expected = torch.rand(3)
+    torch.manual_seed(6)
+    read = run.resume(tmp_path / "state.safetensors")
+    assert torch.equal(torch.rand(3), expected)
+    assert (read.step, read.diverged, read.seen) == (state.step, state.diverged, state.seen)
+    assert same_bits(read.model.state_dict(), state.model.state_dict())
+    assert same_bits(slots(read), slots(state))
+    for a, b in zip(read.model.parameters(), state.model.parameters(), strict=True):
+        assert a.stride() == b.stride()
+        for key, value in state.optimizer.state[b].items():
+            assert torch.as_tensor(read.optimizer.state[a][key]).stride() == torch.as_tensor(value).stride()
+
+
+def test_the_cnn_of_these_tests_is_channels_last(tasks: dict[str, Any]) -> None:
+    weight = Run(tasks, "cnn", {}).build(0).features[3].weight
+    assert weight.is_contiguous(memory_format=torch.channels_last)
+    assert not weight.is_contiguous()
+
+
+@pytest.mark.parametrize("case", ["mlp-sgd", "cnn-adamw", "transformer-adamw"])
+def test_same_seed_same_bits_other_seed_other_bits(tasks: dict[str, Any], case: str) -> None:
+    model, recipe = CASES[case]
+    results = []
+    for seed, caller in ((0, 1), (0, 2), (1, 1)):
+        torch.manual_seed(caller)
+        run = Run(tasks, model, recipe, seed)
+        state = run.begin()
+        run.go(state)
+        results.append(state.model.state_dict())
+    assert same_bits(results[0], results[1])
+    assert not same_bits(results[0], results[2])
+
+
+def test_the_seed_orders_the_data(tasks: dict[str, Any]) -> None:
+    first, second = (Run(tasks, *CASES["mlp-sgd"], seed) for seed in (0, 1))
+    a, b = first.begin(), first.begin()
+    first.go(a)
+    second.go(b)
+    assert not same_bits(a.model.state_dict(), b.model.state_dict())
+
+
+def test_a_longer_run_goes_the_same_way(tasks: dict[str, Any]) -> None:
+    run = Run(tasks, *CASES["mlp-sgd"])
+    short, long = run.go(run.begin(), 20), run.go(run.begin(), 30)
+    assert all(rows([long])[step] == row for step, row in rows([short]).items())
+
+
+def test_a_diverging_run_is_flagged_and_stays_put(tasks: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tasks, "mlp", training({"name": "sgd", "learning_rate": 100.0}, loss="mse"), alpha=100.0)
+    state = run.begin()
+    curve = run.go(state).curve
+    assert (state.diverged, state.step) == (True, STEPS)
+    assert [row["diverged"] for row in curve] == [False] * (len(curve) - 1) + [True]
+    assert curve[-1]["step"] < STEPS
+    assert not math.isfinite(curve[-1]["train_loss"])
+
+    stopped = {name: value.clone() for name, value in state.model.state_dict().items()}
+    save_training(tmp_path / "state.safetensors", state)
+    again = run.resume(tmp_path / "state.safetensors")
+    assert run.go(again, 2 * STEPS) == Segment()
+    assert (again.diverged, again.step) == (True, 2 * STEPS)
+    assert same_bits(again.model.state_dict(), stopped)
+
+
+# Files of states.
+def test_states_are_read_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "states.safetensors"
+    write_states(path, {"1": {"w": torch.ones(2)}, "10": {"w": torch.zeros(2)}}, {"a": 1})
+    assert tensor_groups(path) == ["1", "10"]
+    assert torch.equal(read_state(path, "1")["w"], torch.ones(2))
+    with pytest.raises(KeyError, match=r"no state '100'; it holds: 1, 10"):
+        read_state(path, "100")
+
+
+def test_the_same_state_gives_the_same_bytes(tasks: dict[str, Any], tmp_path: Path) -> None:
+    run = Run(tasks, *CASES["cnn-adamw"])
+    for name in ("a", "b"):
+        torch.manual_seed(0)
+        state = run.begin()
+        run.go(state, 5)
+        save_training(tmp_path / name, state)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_weight_norm_is_euclidean_over_all_parameters() -> None:
+    model = nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[2.0, 3.0]]))
+        model.bias.fill_(6.0)
+    assert weight_norm(model) == 7.0
+
+
+def test_evaluation_keeps_the_mode_of_the_model() -> None:
+    model, examples = (
+        nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3)),
+        Examples(torch.ones(5, 4), torch.zeros(5, dtype=torch.int64)),
+    )
+    for mode in (True, False):
+        model.train(mode)
+        first, second = (accuracy_and_loss(model, examples, LOSSES["mse"]) for _ in range(2))
+        assert first == second
+        assert model.training is mode

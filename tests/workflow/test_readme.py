@@ -1,0 +1,57 @@
+"""The README's worked examples: written where it says, registered as it says, and run."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from snakemake_runs import REPOSITORY, Workspace
+
+README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+BLOCK = re.compile(r"^```(?:python|yaml) (file|registry)=(\S+)(?: into=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def follow_the_readme(checkout: Path) -> list[str]:
+    """Do what the README's marked blocks say, in order; returns what was done."""
+    done = []
+    for kind, name, registry, text in BLOCK.findall(README):
+        path = checkout / name
+        if kind == "file":
+            assert not path.exists(), f"{name} is there already"
+            path.write_text(text, encoding="utf-8")
+        else:
+            source = path.read_text(encoding="utf-8")
+            entry = re.search(r"^class (\w+)", text, re.MULTILINE)
+            assert entry, text
+            assert source.count(f"\n{registry} = registry(") == 1
+            source = source.replace(f"\n{registry} = registry(", f"\n{text}\n\n{registry} = registry({entry[1]}, ")
+            path.write_text(source, encoding="utf-8")
+        done.append(name)
+    return done
+
+
+@pytest.mark.xdist_group("readme")
+def test_a_data_set_a_model_and_a_method_of_ones_own(copy: Workspace) -> None:
+    done = follow_the_readme(copy.repository)
+    assert len(done) == 7, done
+    study = copy.repository / done[-1]
+    assert study.suffix == ".yaml"
+    plan = copy.planned()
+    assert plan == {}, "adding components reruns nothing of the studies that do not use them"
+    copy.snakemake("results/mine/tables/unlearning.parquet", study=study)
+    table = pd.read_parquet(copy.folder / "results" / "mine" / "tables" / "unlearning.parquet")
+    assert set(table.method) == {"original", "retrain", "neg-grad-plus"}
+    cells = table.set_index(["method", "checkpoint"])
+    changed = cells.loc["neg-grad-plus", "forget_loss"] - cells.loc["original", "forget_loss"]
+    assert (changed.abs() > 1e-6).all(), "the new method did something"
+
+
+def test_paths_and_commands_in_the_readme_exist() -> None:
+    for name in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", README):
+        assert (REPOSITORY / name).exists(), name
+    makefile = (REPOSITORY / "Makefile").read_text()
+    for target in set(re.findall(r"`make (\w+)", README)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target

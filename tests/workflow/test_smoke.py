@@ -1,0 +1,125 @@
+"""The smoke study from nothing, as a user runs it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from itertools import product
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from snakemake_runs import Workspace
+
+pytestmark = pytest.mark.xdist_group("smoke")
+METHODS = ("original", "retrain", "gradient-ascent", "nabla-tau", "scrub", "fisher", "fine-tune")
+CHECKPOINTS = ("early", "memorised", "grokked")
+
+
+def table(smoke: Workspace, name: str) -> pd.DataFrame:
+    return pd.read_parquet(smoke.folder / "results" / "smoke" / "tables" / f"{name}.parquet")
+
+
+def test_every_cell_is_there_once_and_measured(smoke: Workspace) -> None:
+    unlearning = table(smoke, "unlearning")
+    cells = list(
+        unlearning[["setting", "seed", "forget_set", "checkpoint", "method"]].itertuples(index=False, name=None)
+    )
+    assert sorted(cells) == sorted(product(["modular-mlp"], [0, 1], ["within-50"], CHECKPOINTS, METHODS))
+    assert (
+        unlearning[["forget_accuracy", "retain_accuracy", "test_accuracy"]]
+        .apply(lambda c: c.between(0, 1))
+        .all(axis=None)
+    )
+    assert not unlearning.diverged.any()
+
+
+def test_the_references_are_at_no_distance_from_themselves(smoke: Workspace) -> None:
+    unlearning = table(smoke, "unlearning").set_index("method")
+    drops = unlearning.loc["original", ["forget_accuracy_drop", "retain_accuracy_drop", "test_accuracy_drop"]]
+    assert (drops == 0).all(axis=None)
+    assert (unlearning.loc["retrain", "retrain_gap"] == 0).all()
+    assert (unlearning.loc["scrub", "retrain_gap"] > 0).all()
+
+
+def test_the_runs_grok_and_the_checkpoints_stand_in_order(smoke: Workspace) -> None:
+    checkpoints = table(smoke, "checkpoints")
+    full = checkpoints[checkpoints.train_set == "full"]
+    assert (full.t_grok > full.t_mem).all()
+    steps = full.pivot_table("step", "seed", "checkpoint")
+    assert (steps.early < steps.memorised).all()
+    assert (steps.memorised < steps.grokked).all()
+    accuracy = full.pivot_table("test_accuracy", "seed", "checkpoint")
+    assert (accuracy.grokked > 0.95).all()
+    assert (accuracy.memorised < 0.6).all()
+
+
+def test_accuracies_in_the_table_are_those_of_the_saved_models(smoke: Workspace) -> None:
+    """An independent route from the final weights to the table: plain matrix products on the stored examples."""
+    import numpy as np
+    from safetensors.numpy import load_file
+
+    root = smoke.folder / "results" / "smoke"
+    examples = load_file(root / "data" / "addition" / "examples.safetensors")
+    forget = load_file(root / "forget" / "modular-mlp" / "seed1" / "within-50.safetensors")["forget"]
+    weights = load_file(root / "unlearn" / "modular-mlp" / "seed1" / "within-50" / "scrub" / "models.safetensors")
+    pairs = examples["inputs"][forget]
+    one_hot = np.eye(31)[pairs].reshape(len(pairs), -1)
+    hidden = (one_hot @ weights["grokked/features.0.weight"].T) ** 2
+    predicted = (hidden @ weights["grokked/output.weight"].T).argmax(1)
+    row = table(smoke, "unlearning").query("seed == 1 and method == 'scrub' and checkpoint == 'grokked'")
+    assert row.forget_accuracy.item() == pytest.approx((predicted == examples["labels"][forget]).mean(), abs=1e-12)
+
+
+def test_contrasts_are_the_differences_of_the_seeds(smoke: Workspace) -> None:
+    cells = (
+        table(smoke, "unlearning")
+        .query("method == 'gradient-ascent'")
+        .pivot_table("retain_accuracy", "seed", "checkpoint")
+    )
+    contrasts = table(smoke, "contrasts").query("method == 'gradient-ascent' and measure == 'retain_accuracy'")
+    by_contrast = contrasts.set_index("contrast").difference
+    assert by_contrast["grokked - early"] == pytest.approx((cells.grokked - cells.early).mean())
+    assert by_contrast["grokked - memorised"] == pytest.approx((cells.grokked - cells.memorised).mean())
+
+
+def test_figures_and_paper_tables_are_there_in_every_format(smoke: Workspace) -> None:
+    root = smoke.folder / "results" / "smoke"
+    magic = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+    for figure, ending in product(("figure1a", "figure1b", "figure2"), magic):
+        content = (root / "figures" / f"{figure}.{ending}").read_bytes()
+        assert content.startswith(magic[ending])
+        assert len(content) > 5000
+    assert "| modular-mlp | original" in (root / "paper" / "table1.md").read_text()
+    assert r"\bottomrule" in (root / "paper" / "table1.tex").read_text()
+    assert len(pd.read_csv(root / "paper" / "table1.csv")) == len(METHODS) * len(CHECKPOINTS)
+
+
+def test_provenance_names_commit_versions_and_the_tables_as_they_are(smoke: Workspace) -> None:
+    provenance = json.loads((smoke.folder / "results" / "smoke" / "provenance.json").read_text())
+    assert provenance["study"]["study"] == "smoke"
+    assert provenance["libraries"]["torch"]
+    for name, entry in provenance["tables"].items():
+        assert entry["sha256"] == hashlib.sha256((smoke.folder / name).read_bytes()).hexdigest()
+
+
+def test_tables_hold_no_time_host_or_path(smoke: Workspace) -> None:
+    for content in smoke.tables().values():
+        assert str(smoke.folder).encode() not in content
+    assert not {"host", "path", "date", "time"} & set(table(smoke, "unlearning").columns)
+
+
+def test_a_second_run_has_nothing_to_do(smoke: Workspace) -> None:
+    assert smoke.planned() == {}
+
+
+def test_the_same_study_gives_the_same_bytes_and_nothing_of_another_study(smoke: Workspace, tmp_path: Path) -> None:
+    again = Workspace(tmp_path)
+    again.snakemake()
+    assert again.tables() == smoke.tables()
+    assert [path.name for path in (tmp_path / "results").iterdir()] == ["smoke"]
+    figures = sorted((tmp_path / "results" / "smoke" / "figures").iterdir())
+    assert figures
+    for figure in figures:
+        assert figure.read_bytes() == (smoke.folder / figure.relative_to(tmp_path)).read_bytes(), figure.name
