@@ -469,3 +469,34 @@ def test_every_parameter_has_a_draw_of_its_own_from_the_problems_seed() -> None:
     draws = [torch.randn(4, generator=problem.generator("noise", name)) for name in ("a", "a", "b")]
     assert torch.equal(draws[0], draws[1])
     assert not torch.equal(draws[0], draws[2])
+
+
+class ReadsItsWeights(nn.Module):
+    """A layer whose weights are used without calling it."""
+
+    output_layer = "output"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.output = nn.Linear(5, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(nn.functional.linear(x, self.first.weight, self.first.bias))
+
+
+def test_a_layer_that_is_never_called_is_refused() -> None:
+    with pytest.raises(TypeError, match="first is called 0 times"):
+        fisher_diagonal(ReadsItsWeights(), Examples(torch.randn(3, 5), torch.zeros(3, dtype=torch.int64)))
+
+
+def test_shared_weights_are_refused_by_name() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    model[2].weight = model[0].weight
+    with pytest.raises(TypeError, match=r"2\.weight"):
+        fisher_diagonal(model, Examples(torch.randn(3, 4), torch.zeros(3, dtype=torch.int64)))
+
+
+def test_it_works_where_gradients_are_off() -> None:
+    model, examples = nn.Sequential(nn.Linear(4, 3)), Examples(torch.randn(3, 4), torch.zeros(3, dtype=torch.int64))
+    with torch.no_grad():
+        assert fisher_diagonal(model, examples)["0.weight"].sum() > 0

@@ -117,7 +117,15 @@ def test_ues_of_the_original_model_is_nan() -> None:
 
 
 def trajectory(rows: list[tuple[int, float, float, float]]) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=["update", "forget_accuracy", "retain_accuracy", "test_accuracy"])
+    table = pd.DataFrame(rows, columns=["update", "forget_accuracy", "retain_accuracy", "test_accuracy"])
+    return table.assign(forget_loss=1.0)
+
+
+def test_a_diverged_model_reaches_no_target() -> None:
+    path = trajectory([(0, 1, 1, 0.9), (1, 0, 0.1, 0.1)]).assign(forget_loss=[0.1, float("nan")])
+    row = updates_to_target.measure(cell(shares(forget=0), trajectory=path))
+    assert pd.isna(row["updates_to_chance"])
+    assert pd.isna(row["retain_accuracy_at_chance"])
 
 
 def test_updates_to_target_takes_the_first_update_at_or_below_it() -> None:

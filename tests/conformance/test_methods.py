@@ -725,3 +725,8 @@ def test_defaults_are_the_published_ones() -> None:
     assert settings["scrub"] == small
     assert settings["fisher"] == {"alpha": 1e-6}
     assert settings["original"] == settings["retrain"] == {}
+
+
+def test_rewind_tie_on_both_sides_of_the_reference_takes_the_latest_whatever_round_off_says() -> None:
+    assert rewind_epoch([0.2, 0.4], 0.3) == 1
+    assert rewind_epoch([0.4, 0.2], 0.3) == 1

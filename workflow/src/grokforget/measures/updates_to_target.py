@@ -22,8 +22,11 @@ def measure(cell: Cell) -> dict[str, float]:
 
 
 def at_target(trajectory: pd.DataFrame, name: str, target: float) -> dict[str, float]:
-    """The first row with forget accuracy ≤ target; round-off in a share of N examples does not count against it."""
-    reached = trajectory[trajectory.forget_accuracy <= target + 1e-9]
+    """The first row with forget accuracy ≤ target; round-off in a share of N examples does not count against it.
+
+    A model that has diverged (its loss is no number) predicts nothing, and reaches no target.
+    """
+    reached = trajectory[(trajectory.forget_accuracy <= target + 1e-9) & trajectory.forget_loss.notna()]
     row = reached.iloc[0] if len(reached) else None
     return {
         f"updates_to_{name}": math.nan if row is None else float(row["update"]),

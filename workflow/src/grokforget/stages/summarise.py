@@ -13,6 +13,6 @@ def summarise(job: Job) -> None:
     """Reads ``unlearning``; writes ``summary`` (mean, standard deviation) and ``contrasts`` (paired differences, 95 %
     intervals)."""
     table = read_table(job.input("unlearning"))
-    measures = [name for name in table.columns if name not in (*CELL, "seed", "diverged")]
+    measures = [name for name in table.columns if name not in (*CELL, "seed")]
     write_table(job.outputs["summary"], mean_and_spread(table, measures))
     write_table(job.outputs["contrasts"], paired_differences(table, measures, CONTRASTS))

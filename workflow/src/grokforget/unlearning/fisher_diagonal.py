@@ -33,19 +33,21 @@ class _Call:
     output: Tensor
 
 
+@torch.enable_grad()
 def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024) -> dict[str, Tensor]:
     """F for every parameter, shaped as it is, by name; eval mode.
 
     A model whose ``forward`` shares work between examples offers ``per_example_forward``. Raises TypeError for a
-    parameter that belongs to no linear, convolutional or embedding layer, or a layer that is used twice: their squares
-    would be wrong.
+    parameter that belongs to no linear, convolutional or embedding layer or is shared by two, and for a layer that is
+    not called exactly once: their squares would be wrong.
     """
     names = {id(module): name for name, module in model.named_modules() if _covered(module)}
     covered = {f"{name}.{key}" for module, name in _layers(model) for key, _ in module.named_parameters(recurse=False)}
-    missing = [name for name, _ in model.named_parameters() if name not in covered]
-    if missing:
+    own = {name for name, _ in model.named_parameters()}
+    if own != covered:
         raise TypeError(
-            f"no exact Fisher diagonal for {', '.join(missing)}: neither linear, convolutional nor embedding"
+            f"no exact Fisher diagonal for {', '.join(sorted(own ^ covered))}: "
+            "shared, or of a layer neither linear, convolutional nor embedding"
         )
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     forward: Callable[[Tensor], Tensor] = getattr(model, "per_example_forward", model)
@@ -54,8 +56,10 @@ def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024
     try:
         for x in examples.x.split(batch_size):
             calls, logits = _recorded(model, forward, x)
-            if len({id(call.module) for call in calls}) < len(calls):
-                raise TypeError("no exact Fisher diagonal for a model that uses one layer twice")
+            for layer, name in _layers(model):
+                used = sum(call.module is layer for call in calls)
+                if used != 1:
+                    raise TypeError(f"no exact Fisher diagonal: {name} is called {used} times; allowed: once")
             log_p = functional.log_softmax(logits, 1)
             # √p(y|x) on each example's gradient is p(y|x) on its square.
             weight = (log_p.detach() / 2).exp()
@@ -86,8 +90,7 @@ def _recorded(model: nn.Module, forward: Callable[[Tensor], Tensor], x: Tensor) 
         for module, _ in _layers(model)
     ]
     try:
-        with torch.enable_grad():
-            logits = forward(x)
+        logits = forward(x)
     finally:
         for handle in handles:
             handle.remove()

@@ -1,0 +1,50 @@
+"""Progress: a bar on a terminal, log lines elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grokforget import progress as module
+from grokforget.progress import progress
+
+SOURCE = Path(__file__).parents[2] / "workflow" / "src"
+CODE = """
+from grokforget.progress import progress
+with progress("train", 1000) as show:
+    for step in range(0, 1001, 100):
+        show(step, f"accuracy {step / 1000:.1f}")
+"""
+
+
+def test_log_lines_come_now_and_then_and_at_the_end(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "LOG_SECONDS", -1)
+    with caplog.at_level(logging.INFO, logger="grokforget"), progress("train", 20, 10) as show:
+        show(15, "half way")
+        show(20, "there")
+    texts = [record.getMessage() for record in caplog.records]
+    assert len(texts) == 3
+    assert texts[0].startswith("train 15/20")
+    assert texts[0].endswith("half way")
+    assert texts[-1].startswith("train 20/20")
+
+
+def test_a_person_sees_a_bar_and_a_pipe_does_not() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm"}
+    piped = subprocess.run([sys.executable, "-c", CODE], capture_output=True, env=environment, check=True)
+    assert piped.stderr == b""
+    ours, theirs = pty.openpty()
+    subprocess.run([sys.executable, "-c", CODE], stderr=theirs, env=environment, check=True)
+    os.close(theirs)
+    shown = os.read(ours, 10000).decode()
+    os.close(ours)
+    assert "train" in shown
+    assert "%|" in shown
