@@ -43,8 +43,8 @@ def test_a_person_sees_a_bar_and_a_pipe_does_not() -> None:
     assert piped.stderr == b""
     ours, theirs = pty.openpty()
     subprocess.run([sys.executable, "-c", CODE], stderr=theirs, env=environment, check=True)
-    os.close(theirs)
     shown = os.read(ours, 10000).decode()
+    os.close(theirs)
     os.close(ours)
     assert "train" in shown
     assert "%|" in shown
