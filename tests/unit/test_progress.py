@@ -7,6 +7,7 @@ import os
 import pty
 import subprocess
 import sys
+import termios
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,7 @@ def test_a_person_sees_a_bar_and_a_pipe_does_not() -> None:
     piped = subprocess.run([sys.executable, "-c", CODE], capture_output=True, env=environment, check=True)
     assert piped.stderr == b""
     ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, 100))
     subprocess.run([sys.executable, "-c", CODE], stderr=theirs, env=environment, check=True)
     shown = os.read(ours, 10000).decode()
     os.close(theirs)
