@@ -13,6 +13,11 @@ from snakemake.exceptions import WorkflowError
 
 lead_jobs_here()
 
+# Snakemake's limit on submissions per second looks at all waiting jobs once more, a second later, for every job that ends, and again for every such
+# look: with hundreds of jobs waiting it came to take a third of a core. A local run needs no limit; a profile's limit for a cluster is left.
+if workflow.local_exec and workflow.scheduling_settings:
+    workflow.scheduling_settings.max_jobs_per_timespan = None
+
 NUMERICS = ("torch", "numpy")
 TABLES = ("numpy", "pandas", "scipy")
 PLOTS = ("matplotlib", "seaborn", "pandas")
