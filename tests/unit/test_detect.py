@@ -227,6 +227,17 @@ def test_grokked_is_the_first_snapshot_near_the_best_after_the_transition() -> N
     assert select_checkpoints(SNAPSHOTS, TRAIN, validation, grokked_at(321), settings())["grokked"] == (1280, True)
 
 
+def test_early_on_a_flat_curve_is_the_last_unfitted_snapshot_not_a_lucky_one() -> None:
+    validation = np.where(SNAPSHOTS == 10, 0.115, 0.1)
+    chosen = select_checkpoints(SNAPSHOTS, TRAIN, validation, grokked_at(300), settings())
+    assert chosen["early"] == (40, True)
+
+
+def test_early_is_not_a_dip_after_memorisation() -> None:
+    train = np.where(SNAPSHOTS == 640, 0.5, TRAIN)
+    assert select_checkpoints(SNAPSHOTS, train, VALIDATION, grokked_at(300), settings())["early"] == (20, True)
+
+
 def test_early_is_never_the_untrained_model() -> None:
     validation = np.where(SNAPSHOTS == 0, 0.9, VALIDATION)
     assert select_checkpoints(SNAPSHOTS, TRAIN, validation, grokked_at(300), settings())["early"] == (20, True)

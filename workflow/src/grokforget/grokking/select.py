@@ -11,7 +11,10 @@ import numpy as np
 from grokforget.grokking.detect import Grokking
 
 TOLERANCE = 0.01
-"""Validation accuracies this near to the best count as equal to it; the first such snapshot is taken."""
+"""``grokked``: validation accuracies this near to the best count as equal to it, and the first such snapshot is taken."""
+EARLY_TOLERANCE = 0.02
+"""``early``: likewise, and the last is taken. It is the standard error of an accuracy from 500 examples: on a flat curve the best value is luck, and
+luck must not make the checkpoint an untrained model."""
 
 
 def select_checkpoints(
@@ -23,19 +26,24 @@ def select_checkpoints(
 ) -> dict[str, tuple[int, bool]]:
     """Checkpoint → (step, whether it is what its name says). Arrays (n,) over the snapshots, in order of steps.
 
-    ``early``: the best validation accuracy among the snapshots with a train accuracy up to ``early_train_accuracy``
-    (the paper's θ_pre, an early-stopped model that has not fitted its training data). ``memorised``: the first with
-    train accuracy ``fitted_accuracy``. ``grokked``: after t_grok, the first whose validation accuracy is within
-    ``TOLERANCE`` of the best there, with the training data fitted. A run without such a snapshot goes on with the
-    nearest there is, flagged: the least trained, the last, the last.
+    ``early``: before the training data are fitted, among the snapshots with a train accuracy up to
+    ``early_train_accuracy``, the last whose validation accuracy is within ``EARLY_TOLERANCE`` of the best there (the
+    paper's θ_pre: early-stopped, and its training data not fitted). ``memorised``: the first with train accuracy
+    ``fitted_accuracy``. ``grokked``: after t_grok, the first whose validation accuracy is within ``TOLERANCE`` of the
+    best there, with the training data fitted. A run without such a snapshot goes on with the nearest there is, flagged:
+    the least trained, the last, the last.
     """
-    unfitted = np.flatnonzero(train_accuracy <= settings["early_train_accuracy"])
-    # Step 0 is no trained model, unless there is nothing else.
-    unfitted = unfitted[steps[unfitted] > 0]
     last = len(steps) - 1
-    early = int(unfitted[np.argmax(validation_accuracy[unfitted])]) if len(unfitted) else min(1, last)
     fitted = np.flatnonzero(train_accuracy >= settings["fitted_accuracy"])
     memorised = int(fitted[0]) if len(fitted) else last
+    unfitted = np.flatnonzero(train_accuracy[: memorised + 1] <= settings["early_train_accuracy"])
+    # Step 0 is no trained model, unless there is nothing else.
+    unfitted = unfitted[steps[unfitted] > 0]
+    if len(unfitted):
+        near = validation_accuracy[unfitted] >= validation_accuracy[unfitted].max() - EARLY_TOLERANCE
+        early = int(unfitted[np.flatnonzero(near)[-1]])
+    else:
+        early = min(1, last)
     grokked, found = last, False
     if grokking.transition and not math.isnan(grokking.t_grok):
         after = np.flatnonzero((steps >= grokking.t_grok) & (train_accuracy >= settings["memorised_accuracy"]))

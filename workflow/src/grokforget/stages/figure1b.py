@@ -35,17 +35,17 @@ def figure1b(job: Job) -> None:
         for axes, setting in zip(row, settings, strict=True):
             draw(axes, sweep[(sweep.setting == setting) & (sweep.forget_set == forget_set)])
             times = checkpoints[checkpoints.setting == setting][["t_mem", "t_grok"]].median()
-            for name, time in times.items():
+            for (name, time), side in zip(times.items(), ("right", "left"), strict=True):
                 if not np.isnan(time):
                     axes.axvline(time, color="0.3", linewidth=0.8, linestyle=(0, (4, 2, 1, 2)))
-                    axes.text(
-                        time, 104, f"$t_{{{str(name).removeprefix('t_')}}}$", ha="center", va="bottom", fontsize=7
-                    )
+                    label = f"$t_{{{str(name).removeprefix('t_')}}}$"
+                    axes.text(time, 104, label, ha=side, va="bottom", fontsize=8)
         row[0].set_ylabel(f"{forget_set}\naccuracy (%)")
     for axes, setting in zip(panels[0], settings, strict=True):
         axes.set_title(setting, pad=14)
     for axes in panels[-1]:
-        axes.set_xlabel(f"training step before {job.spec['sweep_method']}")
+        axes.set_xlabel("training step of the snapshot")
+    figure.suptitle(f"before and after {job.spec['sweep_method']}", y=0.99)
     handles, labels = panels[0, 0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4)
     figure.tight_layout()

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
 from grokforget.results.style import CHECKPOINTS, MILLIMETRES, accuracy_axis, save, set_style
 from grokforget.stages.job import Job
@@ -54,19 +55,25 @@ def of(table: pd.DataFrame, **labels: str) -> pd.DataFrame:
     return table
 
 
+def over_seeds(way: pd.DataFrame) -> pd.DataFrame:
+    """Mean and standard deviation (%) of the forget accuracy by update. A run that ended early stays where it ended."""
+    by_seed = 100 * way.pivot_table("forget_accuracy", "update", "seed").ffill()
+    return pd.DataFrame({"mean": by_seed.mean(axis=1), "std": by_seed.std(axis=1).fillna(0)})
+
+
 def draw(axes: Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints: list[str]) -> None:
     """One (setting, forget set, method). A rewound result stands as its own marker at the last update."""
     for name in checkpoints:
         style: dict[str, Any] = CHECKPOINTS[name]
         run = cells[cells.checkpoint == name]
-        way = 100 * run[~run.final].groupby("update").forget_accuracy.agg(["mean", "std"]).fillna(0)
+        way = over_seeds(run[~run.final])
         every = max(len(way) // 6, 1)
         axes.plot(way.index, way["mean"], label=f"from {name} (mean ± sd over seeds)", markevery=every, **style)
         low, high = way["mean"] - way["std"], way["mean"] + way["std"]
         axes.fill_between(way.index, low, high, color=style["color"], alpha=0.15, linewidth=0)
         end = run[run.final]
         axes.plot(
-            end["update"].mean(),
+            end["update"].max(),
             100 * end.forget_accuracy.mean(),
             linestyle="none",
             marker=style["marker"],
@@ -86,4 +93,5 @@ def draw(axes: Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints:
             alpha=0.7,
             label=f"{name}, retrained",
         )
+    axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
     accuracy_axis(axes)
