@@ -46,6 +46,11 @@ report: $(VENV)/.installed
 rulegraph: $(VENV)/.installed
 	snakemake --rulegraph mermaid-js $(CONFIG)
 
+# The figures and table that the README shows, from a finished laptop study.
+docs:
+	mkdir -p docs/laptop
+	cp results/laptop/figures/*.png results/laptop/paper/table1.md docs/laptop/
+
 clean:
 	rm -rf $(VENV) .snakemake
 

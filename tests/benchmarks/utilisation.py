@@ -1,7 +1,7 @@
 """Where the time of a study went, from its logs: ``python -m benchmarks.utilisation results/laptop CORES``.
 
-Useful is what a stage's function took; starting Python, imports and Snakemake's own work are not. The wall time runs from the start of the first job
-to the end of the last, so it means something for a study that ran in one go.
+Useful is what a stage's function took; starting Python, imports and Snakemake's own work are not. The wall time runs
+from the start of the first job to the end of the last, so it means something for a study that ran in one go.
 """
 
 from __future__ import annotations

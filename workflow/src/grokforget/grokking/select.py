@@ -11,10 +11,11 @@ import numpy as np
 from grokforget.grokking.detect import Grokking
 
 TOLERANCE = 0.01
-"""``grokked``: validation accuracies this near to the best count as equal to it, and the first such snapshot is taken."""
+"""``grokked``: validation accuracies this near to the best count as equal to it, and the first such snapshot is taken.
+"""
 EARLY_TOLERANCE = 0.02
-"""``early``: likewise, and the last is taken. It is the standard error of an accuracy from 500 examples: on a flat curve the best value is luck, and
-luck must not make the checkpoint an untrained model."""
+"""``early``: likewise, and the last is taken. It is the standard error of an accuracy from 500 examples: on a flat
+curve the best value is luck, and luck must not make the checkpoint an untrained model."""
 
 
 def select_checkpoints(
