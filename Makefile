@@ -58,6 +58,7 @@ clean:
 $(VENV)/.installed: requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "grokforget needs Python 3.11 or newer; give one with: make PYTHON=python3.11 ..." >&2; exit 1; }
+	@echo "Installing the pinned requirements into $(VENV): a minute or several."
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
 	@touch $@

@@ -1,4 +1,4 @@
-"""The smoke study, run once for all tests."""
+"""The smoke study, run once for all tests, and copies of it to change."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 
 @pytest.fixture
-def copy(smoke: Workspace, tmp_path: Path) -> Workspace:
-    """A copy of the checkout and of the smoke study's results, to be changed."""
-    repository = tmp_path / "checkout"
+def checkout(tmp_path: Path) -> Workspace:
+    """A copy of the checkout, to be changed, and an empty folder."""
+    repository, folder = tmp_path / "checkout", tmp_path / "folder"
     for name in CODE:
         source, target = REPOSITORY / name, repository / name
         if source.is_dir():
@@ -29,6 +29,12 @@ def copy(smoke: Workspace, tmp_path: Path) -> Workspace:
         else:
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target)
-    folder = tmp_path / "folder"
-    shutil.copytree(smoke.folder, folder)
+    folder.mkdir()
     return Workspace(folder, repository)
+
+
+@pytest.fixture
+def copy(smoke: Workspace, checkout: Workspace) -> Workspace:
+    """A copy of the checkout and of the smoke study's results, to be changed."""
+    shutil.copytree(smoke.folder, checkout.folder, dirs_exist_ok=True)
+    return checkout

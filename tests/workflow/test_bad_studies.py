@@ -33,9 +33,9 @@ def test_the_message_names_file_and_key_and_nothing_is_written(
     assert not (tmp_path / "results").exists()
 
 
-def test_a_default_study_that_is_no_yaml_is_named_with_its_line(copy: Workspace) -> None:
-    (copy.repository / "config.yaml").write_text("study: mine\nseeds: [0\ndata: {}\n")
-    done = copy.snakemake(study=None, check=False)
+def test_a_default_study_that_is_no_yaml_is_named_with_its_line(checkout: Workspace) -> None:
+    (checkout.repository / "config.yaml").write_text("study: mine\nseeds: [0\ndata: {}\n")
+    done = checkout.snakemake(study=None, check=False)
     assert done.returncode != 0
     assert "config.yaml:3: not valid YAML" in done.stdout
     assert "Traceback" not in done.stdout

@@ -14,8 +14,8 @@ from snakemake_runs import Workspace
 PACKAGE = Path("workflow") / "src" / "grokforget"
 STUDY = Path("workflow") / "studies" / "smoke.yaml"
 # The jobs behind the measures of every cell, in the smoke study: 2 requests (one forget set, two seeds), 7 methods.
-AFTER_MEASURING = {"measure": 2, "collect_unlearning": 1, "summarise": 1, "table1": 1, "provenance": 1}
-AFTER_UNLEARNING = {**AFTER_MEASURING, "collect_trajectories": 1, "collect_analysis": 1, "figure": 1}
+AFTER_MEASURING = {"measure": 2, "collect": 1, "summarise": 1, "table1": 1, "provenance": 1}
+AFTER_UNLEARNING = {**AFTER_MEASURING, "collect": 3, "figure": 1}
 
 
 def touch_everything(checkout: Path) -> None:
@@ -51,7 +51,7 @@ CASES: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
     ),
     "the learning rate of one method": (
         replaced(STUDY, "learning_rate: 1e-2}", "learning_rate: 2e-2}"),
-        {**AFTER_UNLEARNING, "unlearn": 2, "sweep": 2, "collect_sweep": 1, "figure": 2},
+        {**AFTER_UNLEARNING, "unlearn": 2, "sweep": 2, "collect": 4, "figure": 2},
     ),
     "a measure": (appended(PACKAGE / "measures" / "ues.py", "\nEDITED = True\n"), {**AFTER_MEASURING, "figure": 1}),
     "one figure": (appended(PACKAGE / "stages" / "figure2.py", "\nEDITED = True\n"), {"figure": 1}),
@@ -59,8 +59,7 @@ CASES: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
     "the locked seaborn": (replaced(Path("requirements.lock"), "seaborn==0", "seaborn==99.0"), {"figure": 3}),
     "the training loop": (
         appended(PACKAGE / "training" / "loop.py", "\nEDITED = True\n"),
-        {"train": 8, "select": 4, "unlearn": 14, "sweep": 2, **AFTER_UNLEARNING, "figure": 3}
-        | {"collect_training": 1, "collect_checkpoints": 1, "collect_sweep": 1},
+        {"train": 8, "select": 4, "unlearn": 14, "sweep": 2, **AFTER_UNLEARNING, "collect": 6, "figure": 3},
     ),
     "a further method": (
         replaced(STUDY, "  fine-tune:", "  tuned: {kind: fine-tune, epochs: 1}\n  fine-tune:"),

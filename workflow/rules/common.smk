@@ -207,7 +207,18 @@ def get_measure_spec(wildcards):
     )
 
 
-def get_curves(wildcards):
+def over_methods(pattern):
+    """The pattern for every (setting, seed, forget set, method) of the study."""
+    return over_requests(pattern, method=list(STUDY.methods))
+
+
+def get_checkpoint_tables():
+    """The checkpoints of every run."""
+    pattern = at(paths.CHECKPOINT_TABLE)
+    return expand(pattern, setting=list(STUDY.settings), seed=STUDY.seeds, train_set=STUDY.train_sets())
+
+
+def get_curves():
     """The curves of every run."""
     return [
         curve
@@ -255,11 +266,24 @@ def get_tuning_spec(wildcards):
     )
 
 
+# Table → the files it is collected from, and what else its rows' labels depend on.
+COLLECTED = {
+    "training": SimpleNamespace(inputs=lambda: get_curves(), labels=("train_sets", "segments")),
+    "checkpoints": SimpleNamespace(inputs=lambda: get_checkpoint_tables(), labels=("train_sets",)),
+    "unlearning": SimpleNamespace(inputs=lambda: over_requests(paths.MEASURES), labels=("forget_sets",)),
+    "trajectories": SimpleNamespace(inputs=lambda: over_methods(paths.TRAJECTORY), labels=("forget_sets", "methods")),
+    "sweep": SimpleNamespace(inputs=lambda: over_requests(paths.SWEEP), labels=("forget_sets",)),
+    "analysis": SimpleNamespace(
+        inputs=lambda: over_methods(paths.DIAGNOSTICS), labels=("forget_sets", "methods", "original")
+    ),
+}
+ALL_TABLES = [*COLLECTED, "summary", "contrasts"]
+
+
 def get_results():
     """Everything the study is asked for."""
-    tables = ("training", "checkpoints", "unlearning", "trajectories", "sweep", "analysis", "summary", "contrasts")
     return [
-        *(at(paths.TABLE, table=table) for table in tables),
+        *(at(paths.TABLE, table=table) for table in ALL_TABLES),
         *(f"{RESULTS}/figures/{figure}.{ending}" for figure in FIGURES for ending in ("svg", "pdf", "png")),
         *(f"{RESULTS}/paper/table1.{ending}" for ending in ("csv", "md", "tex")),
         f"{RESULTS}/provenance.json",

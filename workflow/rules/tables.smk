@@ -1,136 +1,33 @@
 """The tidy tables of the study, its paper table, and who made them."""
 
 
-rule collect_training:
+rule collect:
     input:
-        get_curves,
+        lambda w: COLLECTED[w.table].inputs(),
     output:
-        table=report(at(paths.TABLE, table="training"), caption="../report/training.rst", category="Tables"),
+        table=report(
+            at(paths.TABLE),
+            caption="../report/{table}.rst",
+            category="Tables",
+            labels={"table": "{table}"},
+        ),
     log:
-        log_of("tables/training"),
+        log_of("tables/{table}"),
+    wildcard_constraints:
+        table=one_of(COLLECTED),
     conda:
         "../../envs/tables.yaml"
     resources:
         mem_mb=2000,
         runtime=30,
     params:
-        spec=get_collection_spec("train_sets", "segments"),
-        code=code("collect-training"),
+        spec=lambda w: get_collection_spec(*COLLECTED[w.table].labels),
+        code=lambda w: code(f"collect-{w.table}"),
         versions=libraries(*TABLES),
     message:
-        "Collect the training curves"
+        "Collect the table {wildcards.table}"
     shell:
-        "python -m grokforget collect-training --spec {params.spec:q} --output table {output.table} --log {log}"
-
-
-rule collect_checkpoints:
-    input:
-        expand(at(paths.CHECKPOINT_TABLE), setting=list(STUDY.settings), seed=STUDY.seeds, train_set=STUDY.train_sets()),
-    output:
-        table=report(at(paths.TABLE, table="checkpoints"), caption="../report/checkpoints.rst", category="Tables"),
-    log:
-        log_of("tables/checkpoints"),
-    conda:
-        "../../envs/tables.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        spec=get_collection_spec("train_sets"),
-        code=code("collect-checkpoints"),
-        versions=libraries(*TABLES),
-    message:
-        "Collect the checkpoints"
-    shell:
-        "python -m grokforget collect-checkpoints --spec {params.spec:q} --output table {output.table} --log {log}"
-
-
-rule collect_unlearning:
-    input:
-        over_requests(paths.MEASURES),
-    output:
-        table=report(at(paths.TABLE, table="unlearning"), caption="../report/unlearning.rst", category="Tables"),
-    log:
-        log_of("tables/unlearning"),
-    conda:
-        "../../envs/tables.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        spec=get_collection_spec("forget_sets"),
-        code=code("collect-unlearning"),
-        versions=libraries(*TABLES),
-    message:
-        "Collect the measures of all cells"
-    shell:
-        "python -m grokforget collect-unlearning --spec {params.spec:q} --output table {output.table} --log {log}"
-
-
-rule collect_trajectories:
-    input:
-        over_requests(paths.TRAJECTORY, method=list(STUDY.methods)),
-    output:
-        table=at(paths.TABLE, table="trajectories"),
-    log:
-        log_of("tables/trajectories"),
-    conda:
-        "../../envs/tables.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        spec=get_collection_spec("forget_sets", "methods"),
-        code=code("collect-trajectories"),
-        versions=libraries(*TABLES),
-    message:
-        "Collect the unlearning trajectories"
-    shell:
-        "python -m grokforget collect-trajectories --spec {params.spec:q} --output table {output.table} --log {log}"
-
-
-rule collect_sweep:
-    input:
-        over_requests(paths.SWEEP),
-    output:
-        table=at(paths.TABLE, table="sweep"),
-    log:
-        log_of("tables/sweep"),
-    conda:
-        "../../envs/tables.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        spec=get_collection_spec("forget_sets"),
-        code=code("collect-sweep"),
-        versions=libraries(*TABLES),
-    message:
-        "Collect the sweep over snapshots"
-    shell:
-        "python -m grokforget collect-sweep --spec {params.spec:q} --output table {output.table} --log {log}"
-
-
-rule collect_analysis:
-    input:
-        over_requests(paths.DIAGNOSTICS, method=list(STUDY.methods)),
-    output:
-        table=at(paths.TABLE, table="analysis"),
-    log:
-        log_of("tables/analysis"),
-    conda:
-        "../../envs/tables.yaml"
-    resources:
-        mem_mb=2000,
-        runtime=30,
-    params:
-        spec=get_collection_spec("forget_sets", "methods", "original"),
-        code=code("collect-analysis"),
-        versions=libraries(*TABLES),
-    message:
-        "Collect what the methods report of themselves"
-    shell:
-        "python -m grokforget collect-analysis --spec {params.spec:q} --output table {output.table} --log {log}"
+        "python -m grokforget collect-{wildcards.table} --spec {params.spec:q} --output table {output.table} --log {log}"
 
 
 rule summarise:
@@ -184,19 +81,7 @@ rule table1:
 
 rule provenance:
     input:
-        tables=expand(
-            at(paths.TABLE),
-            table=[
-                "training",
-                "checkpoints",
-                "unlearning",
-                "trajectories",
-                "sweep",
-                "analysis",
-                "summary",
-                "contrasts",
-            ],
-        ),
+        tables=expand(at(paths.TABLE), table=ALL_TABLES),
     output:
         provenance=f"{RESULTS}/provenance.json",
     log:
