@@ -59,7 +59,16 @@ CASES: dict[str, tuple[Callable[[Path], None], dict[str, int]]] = {
     "the locked seaborn": (replaced(Path("requirements.lock"), "seaborn==0", "seaborn==99.0"), {"figure": 3}),
     "the training loop": (
         appended(PACKAGE / "training" / "loop.py", "\nEDITED = True\n"),
-        {"train": 8, "select": 4, "unlearn": 14, "sweep": 2, **AFTER_UNLEARNING, "collect": 6, "figure": 3},
+        {
+            "train": 8,
+            "select": 4,
+            "unlearn": 10,
+            "references": 2,
+            "sweep": 2,
+            **AFTER_UNLEARNING,
+            "collect": 6,
+            "figure": 3,
+        },
     ),
     "a further method": (
         replaced(STUDY, "  fine-tune:", "  tuned: {kind: fine-tune, epochs: 1}\n  fine-tune:"),

@@ -20,6 +20,7 @@ if workflow.local_exec and workflow.scheduling_settings:
 
 NUMERICS = ("torch", "numpy")
 TABLES = ("numpy", "pandas", "scipy")
+REFERENCES = ("original", "retrain")
 PLOTS = ("matplotlib", "seaborn", "pandas")
 
 
@@ -161,24 +162,30 @@ def get_checkpoints(wildcards):
 
 
 def get_retrained(wildcards):
-    """The checkpoints of the run without the forget set, for the retrained reference alone."""
-    if STUDY.methods[wildcards.method].kind != "retrain":
-        return []
+    """The checkpoints of the run without the forget set."""
     where = {"setting": wildcards.setting, "seed": wildcards.seed, "train_set": f"without-{wildcards.forget_set}"}
     return at(paths.CHECKPOINT_WEIGHTS, **where)
 
 
+def get_request_spec(wildcards):
+    """One request, from every checkpoint."""
+    return {
+        **compute_spec(wildcards),
+        "checkpoints": STUDY.checkpoints,
+        "forget_set": wildcards.forget_set,
+        "stride": STUDY.trajectory_stride,
+    }
+
+
 def get_unlearning_spec(wildcards):
-    """One method on one request, from every checkpoint."""
-    return canonical(
-        {
-            **compute_spec(wildcards),
-            "method": get_method(wildcards).spec(),
-            "checkpoints": STUDY.checkpoints,
-            "forget_set": wildcards.forget_set,
-            "stride": STUDY.trajectory_stride,
-        }
-    )
+    """One method on one request."""
+    return canonical({**get_request_spec(wildcards), "method": get_method(wildcards).spec()})
+
+
+def get_references_spec(wildcards):
+    """Both references on one request."""
+    specs = {kind: STUDY.methods[STUDY.name_of(kind)].spec() for kind in REFERENCES}
+    return canonical({**get_request_spec(wildcards), **specs})
 
 
 def get_sweep_spec(wildcards):
