@@ -14,7 +14,7 @@ rule figure:
     output:
         svg=report(
             at(f"{paths.FIGURE}.svg"),
-            caption="../report/{figure}.rst",
+            caption="../report/figure.rst",
             category="Figures",
             labels={"figure": "{figure}"},
         ),

@@ -7,7 +7,7 @@ rule collect:
     output:
         table=report(
             at(paths.TABLE),
-            caption="../report/{table}.rst",
+            caption="../report/collected.rst",
             category="Tables",
             labels={"table": "{table}"},
         ),

@@ -74,12 +74,21 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     if not isinstance(value, dict):
         kind = "nothing" if value is None else f"a {type(value).__name__}"
         raise ConfigError(f"{path}: found {kind}; allowed: a mapping with the keys {', '.join(Study.model_fields)}")
-    given = dict(overrides or {})
+    given = {key: _typed(item) for key, item in (overrides or {}).items()}
     try:
         return Study.model_validate({**value, **given})
     except ValidationError as error:
         lines = [_line(path, tree, detail, given) for detail in error.errors(include_url=False)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
+
+
+def _typed(value: Any) -> Any:
+    """A value of the command line, where Snakemake leaves every word a text, as the same word would be read from a file."""
+    if isinstance(value, str):
+        return yaml.load(value, Loader=_Loader)
+    if isinstance(value, Mapping):
+        return {key: _typed(item) for key, item in value.items()}
+    return [_typed(item) for item in value] if isinstance(value, list) else value
 
 
 def _line(path: Path, tree: yaml.Node | None, error: ErrorDetails, overrides: Mapping[str, Any]) -> str:

@@ -94,7 +94,7 @@ class Transformer(nn.Module):
         stream = self.token(torch.cat([x, equals], dim=1)) + self.position(position)
         for number, block in enumerate(self.blocks, start=1):
             stream = block(stream, last_only and number == len(self.blocks))
-        return self.output(stream[:, -1])
+        return self.output(stream[:, -1:] if last_only else stream)[:, -1]
 
     def _gathered(self, x: Tensor) -> Tensor:
         """One layer: attention by look-up in tables of V rows a position.
