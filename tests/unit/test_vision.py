@@ -38,7 +38,11 @@ def test_models_data_sets_and_transforms_work_whatever_this_torch_is_built_for()
 
 
 def test_operators_that_are_there_are_left_alone() -> None:
-    done = run(FITTING + USE + "assert torch.ops.torchvision.nms(torch.zeros(1, 4), torch.zeros(1), 0.5).item() == 7")
+    """The compiled ones where they fit this torch, otherwise ones that stand in for them."""
+    if run("import torchvision").returncode == 0:
+        done = run(USE + "assert torch.ops.torchvision.nms(torch.eye(4)[:1], torch.ones(1), 0.5).tolist() == [0]")
+    else:
+        done = run(FITTING + USE + "assert torch.ops.torchvision.nms(torch.eye(4)[:1], torch.ones(1), 0.5).item() == 7")
     assert done.returncode == 0, done.stderr
 
 
