@@ -83,6 +83,9 @@ MALFORMED = [
     bad(f"{MLP}.selection.sustaned", 3, "unknown key", "did you mean 'sustained'?"),
     bad("methods.nabla-tau.batch-size", 64, "unknown key", "did you mean 'batch_size'?"),
     bad("forget_sets.within-50.share", 0.2, "unknown key", "did you mean 'class_share'?"),
+    # Measures: accuracy is what tables and figures show, and two of a kind would write the same columns.
+    bad("measures.accuracy", MISSING, "no measure of accuracy", "one of kind accuracy", at="measures"),
+    bad("measures.again", {"kind": "membership", "splits": 5}, "given twice", "found 'membership'", "each kind once"),
     # Wrong types.
     bad("data.addition.modulus", "31", "found '31'", "a valid integer"),
     bad("data.addition.modulus", 31.0, "found 31.0", "a valid integer"),
@@ -374,6 +377,11 @@ def test_a_cnn_with_more_poolings_than_pixels_is_refused(tmp_path: Path) -> None
         put(f"{MLP}.model", {"kind": "cnn", "channels": [8] * 4}),
     )
     assert "4 poolings of 8 pixels" in refusal(written(tmp_path, edit(TEXT)))
+
+
+def test_a_value_of_the_command_line_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--config: not valid YAML"):
+        load_study(written(tmp_path, TEXT), {"study": "[a"})
 
 
 def test_an_error_of_the_command_line_is_not_blamed_on_the_file(tmp_path: Path) -> None:

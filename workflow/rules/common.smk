@@ -8,6 +8,7 @@ from grokforget.config.loader import ConfigError, load_study
 from grokforget.environment import lead_jobs_here
 from grokforget.fingerprint import fingerprint
 from grokforget.stages import STAGES
+from grokforget.unlearning.registry import REFERENCES
 from grokforget.versions import versions_of
 from snakemake.exceptions import WorkflowError
 
@@ -20,7 +21,6 @@ if workflow.local_exec and workflow.scheduling_settings:
 
 NUMERICS = ("torch", "numpy")
 TABLES = ("numpy", "pandas", "scipy")
-REFERENCES = ("original", "retrain")
 PLOTS = ("matplotlib", "seaborn", "pandas")
 
 
@@ -275,8 +275,8 @@ def get_tuning_spec(wildcards):
 
 # Table → the files it is collected from, and what else its rows' labels depend on.
 COLLECTED = {
-    "training": SimpleNamespace(inputs=lambda: get_curves(), labels=("train_sets", "segments")),
-    "checkpoints": SimpleNamespace(inputs=lambda: get_checkpoint_tables(), labels=("train_sets",)),
+    "training": SimpleNamespace(inputs=get_curves, labels=("train_sets", "segments")),
+    "checkpoints": SimpleNamespace(inputs=get_checkpoint_tables, labels=("train_sets",)),
     "unlearning": SimpleNamespace(inputs=lambda: over_requests(paths.MEASURES), labels=("forget_sets",)),
     "trajectories": SimpleNamespace(inputs=lambda: over_methods(paths.TRAJECTORY), labels=("forget_sets", "methods")),
     "sweep": SimpleNamespace(inputs=lambda: over_requests(paths.SWEEP), labels=("forget_sets",)),

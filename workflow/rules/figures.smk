@@ -37,6 +37,7 @@ rule figure:
                 "checkpoints": STUDY.checkpoints,
                 "methods": list(STUDY.methods),
                 "sweep_method": STUDY.sweep.method,
+                "retrain": STUDY.name_of("retrain"),
             }
         ),
         code=lambda w: code(w.figure),

@@ -74,7 +74,10 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     if not isinstance(value, dict):
         kind = "nothing" if value is None else f"a {type(value).__name__}"
         raise ConfigError(f"{path}: found {kind}; allowed: a mapping with the keys {', '.join(Study.model_fields)}")
-    given = {key: _typed(item) for key, item in (overrides or {}).items()}
+    try:
+        given = {key: _typed(item) for key, item in (overrides or {}).items()}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--config: not valid YAML: {str(error).splitlines()[0]}") from error
     try:
         return Study.model_validate({**value, **given})
     except ValidationError as error:

@@ -13,7 +13,7 @@ from grokforget.data.registry import DataSettings
 from grokforget.forget_sets.registry import ForgetSetSettings
 from grokforget.measures.registry import MeasureSettings
 from grokforget.models.registry import ModelSettings
-from grokforget.unlearning.registry import MethodSettings
+from grokforget.unlearning.registry import REFERENCES, MethodSettings
 
 CheckpointName = Literal["early", "memorised", "grokked"]
 
@@ -118,15 +118,23 @@ class Study(Strict):
         self._check_components()
         if self.sweep.method not in self.methods:
             raise problem("no such method", self.sweep.method, sorted(self.methods), at=["sweep", "method"])
-        if self.methods[self.sweep.method].kind in ("original", "retrain"):
-            allowed = [name for name, method in self.methods.items() if method.kind not in ("original", "retrain")]
+        if self.methods[self.sweep.method].kind in REFERENCES:
+            allowed = [name for name, method in self.methods.items() if method.kind not in REFERENCES]
             raise problem("not an unlearning method", self.sweep.method, allowed, at=["sweep", "method"])
-        for kind in ("original", "retrain"):
+        for kind in REFERENCES:
             names = [name for name, method in self.methods.items() if method.kind == kind]
             if len(names) != 1:
                 raise problem(
                     f"not one reference of kind {kind!r}", names, f"one method of kind {kind}", at=["methods"]
                 )
+        kinds = [measure.kind for measure in self.measures.values()]
+        if "accuracy" not in kinds:
+            raise problem(
+                "no measure of accuracy", kinds, "one of kind accuracy, which tables and figures show", at=["measures"]
+            )
+        for position, (name, kind) in enumerate(zip(self.measures, kinds, strict=True)):
+            if kind in kinds[:position]:
+                raise problem("a kind of measure given twice", kind, "each kind once", at=["measures", name])
         if self.tuning.seed in self.seeds:
             raise problem("a reported seed", self.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
         for name, candidates in self.tuning.candidates.items():

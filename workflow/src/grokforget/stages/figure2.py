@@ -19,7 +19,7 @@ def figure2(job: Job) -> None:
     over seeds.
 
     The level lines are the retrained references' forget accuracies. Reads ``tables`` (trajectories, unlearning); spec:
-    ``settings``, ``forget_sets``, ``methods``, ``checkpoints``.
+    ``settings``, ``forget_sets``, ``methods``, ``checkpoints``, ``retrain`` (the reference's name).
     """
     set_style()
     trajectories, unlearning = map(read_table, job.inputs["tables"])
@@ -36,7 +36,12 @@ def figure2(job: Job) -> None:
     for row, (setting, forget_set) in zip(panels, rows, strict=True):
         for axes, method in zip(row, methods, strict=True):
             cells = of(trajectories, setting=setting, forget_set=forget_set, method=method)
-            draw(axes, cells, of(unlearning, setting=setting, forget_set=forget_set), job.spec["checkpoints"])
+            draw(
+                axes,
+                cells,
+                of(unlearning, setting=setting, forget_set=forget_set, method=job.spec["retrain"]),
+                job.spec["checkpoints"],
+            )
         row[0].set_ylabel(f"{setting}\n{forget_set}\nforget accuracy (%)")
     for axes, method in zip(panels[0], methods, strict=True):
         axes.set_title(method)
@@ -61,7 +66,7 @@ def over_seeds(way: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"mean": by_seed.mean(axis=1), "std": by_seed.std(axis=1).fillna(0)})
 
 
-def draw(axes: Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints: list[str]) -> None:
+def draw(axes: Axes, cells: pd.DataFrame, retrained: pd.DataFrame, checkpoints: list[str]) -> None:
     """One (setting, forget set, method). A rewound result stands as its own marker at the last update."""
     for name in checkpoints:
         style: dict[str, Any] = CHECKPOINTS[name]
@@ -82,9 +87,7 @@ def draw(axes: Axes, cells: pd.DataFrame, unlearning: pd.DataFrame, checkpoints:
             color=style["color"],
             label=f"{name}, result",
         )
-        reference = unlearning[
-            (unlearning.method == "retrain") & (unlearning.checkpoint == name)
-        ].forget_accuracy.mean()
+        reference = of(retrained, checkpoint=name).forget_accuracy.mean()
         axes.axhline(
             100 * reference,
             color=style["color"],

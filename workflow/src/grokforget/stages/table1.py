@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from grokforget.stages.job import Job
@@ -27,19 +29,25 @@ def table1(job: Job) -> None:
     for name, order in orders.items():
         summary[name] = pd.Categorical(summary[name], order, ordered=True)
     summary[["mean", "std"]] *= 100
-    wide = summary.pivot_table(
-        ["mean", "std"], ["setting", "method", "checkpoint"], ["forget_set", "measure"], observed=True
-    )
+    # Not pivot_table: it drops a column without a number, such as the deviations over a single seed.
+    wide = summary.pivot(
+        index=["setting", "method", "checkpoint"], columns=["forget_set", "measure"], values=["mean", "std"]
+    ).sort_index()
     note = NOTE.format(seeds=summary.seeds.max())
     numbers, text = pd.DataFrame(index=wide.index), pd.DataFrame(index=wide.index)
     for forget_set in wide["mean"].columns.unique("forget_set"):
         for measure, title in COLUMNS.items():
             mean, std = (wide[kind, forget_set, measure] for kind in ("mean", "std"))
             numbers[f"{forget_set} {title} mean"], numbers[f"{forget_set} {title} std"] = mean.round(2), std.round(2)
-            text[f"{forget_set} {title}"] = [f"{m:.2f} ± {s:.2f}" for m, s in zip(mean, std, strict=True)]
+            text[f"{forget_set} {title}"] = [with_spread(m, s) for m, s in zip(mean, std, strict=True)]
     write(job, "csv", numbers.reset_index().to_csv(index=False, lineterminator="\n"))
     write(job, "md", f"{note}\n\n{text.reset_index().to_markdown(index=False)}\n")
     write(job, "tex", latex(text, note))
+
+
+def with_spread(mean: float, std: float) -> str:
+    """The mean alone where there is one seed."""
+    return f"{mean:.2f}" if math.isnan(std) else f"{mean:.2f} ± {std:.2f}"
 
 
 def latex(text: pd.DataFrame, note: str) -> str:

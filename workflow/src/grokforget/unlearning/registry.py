@@ -117,5 +117,7 @@ class FineTune(Component):
     batch_size: Count = 256
 
 
+REFERENCES = ("original", "retrain")
+"""The kinds that unlearn nothing: a study has each once, under whatever name."""
 METHODS = registry(Original, Retrain, GradientAscent, NablaTau, Scrub, FisherForgetting, FineTune)
 MethodSettings = component_union(METHODS)

@@ -1,0 +1,40 @@
+"""Studies at the edge of what is allowed run to the end all the same."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pandas as pd
+
+from snakemake_runs import SMOKE, Workspace
+
+
+def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) -> None:
+    """A weight decay that throws the weights about, a single seed (no spread, no interval), references by names of the user's own."""
+    text = SMOKE.read_text()
+    optimizer = re.search(r"optimizer: \{.*\}", text)
+    assert optimizer
+    for old, new in (
+        (optimizer[0], "optimizer: {name: sgd, learning_rate: 100.0, weight_decay: 100.0}"),
+        ("loss: cross-entropy", "loss: mse"),
+        ("seeds: [0, 1]", "seeds: [0]"),
+        ("  original: {", "  before: {"),
+        ("  retrain: {", "  gold: {"),
+    ):
+        assert old in text, old
+        text = text.replace(old, new)
+    study = tmp_path / "study.yaml"
+    study.write_text(text)
+    Workspace(tmp_path).snakemake(study=study)
+    results = tmp_path / "results" / "smoke"
+    checkpoints = pd.read_parquet(results / "tables" / "checkpoints.parquet")
+    assert set(checkpoints.kind) == {"diverged"}
+    assert not checkpoints.found[checkpoints.checkpoint == "grokked"].any()
+    unlearning = pd.read_parquet(results / "tables" / "unlearning.parquet")
+    assert {"before", "gold"} < set(unlearning.method)
+    assert unlearning.diverged.any()
+    contrasts = pd.read_parquet(results / "tables" / "contrasts.parquet")
+    assert contrasts.low.isna().all()
+    assert "±" not in (results / "paper" / "table1.md").read_text().partition("\n\n")[2]
+    assert "retrained" in (results / "figures" / "figure2.svg").read_text()
