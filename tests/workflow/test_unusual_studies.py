@@ -11,7 +11,7 @@ from snakemake_runs import SMOKE, Workspace
 
 
 def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) -> None:
-    """A weight decay that throws the weights about, a single seed (no spread, no interval), references by names of the user's own."""
+    """A weight decay that throws the weights about, one seed (no spread, no interval), and references by other names."""
     text = SMOKE.read_text()
     optimizer = re.search(r"optimizer: \{.*\}", text)
     assert optimizer
@@ -33,7 +33,8 @@ def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) ->
     assert not checkpoints.found[checkpoints.checkpoint == "grokked"].any()
     unlearning = pd.read_parquet(results / "tables" / "unlearning.parquet")
     assert {"before", "gold"} < set(unlearning.method)
-    assert unlearning.diverged.any()
+    untouched = unlearning[(unlearning.method == "before") & (unlearning.checkpoint == "grokked")]
+    assert untouched.diverged.all()
     contrasts = pd.read_parquet(results / "tables" / "contrasts.parquet")
     assert contrasts.low.isna().all()
     assert "±" not in (results / "paper" / "table1.md").read_text().partition("\n\n")[2]

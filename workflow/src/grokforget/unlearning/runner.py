@@ -34,8 +34,8 @@ def unlearn(
     """Apply ``method`` to ``problem.model`` in place.
 
     Accuracy in [0, 1] and cross-entropy (nats) on forget, retain and test set before the first update, at every
-    ``stride``-th, and at the end. A model with a weight that is not finite is left as it is then and the run flagged
-    ``diverged``.
+    ``stride``-th, and at the end. A model with a weight that is not finite is left as it is then, and a result with one
+    is flagged ``diverged``, whether unlearning or the training before it did that.
     """
     record = Record()
     splits: Mapping[str, Examples] = {"forget": problem.forget, "retain": problem.retain, "test": test}
@@ -46,16 +46,18 @@ def unlearn(
 
     look(0, final=False)
     update = 0
-    diverged = False
     for update, _ in enumerate(method.run(problem), start=1):
         on_update(update)
         if update % stride == 0:
             look(update, final=False)
         if not all_finite(problem.model):
-            diverged = True
             break
     look(update, final=True)
-    record.diagnostics |= {**method.diagnostics, "diverged": float(diverged), "updates": float(update)}
+    record.diagnostics |= {
+        **method.diagnostics,
+        "diverged": float(not all_finite(problem.model)),
+        "updates": float(update),
+    }
     return record
 
 
