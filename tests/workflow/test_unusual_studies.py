@@ -33,8 +33,9 @@ def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) ->
     assert not checkpoints.found[checkpoints.checkpoint == "grokked"].any()
     unlearning = pd.read_parquet(results / "tables" / "unlearning.parquet")
     assert {"before", "gold"} < set(unlearning.method)
-    untouched = unlearning[(unlearning.method == "before") & (unlearning.checkpoint == "grokked")]
-    assert untouched.diverged.all()
+    unlearned = unlearning[~unlearning.method.isin(["before", "gold"])]
+    assert len(unlearned) == 15
+    assert unlearned.diverged.all()
     contrasts = pd.read_parquet(results / "tables" / "contrasts.parquet")
     assert contrasts.low.isna().all()
     assert "±" not in (results / "paper" / "table1.md").read_text().partition("\n\n")[2]
