@@ -17,7 +17,9 @@ include: "workflow/rules/common.smk"
 
 
 STUDY = load_study_of(workflow)
-RESULTS = f"results/{STUDY.study}"
+PLAN = Plan(STUDY)
+RESULTS = PLAN.root
+OUTLOOK = prepare_run_of(workflow, PLAN)
 
 
 wildcard_constraints:
@@ -48,4 +50,4 @@ include: "workflow/rules/tuning.smk"
 rule all:
     default_target: True
     input:
-        get_results(),
+        inputs("", get_results),

@@ -12,7 +12,9 @@ from collections import defaultdict
 from datetime import datetime, timedelta
 from pathlib import Path
 
-LAST_LINE = re.compile(r"^(\S+ \S+) INFO (\S+): imports (\S+) s, work (\S+) s, peak memory (\S+) MB$", re.MULTILINE)
+LAST_LINE = re.compile(
+    r"^(\S+ \S+) INFO (\S+): imports (\S+) s, work (\S+) s, (?:notes \S+ s, )?peak memory (\S+) MB$", re.MULTILINE
+)
 
 
 def report(root: Path, cores: int) -> str:

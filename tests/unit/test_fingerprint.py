@@ -46,13 +46,13 @@ Edit = Callable[[str, str], None]
 def point_to(monkeypatch: pytest.MonkeyPatch, package: str, root: Path) -> None:
     monkeypatch.setattr(module, "PACKAGE", package)
     monkeypatch.setattr(module, "ROOT", root)
-    module._digest.cache_clear()
+    module.forget_what_was_read()
 
 
 @pytest.fixture(autouse=True)
 def clean_cache() -> Iterator[None]:
     yield
-    module._digest.cache_clear()
+    module.forget_what_was_read()
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def rewrite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Edit:
 
     def write(name: str, text: str) -> None:
         (root / f"{name}.py").write_text(text, encoding="utf-8")
-        module._digest.cache_clear()
+        module.forget_what_was_read()
 
     return write
 
@@ -216,7 +216,7 @@ def copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def change(path: Path) -> None:
     path.write_text(path.read_text(encoding="utf-8") + "\nCHANGED = 1\n", encoding="utf-8")
-    module._digest.cache_clear()
+    module.forget_what_was_read()
 
 
 def prints() -> dict[str, str]:

@@ -19,6 +19,7 @@ import torch
 from safetensors import SafetensorError
 
 import grokforget
+from grokforget.seal import SEAL, DamagedFile, seal
 from grokforget.storage import (
     read_table,
     read_tensors,
@@ -219,6 +220,12 @@ def saved_by_numpy(path: Path, bomb: Bomb) -> None:
 )  # fmt: skip
 def test_nothing_pickled_is_read(tmp_path: Path, save: Callable[..., None], read: Callable[[Path], Any]) -> None:
     save(tmp_path / "file", Bomb(tmp_path / "exploded"))
+    with pytest.raises(DamagedFile, match="carries no checksum"):
+        read(tmp_path / "file")
+    # Nor where somebody gives it a checksum that is right.
+    with (tmp_path / "file").open("ab") as file:
+        file.write(SEAL.encode())
+    seal(tmp_path / "file")
     with pytest.raises((SafetensorError, pa.ArrowInvalid)):
         read(tmp_path / "file")
     assert not (tmp_path / "exploded").exists()
@@ -232,5 +239,5 @@ def test_the_bomb_of_these_tests_goes_off_when_unpickled(tmp_path: Path) -> None
 def test_a_file_that_is_cut_off_is_not_read(tmp_path: Path) -> None:
     write_tensors(tmp_path / "whole", {"a": np.arange(100)})
     (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:-50])
-    with pytest.raises(SafetensorError):
+    with pytest.raises(DamagedFile, match="half is damaged"):
         read_tensors(tmp_path / "half")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from itertools import product
 from pathlib import Path
 
@@ -96,12 +97,44 @@ def test_figures_and_paper_tables_are_there_in_every_format(smoke: Workspace) ->
     assert len(pd.read_csv(root / "paper" / "table1.csv")) == len(METHODS) * len(CHECKPOINTS)
 
 
-def test_provenance_names_commit_versions_and_the_tables_as_they_are(smoke: Workspace) -> None:
-    provenance = json.loads((smoke.folder / "results" / "smoke" / "provenance.json").read_text())
+def test_provenance_says_of_every_file_who_made_it_with_what(smoke: Workspace) -> None:
+    root = smoke.folder / "results" / "smoke"
+    provenance = json.loads((root / "provenance.json").read_text())
     assert provenance["study"]["study"] == "smoke"
-    assert provenance["libraries"]["torch"]
-    for name, entry in provenance["tables"].items():
-        assert entry["sha256"] == hashlib.sha256((smoke.folder / name).read_bytes()).hexdigest()
+    results = {
+        str(path.relative_to(smoke.folder))
+        for path in root.rglob("*")
+        if path.is_file() and not path.name.startswith(".") and path.relative_to(root).parts[0] not in ("jobs", "logs")
+    }
+    assert set(provenance["files"]) == results - {"results/smoke/provenance.json"}
+    for name, file in provenance["files"].items():
+        content = (smoke.folder / name).read_bytes()
+        assert (file["sha256"], file["bytes"]) == (hashlib.sha256(content).hexdigest(), len(content))
+        job = provenance["jobs"][file["job"]]
+        assert re.match(r"[0-9a-f]{40}|unknown", job["commit"])
+        assert job["costs"]["work_s"] >= 0
+        assert job["costs"]["peak_mb"] > 20
+        environment = provenance["environments"][job["environment"]]
+        assert environment["libraries"]["torch"].startswith("2.")
+        assert environment["processor"]
+
+
+def test_a_record_tells_what_its_job_read(smoke: Workspace) -> None:
+    record = json.loads((smoke.folder / "results/smoke/jobs/unlearn/modular-mlp/seed1/within-50.json").read_text())
+    root = "results/smoke"
+    assert set(record["read"]) == {
+        f"{root}/data/addition/examples.safetensors",
+        f"{root}/data/addition/seed1.safetensors",
+        f"{root}/forget/modular-mlp/seed1/within-50.safetensors",
+        f"{root}/checkpoints/modular-mlp/seed1/full.safetensors",
+        f"{root}/checkpoints/modular-mlp/seed1/without-within-50.safetensors",
+    }
+    collected = json.loads((smoke.folder / "results/smoke/jobs/tables/sweep.json").read_text())
+    assert set(collected["read"]) == {f"{root}/sweep/modular-mlp/seed{seed}/within-50.parquet" for seed in (0, 1)}
+    log = (smoke.folder / "results/smoke/logs/tables/sweep.log").read_text()
+    assert "read results/smoke/sweep/modular-mlp/seed0/within-50.parquet" in log
+    assert re.search(r"wrote results/smoke/tables/sweep.parquet \(\d+ bytes, [0-9a-f]{12}\)", log)
+    assert re.search(r"imports [\d.]+ s, work [\d.]+ s, notes [\d.]+ s, peak memory \d+ MB", log)
 
 
 def test_tables_hold_no_time_host_or_path(smoke: Workspace) -> None:

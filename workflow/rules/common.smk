@@ -1,27 +1,15 @@
-"""What the rules share: the study, patterns of paths below its results, and the slices of the study that each stage depends on."""
+"""What the rules share: the study, the plan of its jobs, and where their files lie."""
 
-import json
-from types import SimpleNamespace
+import os
 
 from grokforget import paths
 from grokforget.config.loader import ConfigError, load_study
-from grokforget.environment import lead_jobs_here
-from grokforget.fingerprint import fingerprint
-from grokforget.stages import STAGES
-from grokforget.unlearning.registry import REFERENCES
-from grokforget.versions import versions_of
+from grokforget.plan import FIGURES, SUMMARIES, Plan, text
+from grokforget.preflight import CannotRun, force, prepare_run
 from snakemake.exceptions import WorkflowError
 
-lead_jobs_here()
-
-# Snakemake's limit on submissions per second looks at all waiting jobs once more, a second later, for every job that ends, and again for every such
-# look: with hundreds of jobs waiting it came to take a third of a core. A local run needs no limit; a profile's limit for a cluster is left.
-if workflow.local_exec and workflow.scheduling_settings:
-    workflow.scheduling_settings.max_jobs_per_timespan = None
-
-NUMERICS = ("torch", "numpy")
-TABLES = ("numpy", "pandas", "scipy")
-PLOTS = ("matplotlib", "seaborn", "pandas")
+# Snakemake says of every rule that could be cached that it could be, each time; so none is unless --cache is given.
+SHARED = workflow.workflow_settings.cache is not None
 
 
 def load_study_of(workflow):
@@ -37,6 +25,14 @@ def load_study_of(workflow):
         raise WorkflowError(f"This study cannot be run; nothing was started.\n{error}") from None
 
 
+def prepare_run_of(workflow, plan):
+    """See to the surroundings, and to results that are out of date, before Snakemake plans its jobs."""
+    try:
+        return prepare_run(workflow, plan)
+    except CannotRun as error:
+        raise WorkflowError(f"Nothing was started.\n{error}") from None
+
+
 def one_of(names):
     """A wildcard constraint: exactly these names."""
     return "|".join(map(re.escape, names))
@@ -49,51 +45,57 @@ def at(pattern, **values):
     return f"{RESULTS}/{pattern}"
 
 
-def log_of(pattern):
-    """The log beside, under logs/, of the job that writes the pattern."""
-    return f"{RESULTS}/logs/{pattern.rsplit('.', 1)[0] if '.' in pattern.rsplit('/', 1)[-1] else pattern}.log"
+def log_of(key):
+    """A job's log."""
+    return at(paths.log_of(key))
 
 
-def canonical(value):
-    """JSON that is the same text for the same value: what a job is given, and what Snakemake compares."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"))
+def record_of(key):
+    """A job's record, which is an output of every rule: it goes wherever the results go."""
+    return at(paths.record_of(key))
 
 
-def code(stage, *components):
-    """Fingerprint of the code behind a job: its stage's and that of the components which the study names."""
-    return fingerprint(STAGES[stage], *(component.implementation for component in components))
+def more(amount):
+    """A resource of which each further try of a job that failed gets as much again."""
+
+    def amount_of(wildcards, attempt):
+        return amount * attempt
+
+    return amount_of
 
 
-def libraries(*names):
-    """The locked versions of the libraries that decide a stage's numbers."""
-    return canonical(versions_of(*names))
+def inputs(key, get):
+    """An input function of the job with this key.
+
+    Time stamps of what a valid result was made from mean nothing, nor that it is made again (because it was damaged): the
+    result's own record has told already that it is valid.
+    """
+
+    def get_settled(wildcards):
+        force(workflow, OUTLOOK.unseen)
+        settled = OUTLOOK.valid is None or key.format(**wildcards) in OUTLOOK.valid
+        return ancient(get(wildcards)) if settled else get(wildcards)
+
+    return get_settled
 
 
-def compute_spec(wildcards):
-    """What every job that runs a model depends on."""
-    setting = STUDY.settings[wildcards.setting]
-    return {
-        "model": {**setting.model.spec(), "alpha": setting.initialisation_scale},
-        "seed": int(wildcards.seed),
-        "threads": STUDY.threads,
-        "device": STUDY.device,
-    }
+def made(pattern, **fixed):
+    """What another job makes under the same wildcards."""
+
+    def get_made(wildcards):
+        return at(pattern, **{**wildcards, **fixed})
+
+    return get_made
 
 
-def get_model(wildcards):
-    """The settings of a setting's model."""
-    return STUDY.settings[wildcards.setting].model
+def get_nothing(wildcards):
+    """For a job without inputs."""
+    return []
 
 
-def get_method(wildcards):
-    """A method's settings in this setting."""
-    return STUDY.method(wildcards.setting, wildcards.method)
-
-
-def get_segments(setting):
-    """Names of a setting's training segments."""
-    training = STUDY.settings[setting].training
-    return paths.segment_numbers(training.steps, training.segment_steps)
+def over_runs(pattern):
+    """Inputs for every (setting, seed) of the study."""
+    return expand(at(pattern), setting=list(STUDY.settings), seed=STUDY.seeds)
 
 
 def get_examples(wildcards):
@@ -106,18 +108,16 @@ def get_split(wildcards):
     return at(paths.SPLIT, data=STUDY.settings[wildcards.setting].data, seed=wildcards.seed)
 
 
-def get_snapshots(wildcards):
-    """The snapshots of all segments of the run on the full train set."""
-    segments = get_segments(wildcards.setting)
-    full = at(paths.SNAPSHOTS, setting=wildcards.setting, seed=wildcards.seed, train_set="full")
-    return expand(full, segment=segments)
+def get_forgotten(wildcards):
+    """The forget sets of a run; one on the full train set needs none."""
+    return [] if wildcards.train_set == "full" else at(paths.FORGETTING, **get_run(wildcards))
 
 
-def over_requests(pattern, **more):
-    """The pattern for every (setting, seed, forget set) of the study."""
-    return expand(
-        at(pattern), setting=list(STUDY.settings), seed=STUDY.seeds, forget_set=list(STUDY.forget_sets), **more
-    )
+def get_forget_name(wildcards):
+    """The forget set that a run is trained without, as a file in the folder of all of them."""
+    if wildcards.train_set == "full":
+        return ""
+    return "".join([os.sep, wildcards.train_set.removeprefix("without-"), ".safetensors"])
 
 
 def get_previous_state(wildcards):
@@ -125,173 +125,92 @@ def get_previous_state(wildcards):
     number = int(wildcards.segment) - 1
     if number == 0:
         return []
-    where = {"setting": wildcards.setting, "seed": wildcards.seed, "train_set": wildcards.train_set}
-    return at(paths.STATE, **where, segment=paths.segment_name(number))
+    return at(paths.STATE, **{**wildcards, "segment": paths.segment_name(number)})
 
 
-def get_forgotten(wildcards):
-    """The forget set that a run is trained without; the full train set has none."""
-    if wildcards.train_set == "full":
-        return []
-    forget_set = wildcards.train_set.removeprefix("without-")
-    return at(paths.FORGET, setting=wildcards.setting, seed=wildcards.seed, forget_set=forget_set)
+def get_run(wildcards):
+    """The setting and seed among the wildcards."""
+    return {"setting": wildcards.setting, "seed": wildcards.seed}
 
 
-def get_training_spec(wildcards):
-    """A segment depends on the recipe and on where it ends, not on how long the run is to be."""
-    training = STUDY.settings[wildcards.setting].training
-    recipe = training.model_dump(mode="json", exclude={"steps", "segment_steps"})
-    return canonical(
-        {**compute_spec(wildcards), "training": recipe, "stop": int(wildcards.segment) * training.segment_steps}
-    )
+def get_curves(wildcards):
+    """The curves of all segments of a setting's runs on all train sets."""
+    return over_segments(paths.CURVE, wildcards, PLAN.train_sets(int(wildcards.seed)))
 
 
-def get_selection_spec(wildcards):
-    """What the selection depends on beside the curves."""
-    return canonical(
-        {
-            "selection": STUDY.settings[wildcards.setting].selection.model_dump(mode="json"),
-            "checkpoints": STUDY.checkpoints,
-        }
-    )
+def get_snapshots(wildcards):
+    """The snapshots of all segments of a setting's runs on all train sets."""
+    return over_segments(paths.SNAPSHOTS, wildcards, PLAN.train_sets(int(wildcards.seed)))
 
 
-def get_checkpoints(wildcards):
-    """The checkpoints of the run on the full train set."""
-    return at(paths.CHECKPOINT_WEIGHTS, setting=wildcards.setting, seed=wildcards.seed, train_set="full")
+def get_full_snapshots(wildcards):
+    """The snapshots of all segments of the run on the full train set."""
+    return over_segments(paths.SNAPSHOTS, wildcards, ["full"])
 
 
-def get_retrained(wildcards):
-    """The checkpoints of the run without the forget set."""
-    where = {"setting": wildcards.setting, "seed": wildcards.seed, "train_set": f"without-{wildcards.forget_set}"}
-    return at(paths.CHECKPOINT_WEIGHTS, **where)
+def over_segments(pattern, wildcards, train_sets):
+    """Inputs for every segment of the runs."""
+    segments = PLAN.segments(wildcards.setting)
+    return expand(at(pattern, **get_run(wildcards)), train_set=train_sets, segment=segments)
 
 
-def get_request_spec(wildcards):
-    """One request, from every checkpoint."""
-    return {
-        **compute_spec(wildcards),
-        "checkpoints": STUDY.checkpoints,
-        "forget_set": wildcards.forget_set,
-        "stride": STUDY.trajectory_stride,
-    }
+def get_segment_files(wildcards, pattern, train_set=paths.UNIT):
+    """The same for one train set, or for the unit of a batch, as the arguments of its job."""
+    segments = PLAN.segments(wildcards.setting)
+    return " ".join(at(pattern, **get_run(wildcards), train_set=train_set, segment=segment) for segment in segments)
 
 
-def get_unlearning_spec(wildcards):
-    """One method on one request."""
-    return canonical({**get_request_spec(wildcards), "method": get_method(wildcards).spec()})
+def get_unlearned(wildcards):
+    """The cells of a run on all forget sets."""
+    return expand(at(paths.REQUEST, **get_run(wildcards)), forget_set=list(STUDY.forget_sets))
 
 
-def get_references_spec(wildcards):
-    """Both references on one request."""
-    specs = {kind: STUDY.methods[STUDY.name_of(kind)].spec() for kind in REFERENCES}
-    return canonical({**get_request_spec(wildcards), **specs})
+def get_figure_tables(wildcards):
+    """The tables that a figure shows."""
+    return expand(at(paths.TABLE), table=FIGURES[wildcards.figure])
 
 
-def get_sweep_spec(wildcards):
-    """One method from snapshots along training."""
-    return canonical(
-        {
-            **compute_spec(wildcards),
-            "method": STUDY.method(wildcards.setting, STUDY.sweep.method).spec(),
-            "forget_set": wildcards.forget_set,
-            "snapshots": STUDY.sweep.snapshots,
-        }
-    )
+def get_tuning_split(wildcards):
+    """The split of the tuning seed."""
+    return at(paths.SPLIT, data=STUDY.settings[wildcards.setting].data, seed=STUDY.tuning.seed)
 
 
-def get_measure_spec(wildcards):
-    """The measures, and which methods are the references."""
-    return canonical(
-        {
-            "methods": list(STUDY.methods),
-            "original": STUDY.name_of("original"),
-            "retrain": STUDY.name_of("retrain"),
-            "checkpoints": STUDY.checkpoints,
-            "measures": {name: measure.spec() for name, measure in STUDY.measures.items()},
-            "seed": int(wildcards.seed),
-        }
-    )
+def get_tuned(wildcards):
+    """What the hyper-parameters are chosen from."""
+    return expand(at(paths.TUNING), setting=list(STUDY.settings), method=list(STUDY.tuning.candidates))
 
 
-def over_methods(pattern):
-    """The pattern for every (setting, seed, forget set, method) of the study."""
-    return over_requests(pattern, method=list(STUDY.methods))
+def get_collected(wildcards):
+    """What a table is collected from."""
+    table = wildcards.table
+    if table == "training":
+        return [path for setting in STUDY.settings for seed in STUDY.seeds for path in get_all_curves(setting, seed)]
+    if table in ("trajectories", "analysis"):
+        return over_requests(paths.REQUEST)
+    return over_runs({"checkpoints": paths.SELECTION, "unlearning": paths.MEASUREMENT, "sweep": paths.SWEEPS}[table])
 
 
-def get_checkpoint_tables():
-    """The checkpoints of every run."""
-    pattern = at(paths.CHECKPOINT_TABLE)
-    return expand(pattern, setting=list(STUDY.settings), seed=STUDY.seeds, train_set=STUDY.train_sets())
+def get_all_curves(setting, seed):
+    """The curves of one (setting, seed)."""
+    segments, train_sets = PLAN.segments(setting), STUDY.train_sets()
+    where = at(paths.CURVE, setting=setting, seed=seed)
+    return expand(where, train_set=train_sets, segment=segments)
 
 
-def get_curves():
-    """The curves of every run."""
-    return [
-        curve
-        for setting in STUDY.settings
-        for curve in expand(
-            at(paths.CURVE, setting=setting),
-            seed=STUDY.seeds,
-            train_set=STUDY.train_sets(),
-            segment=get_segments(setting),
-        )
-    ]
+def over_requests(pattern):
+    """Inputs for every (setting, seed, forget set) of the study."""
+    return expand(at(pattern), setting=list(STUDY.settings), seed=STUDY.seeds, forget_set=list(STUDY.forget_sets))
 
 
-def get_collection_spec(*more):
-    """The labels of a table's rows and the folder that their files lie in."""
-    choices = {
-        "train_sets": STUDY.train_sets(),
-        "forget_sets": list(STUDY.forget_sets),
-        "methods": list(STUDY.methods),
-        "original": STUDY.name_of("original"),
-        "segments": {setting: get_segments(setting) for setting in STUDY.settings},
-    }
-    labels = {"settings": list(STUDY.settings), "seeds": STUDY.seeds, "root": RESULTS}
-    return canonical({**labels, **{key: choices[key] for key in more}})
-
-
-def get_tuned_methods():
-    """The methods whose settings are chosen."""
-    return list(STUDY.tuning.candidates)
-
-
-def get_tuning_spec(wildcards):
-    """One method's candidates on all forget sets and checkpoints."""
-    candidates = STUDY.tuning.candidates[wildcards.method]
-    return canonical(
-        {
-            **compute_spec(wildcards),
-            "seed": STUDY.tuning.seed,
-            "method": get_method(wildcards).spec(),
-            "parameter": candidates.parameter,
-            "candidates": candidates.values,
-            "forget_sets": list(STUDY.forget_sets),
-            "checkpoints": STUDY.checkpoints,
-        }
-    )
-
-
-# Table → the files it is collected from, and what else its rows' labels depend on.
-COLLECTED = {
-    "training": SimpleNamespace(inputs=get_curves, labels=("train_sets", "segments")),
-    "checkpoints": SimpleNamespace(inputs=get_checkpoint_tables, labels=("train_sets",)),
-    "unlearning": SimpleNamespace(inputs=lambda: over_requests(paths.MEASURES), labels=("forget_sets",)),
-    "trajectories": SimpleNamespace(inputs=lambda: over_methods(paths.TRAJECTORY), labels=("forget_sets", "methods")),
-    "sweep": SimpleNamespace(inputs=lambda: over_requests(paths.SWEEP), labels=("forget_sets",)),
-    "analysis": SimpleNamespace(
-        inputs=lambda: over_methods(paths.DIAGNOSTICS), labels=("forget_sets", "methods", "original")
-    ),
-}
-ALL_TABLES = [*COLLECTED, "summary", "contrasts"]
-
-
-def get_results():
+def get_results(wildcards):
     """Everything the study is asked for."""
+    return [*get_products(wildcards), f"{RESULTS}/provenance.json"]
+
+
+def get_products(wildcards):
+    """All tables and figures."""
     return [
-        *(at(paths.TABLE, table=table) for table in ALL_TABLES),
+        *(at(paths.TABLE, table=table) for table in (*PLAN.tables, *SUMMARIES)),
         *(f"{RESULTS}/figures/{figure}.{ending}" for figure in FIGURES for ending in ("svg", "pdf", "png")),
         *(f"{RESULTS}/paper/table1.{ending}" for ending in ("csv", "md", "tex")),
-        f"{RESULTS}/provenance.json",
     ]

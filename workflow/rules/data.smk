@@ -2,73 +2,70 @@
 
 
 rule prepare:
+    input:
+        inputs(paths.DATA, get_nothing),
     output:
         examples=at(paths.EXAMPLES),
+        record=record_of(paths.DATA),
     log:
-        log_of(paths.EXAMPLES),
+        log_of(paths.DATA),
+    cache: SHARED
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
-        spec=lambda w: canonical({"data": STUDY.data[w.data].spec()}),
-        code=lambda w: code("prepare", STUDY.data[w.data]),
-        versions=libraries("numpy", "scikit-learn"),
+        task=lambda w: text(PLAN.prepare(w.data)),
     message:
         "Prepare the data set {wildcards.data}"
     shell:
-        "python -m grokforget prepare --spec {params.spec:q} --output examples {output.examples} --log {log}"
+        "python -m grokforget prepare --task {params.task:q} --output examples {output.examples}"
+        " --record {output.record} --log {log}"
 
 
 rule split:
     input:
-        examples=at(paths.EXAMPLES),
+        examples=inputs(paths.SPLIT_JOB, made(paths.EXAMPLES)),
     output:
         split=at(paths.SPLIT),
+        record=record_of(paths.SPLIT_JOB),
     log:
-        log_of(paths.SPLIT),
+        log_of(paths.SPLIT_JOB),
+    cache: SHARED
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
-        spec=lambda w: canonical({"data": STUDY.data[w.data].spec(), "seed": int(w.seed)}),
-        code=lambda w: code("split", STUDY.data[w.data]),
-        versions=libraries("numpy"),
+        task=lambda w: text(PLAN.split(w.data, int(w.seed))),
     message:
         "Split {wildcards.data} for seed {wildcards.seed}"
     shell:
-        "python -m grokforget split --spec {params.spec:q} --input examples {input.examples}"
-        " --output split {output.split} --log {log}"
+        "python -m grokforget split --task {params.task:q} --input examples {input.examples}"
+        " --output split {output.split} --record {output.record} --log {log}"
 
 
 rule forget:
     input:
-        examples=get_examples,
-        split=get_split,
+        examples=inputs(paths.FORGETTING, get_examples),
+        split=inputs(paths.FORGETTING, get_split),
     output:
-        forget=at(paths.FORGET),
+        forget=directory(at(paths.FORGETTING)),
+        record=record_of(paths.FORGETTING),
     log:
-        log_of(paths.FORGET),
+        log_of(paths.FORGETTING),
+    cache: SHARED
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
-        spec=lambda w: canonical(
-            {
-                "forget_set": STUDY.forget_sets[w.forget_set].spec(),
-                "name": w.forget_set,
-                "seed": int(w.seed),
-            }
-        ),
-        code=lambda w: code("forget", STUDY.forget_sets[w.forget_set]),
-        versions=libraries("numpy"),
+        task=lambda w: text(PLAN.forget(w.setting, int(w.seed))),
     message:
-        "Draw the forget set {wildcards.forget_set} for {wildcards.setting}, seed {wildcards.seed}"
+        "Draw the forget sets for {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget forget --spec {params.spec:q} --input examples {input.examples} --input split {input.split}"
-        " --output forget {output.forget} --log {log}"
+        "python -m grokforget forget --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        " --output forget {output.forget}/@.safetensors --record {output.record} --log {log}"

@@ -1,16 +1,9 @@
 """The paper's figures, from the tables alone."""
 
-# Figure → the tables it reads.
-FIGURES = {
-    "figure1a": ["training", "checkpoints"],
-    "figure1b": ["sweep", "checkpoints"],
-    "figure2": ["trajectories", "unlearning"],
-}
-
 
 rule figure:
     input:
-        tables=lambda w: expand(at(paths.TABLE), table=FIGURES[w.figure]),
+        tables=inputs(paths.FIGURE, get_figure_tables),
     output:
         svg=report(
             at(f"{paths.FIGURE}.svg"),
@@ -20,30 +13,21 @@ rule figure:
         ),
         pdf=at(f"{paths.FIGURE}.pdf"),
         png=at(f"{paths.FIGURE}.png"),
+        record=record_of(paths.FIGURE),
     log:
-        log_of("figures/{figure}"),
+        log_of(paths.FIGURE),
     wildcard_constraints:
         figure=one_of(FIGURES),
     conda:
         "../../envs/figures.yaml"
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=more(1500),
+        runtime=more(10),
     params:
-        spec=lambda w: canonical(
-            {
-                "settings": list(STUDY.settings),
-                "forget_sets": list(STUDY.forget_sets),
-                "checkpoints": STUDY.checkpoints,
-                "methods": list(STUDY.methods),
-                "sweep_method": STUDY.sweep.method,
-                "retrain": STUDY.name_of("retrain"),
-            }
-        ),
-        code=lambda w: code(w.figure),
-        versions=libraries(*PLOTS),
+        task=lambda w: text(PLAN.figure(w.figure)),
     message:
         "Draw {wildcards.figure}"
     shell:
-        "python -m grokforget {wildcards.figure} --spec {params.spec:q} --input tables {input.tables}"
-        " --output svg {output.svg} --output pdf {output.pdf} --output png {output.png} --log {log}"
+        "python -m grokforget {wildcards.figure} --task {params.task:q} --input tables {input.tables}"
+        " --output svg {output.svg} --output pdf {output.pdf} --output png {output.png}"
+        " --record {output.record} --log {log}"

@@ -3,7 +3,7 @@
 
 rule collect:
     input:
-        lambda w: COLLECTED[w.table].inputs(),
+        inputs(paths.COLLECTION, get_collected),
     output:
         table=report(
             at(paths.TABLE),
@@ -11,91 +11,90 @@ rule collect:
             category="Tables",
             labels={"table": "{table}"},
         ),
+        record=record_of(paths.COLLECTION),
     log:
-        log_of("tables/{table}"),
+        log_of(paths.COLLECTION),
     wildcard_constraints:
-        table=one_of(COLLECTED),
+        table=one_of(PLAN.tables),
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
-        spec=lambda w: get_collection_spec(*COLLECTED[w.table].labels),
-        code=lambda w: code(f"collect-{w.table}"),
-        versions=libraries(*TABLES),
+        task=lambda w: text(PLAN.collect(w.table)),
     message:
         "Collect the table {wildcards.table}"
     shell:
-        "python -m grokforget collect-{wildcards.table} --spec {params.spec:q} --output table {output.table} --log {log}"
+        "python -m grokforget collect-{wildcards.table} --task {params.task:q} --output table {output.table}"
+        " --record {output.record} --log {log}"
 
 
 rule summarise:
     input:
-        unlearning=at(paths.TABLE, table="unlearning"),
+        unlearning=inputs("tables/summary", made(paths.TABLE, table="unlearning")),
     output:
         summary=report(at(paths.TABLE, table="summary"), caption="../report/summary.rst", category="Tables"),
         contrasts=report(at(paths.TABLE, table="contrasts"), caption="../report/contrasts.rst", category="Tables"),
+        record=record_of("tables/summary"),
     log:
         log_of("tables/summary"),
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=2000,
-        runtime=30,
+        mem_mb=more(2000),
+        runtime=more(30),
     params:
-        spec=canonical({}),
-        code=code("summarise"),
-        versions=libraries(*TABLES),
+        task=text(PLAN.summarise()),
     message:
         "Means and paired differences over seeds"
     shell:
-        "python -m grokforget summarise --input unlearning {input.unlearning}"
-        " --output summary {output.summary} --output contrasts {output.contrasts} --log {log}"
+        "python -m grokforget summarise --task {params.task:q} --input unlearning {input.unlearning}"
+        " --output summary {output.summary} --output contrasts {output.contrasts} --record {output.record} --log {log}"
 
 
 rule table1:
     input:
-        summary=at(paths.TABLE, table="summary"),
+        summary=inputs("paper/table1", made(paths.TABLE, table="summary")),
     output:
         csv=report(f"{RESULTS}/paper/table1.csv", caption="../report/table1.rst", category="Paper"),
         md=report(f"{RESULTS}/paper/table1.md", caption="../report/table1.rst", category="Paper"),
         tex=f"{RESULTS}/paper/table1.tex",
+        record=record_of("paper/table1"),
     log:
         log_of("paper/table1"),
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
-        spec=canonical({"methods": list(STUDY.methods), "checkpoints": STUDY.checkpoints}),
-        code=code("table1"),
-        versions=libraries(*TABLES),
+        task=text(PLAN.table1()),
     message:
         "Table 1: accuracies after unlearning, in the paper's layout"
     shell:
-        "python -m grokforget table1 --spec {params.spec:q} --input summary {input.summary}"
-        " --output csv {output.csv} --output md {output.md} --output tex {output.tex} --log {log}"
+        "python -m grokforget table1 --task {params.task:q} --input summary {input.summary}"
+        " --output csv {output.csv} --output md {output.md} --output tex {output.tex}"
+        " --record {output.record} --log {log}"
 
 
 rule provenance:
     input:
-        tables=expand(at(paths.TABLE), table=ALL_TABLES),
+        results=inputs(paths.PROVENANCE, get_products),
     output:
         provenance=f"{RESULTS}/provenance.json",
+        record=record_of(paths.PROVENANCE),
     log:
-        log_of("provenance"),
+        log_of(paths.PROVENANCE),
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
-        spec=canonical({"study": STUDY.model_dump(mode="json"), "root": RESULTS}),
-        code=code("provenance"),
+        task=text(PLAN.provenance()),
     message:
-        "Note who made the tables, when and with what"
+        "Note who made what, when and with what"
     shell:
-        "python -m grokforget provenance --spec {params.spec:q} --input tables {input.tables}"
-        " --output provenance {output.provenance} --log {log}"
+        "python -m grokforget provenance --task {params.task:q} --output provenance {output.provenance}"
+        " --record {output.record} --log {log}"

@@ -3,56 +3,59 @@
 
 rule train:
     input:
-        examples=get_examples,
-        split=get_split,
-        forget=get_forgotten,
-        state=get_previous_state,
+        examples=inputs(paths.SEGMENT, get_examples),
+        split=inputs(paths.SEGMENT, get_split),
+        forget=inputs(paths.SEGMENT, get_forgotten),
+        state=inputs(paths.SEGMENT, get_previous_state),
     output:
         state=at(paths.STATE),
         snapshots=at(paths.SNAPSHOTS),
         curve=at(paths.CURVE),
+        record=record_of(paths.SEGMENT),
     log:
         log_of(paths.SEGMENT),
+    cache: SHARED
     conda:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=more(1500),
+        runtime=more(60),
     params:
-        spec=get_training_spec,
-        code=lambda w: code("train", get_model(w)),
-        versions=libraries(*NUMERICS),
+        task=lambda w: text(PLAN.train(w.setting, int(w.seed), w.train_set, w.segment)),
+        forget=get_forget_name,
     message:
         "Train {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}: segment {wildcards.segment}"
     shell:
-        "python -m grokforget train --spec {params.spec:q} --input examples {input.examples} --input split {input.split}"
-        " --input forget {input.forget} --input state {input.state}"
-        " --output state {output.state} --output snapshots {output.snapshots} --output curve {output.curve} --log {log}"
+        "python -m grokforget train --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        " --input forget {input.forget}{params.forget} --input state {input.state}"
+        " --output state {output.state} --output snapshots {output.snapshots} --output curve {output.curve}"
+        " --record {output.record} --log {log}"
 
 
 rule select:
     input:
-        examples=get_examples,
-        curves=lambda w: expand(at(paths.CURVE), segment=get_segments(w.setting), **w),
-        snapshots=lambda w: expand(at(paths.SNAPSHOTS), segment=get_segments(w.setting), **w),
+        examples=inputs(paths.SELECTION, get_examples),
+        curves=inputs(paths.SELECTION, get_curves),
+        snapshots=inputs(paths.SELECTION, get_snapshots),
     output:
-        table=at(paths.CHECKPOINT_TABLE),
-        weights=at(paths.CHECKPOINT_WEIGHTS),
+        checkpoints=directory(at(paths.SELECTION)),
+        record=record_of(paths.SELECTION),
     log:
-        log_of(paths.CHECKPOINT_TABLE),
+        log_of(paths.SELECTION),
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1500,
-        runtime=10,
+        mem_mb=more(1500),
+        runtime=more(10),
     params:
-        spec=get_selection_spec,
-        code=code("select"),
-        versions=libraries(*TABLES),
+        task=lambda w: text(PLAN.select(w.setting, int(w.seed))),
+        curves=lambda w: get_segment_files(w, paths.CURVE),
+        snapshots=lambda w: get_segment_files(w, paths.SNAPSHOTS),
     message:
-        "Select the checkpoints of {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}"
+        "Select the checkpoints of {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget select --spec {params.spec:q} --input examples {input.examples}"
-        " --input curves {input.curves} --input snapshots {input.snapshots}"
-        " --output table {output.table} --output weights {output.weights} --log {log}"
+        "python -m grokforget select --task {params.task:q} --input examples {input.examples}"
+        " --input curves {params.curves} --input snapshots {params.snapshots}"
+        " --output table {output.checkpoints}/@.parquet --output weights {output.checkpoints}/@.safetensors"
+        " --record {output.record} --log {log}"

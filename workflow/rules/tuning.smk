@@ -3,55 +3,53 @@
 
 rule tune:
     input:
-        examples=get_examples,
-        split=lambda w: at(paths.SPLIT, data=STUDY.settings[w.setting].data, seed=STUDY.tuning.seed),
-        forget=lambda w: expand(
-            at(paths.FORGET), setting=w.setting, seed=STUDY.tuning.seed, forget_set=list(STUDY.forget_sets)
-        ),
-        checkpoints=lambda w: at(paths.CHECKPOINT_WEIGHTS, setting=w.setting, seed=STUDY.tuning.seed, train_set="full"),
+        examples=inputs(paths.TUNING_JOB, get_examples),
+        split=inputs(paths.TUNING_JOB, get_tuning_split),
+        forget=inputs(paths.TUNING_JOB, made(paths.FORGETTING, seed=STUDY.tuning.seed)),
+        checkpoints=inputs(paths.TUNING_JOB, made(paths.SELECTION, seed=STUDY.tuning.seed)),
     output:
         table=at(paths.TUNING),
+        record=record_of(paths.TUNING_JOB),
     log:
-        log_of(paths.TUNING),
+        log_of(paths.TUNING_JOB),
     conda:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
-        mem_mb=1500,
-        runtime=60,
+        mem_mb=more(1500),
+        runtime=more(120),
     params:
-        spec=lambda w: get_tuning_spec(SimpleNamespace(setting=w.setting, method=w.method, seed=STUDY.tuning.seed)),
-        code=lambda w: code("tune", get_model(w), STUDY.methods[w.method]),
-        versions=libraries(*NUMERICS),
+        task=lambda w: text(PLAN.tune(w.setting, w.method)),
+        forget=lambda w, input: " ".join(f"{input.forget}/{name}.safetensors" for name in STUDY.forget_sets),
     message:
         "Try the candidates of {wildcards.method} on {wildcards.setting}"
     shell:
-        "python -m grokforget tune --spec {params.spec:q} --input examples {input.examples} --input split {input.split}"
-        " --input forget {input.forget} --input checkpoints {input.checkpoints} --output table {output.table} --log {log}"
+        "python -m grokforget tune --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        " --input forget {params.forget} --input checkpoints {input.checkpoints}/full.safetensors"
+        " --output table {output.table} --record {output.record} --log {log}"
 
 
 rule choose:
     input:
-        expand(at(paths.TUNING), setting=list(STUDY.settings), method=get_tuned_methods()),
+        inputs(paths.CHOICE, get_tuned),
     output:
         choice=f"{RESULTS}/tuning/choice.csv",
         candidates=f"{RESULTS}/tuning/candidates.csv",
+        record=record_of(paths.CHOICE),
     log:
-        log_of("tuning/choice"),
+        log_of(paths.CHOICE),
     conda:
         "../../envs/tables.yaml"
     resources:
-        mem_mb=1000,
-        runtime=10,
+        mem_mb=more(1000),
+        runtime=more(10),
     params:
-        spec=canonical({"settings": list(STUDY.settings), "methods": get_tuned_methods(), "root": RESULTS}),
-        code=code("choose"),
-        versions=libraries(*TABLES),
+        task=text(PLAN.choose()),
     message:
         "Choose the hyper-parameters"
     shell:
-        "python -m grokforget choose --spec {params.spec:q}"
-        " --output choice {output.choice} --output candidates {output.candidates} --log {log}"
+        "python -m grokforget choose --task {params.task:q}"
+        " --output choice {output.choice} --output candidates {output.candidates} --record {output.record} --log {log}"
 
 
 rule tuning:

@@ -25,6 +25,23 @@ def fingerprint(*modules: str) -> str:
 
     Raises ModuleNotFoundError for one that is no file of the package.
     """
+    return _fingerprint(frozenset(module.partition(":")[0] for module in modules))
+
+
+@cache
+def _fingerprint(modules: frozenset[str]) -> str:
+    text = "\n".join(f"{module} {digest}" for module, digest in digests(*modules).items())
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def forget_what_was_read() -> None:
+    """Read the modules anew next time: files are read once a process."""
+    _fingerprint.cache_clear()
+    _digest.cache_clear()
+
+
+def digests(*modules: str) -> dict[str, str]:
+    """The hash of each of the modules that ``fingerprint`` covers, by name."""
     todo = sorted({module.partition(":")[0] for module in modules})
     seen: dict[str, str] = {}
     while todo:
@@ -32,8 +49,7 @@ def fingerprint(*modules: str) -> str:
         if module not in seen:
             seen[module], imports = _digest(module)
             todo.extend(imports)
-    text = "\n".join(f"{module} {digest}" for module, digest in sorted(seen.items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return dict(sorted(seen.items()))
 
 
 @cache

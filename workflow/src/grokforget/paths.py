@@ -1,35 +1,65 @@
-"""Where every file of a study lies, below ``results/<study>/``.
+"""Where everything of a study lies, below ``results/<study>/``.
 
-The rules use these as patterns with wildcards, the collecting stages fill them in: one place that knows both.
+A job is known by its key. What it writes begins with the key (``train/.../segment001/state.safetensors``); its log is
+``logs/<key>.log``, its record ``jobs/<key>.json``, and what it keeps for its next run lies in ``jobs/<key>.kept/``. The
+rules use these as patterns with wildcards, the collecting stages fill them in: one place that knows both.
 """
 
 from __future__ import annotations
 
-EXAMPLES = "data/{data}/examples.safetensors"
-SPLIT = "data/{data}/seed{seed}.safetensors"
-FORGET = "forget/{setting}/seed{seed}/{forget_set}.safetensors"
+from pathlib import Path
 
+DATA = "data/{data}/examples"
+SPLIT_JOB = "data/{data}/seed{seed}"
+FORGETTING = "forget/{setting}/seed{seed}"
 SEGMENT = "train/{setting}/seed{seed}/{train_set}/segment{segment}"
+SELECTION = "checkpoints/{setting}/seed{seed}"
+REQUEST = "unlearn/{setting}/seed{seed}/{forget_set}"
+SWEEPS = "sweep/{setting}/seed{seed}"
+MEASUREMENT = "measures/{setting}/seed{seed}"
+COLLECTION = "tables/{table}"
+FIGURE = "figures/{figure}"
+PAPER = "paper/{table}"
+PROVENANCE = "provenance"
+TUNING_JOB = "tuning/{setting}/{method}"
+CHOICE = "tuning/choice"
+
+EXAMPLES = f"{DATA}.safetensors"
+SPLIT = f"{SPLIT_JOB}.safetensors"
+FORGET = f"{FORGETTING}/{{forget_set}}.safetensors"
 STATE = f"{SEGMENT}/state.safetensors"
 SNAPSHOTS = f"{SEGMENT}/snapshots.safetensors"
 CURVE = f"{SEGMENT}/curve.parquet"
-
-SELECTION = "checkpoints/{setting}/seed{seed}/{train_set}"
-CHECKPOINT_WEIGHTS = f"{SELECTION}.safetensors"
-CHECKPOINT_TABLE = f"{SELECTION}.parquet"
-
-UNLEARNED = "unlearn/{setting}/seed{seed}/{forget_set}/{method}"
+CHECKPOINT_WEIGHTS = f"{SELECTION}/{{train_set}}.safetensors"
+CHECKPOINT_TABLE = f"{SELECTION}/{{train_set}}.parquet"
+UNLEARNED = f"{REQUEST}/{{method}}"
 MODELS = f"{UNLEARNED}/models.safetensors"
 TRAJECTORY = f"{UNLEARNED}/trajectory.parquet"
 OUTPUTS = f"{UNLEARNED}/outputs.parquet"
 DIAGNOSTICS = f"{UNLEARNED}/diagnostics.parquet"
+SWEEP = f"{SWEEPS}/{{forget_set}}.parquet"
+MEASURES = f"{MEASUREMENT}/{{forget_set}}.parquet"
+TABLE = f"{COLLECTION}.parquet"
+TUNING = f"{TUNING_JOB}.parquet"
 
-SWEEP = "sweep/{setting}/seed{seed}/{forget_set}.parquet"
-MEASURES = "measures/{setting}/seed{seed}/{forget_set}.parquet"
+LOGS, JOBS = "logs", "jobs"
+UNIT = "@"
+"""Stands for the unit's name in the paths that a batch is given; no name of a study holds it."""
 
-TABLE = "tables/{table}.parquet"
-FIGURE = "figures/{figure}"
-TUNING = "tuning/{setting}/{method}.parquet"
+
+def log_of(key: str) -> str:
+    """What a job says while it runs."""
+    return f"{LOGS}/{key}.log"
+
+
+def record_of(key: str) -> str:
+    """What a job did, for ``records.py`` and ``provenance.json``."""
+    return f"{JOBS}/{key}.json"
+
+
+def kept_of(record: Path) -> Path:
+    """The folder, for a record's path, where a job leaves what its next run can go on from."""
+    return record.with_suffix(".kept")
 
 
 def segment_name(number: int) -> str:

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, in formats that cannot run code when read."""
+"""Files that appear whole or not at all, carry their checksum, and are of formats that cannot run code when read."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import save_file
+
+from grokforget.seal import SEAL, check, seal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,32 +36,55 @@ def whole(path: Path) -> Iterator[Path]:
         beside.unlink(missing_ok=True)
 
 
-def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
-    """Write arrays as safetensors."""
+@contextmanager
+def sealed(path: Path) -> Iterator[Path]:
+    """As ``whole``, for a file whose metadata holds ``SEAL``."""
     with whole(path) as beside:
-        save_file(
-            {name: np.ascontiguousarray(array) for name, array in arrays.items()},
-            beside,
-            # One key: safetensors keeps its metadata in a map of no fixed order, and the same study must give the same bytes.
-            {"grokforget": json.dumps(dict(metadata or {}), sort_keys=True)},
-        )
+        yield beside
+        seal(beside)
 
 
-def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, str]]:
+def tensor_metadata(metadata: Mapping[str, Any] | None) -> dict[str, str]:
+    """What a safetensors file holds beside its arrays.
+
+    One key: safetensors keeps its metadata in a map of no fixed order, and the same study must give the same bytes.
+    """
+    return {"grokforget": json.dumps({**(metadata or {}), "seal": SEAL}, sort_keys=True)}
+
+
+def write_tensors(path: Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> None:
+    """Write arrays as safetensors."""
+    with sealed(path) as beside:
+        contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(contiguous, beside, tensor_metadata(metadata))
+
+
+@contextmanager
+def opened(path: Path, framework: str = "numpy") -> Iterator[Any]:
+    """A safetensors file to read from, once its checksum was found right. Raises DamagedFile."""
+    check(path)
+    with safe_open(path, framework) as file:
+        yield file
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """The metadata that were given when a safetensors file was written."""
+    with opened(path) as file:
+        metadata: dict[str, Any] = json.loads(file.metadata()["grokforget"])
+    del metadata["seal"]
+    return metadata
+
+
+def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Arrays by name, and the metadata; with ``prefix`` only the arrays whose name begins with it, named without it."""
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
-        metadata: dict[str, str] = json.loads((file.metadata() or {}).get("grokforget", "{}"))
+    with opened(path) as file:
         names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a dict
-        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, metadata
+        return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, read_metadata(path)
 
 
 def tensor_groups(path: Path) -> list[str]:
     """What stands before the first ``/`` of the names in a file: its snapshots or checkpoints."""
-    from safetensors import safe_open
-
-    with safe_open(path, "numpy") as file:
+    with opened(path) as file:
         return sorted({name.split("/")[0] for name in file.keys()})  # noqa: SIM118 - not a dict
 
 
@@ -70,23 +96,36 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_table(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file whose bytes depend on the values alone: no index, no writer's extras."""
-    with whole(path) as beside:
-        table.to_parquet(beside, index=False, compression="zstd")
+    import pyarrow as pa
+
+    _write_parquet(path, pa.Table.from_pandas(table, preserve_index=False))
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> None:
     """Write rows (dicts with the same keys), or columns by name, as Parquet, without pandas: importing it would cost a
     short job a third of its time."""
     import pyarrow as pa
+
+    _write_parquet(
+        path, pa.table(dict(rows)) if isinstance(rows, Mapping) else pa.Table.from_pylist([dict(row) for row in rows])
+    )
+
+
+def _write_parquet(path: Path, table: Any) -> None:
     from pyarrow import parquet
 
-    table = pa.table(dict(rows)) if isinstance(rows, Mapping) else pa.Table.from_pylist([dict(row) for row in rows])
-    with whole(path) as beside:
-        parquet.write_table(table, beside, compression="zstd")
+    with (
+        sealed(path) as beside,
+        parquet.ParquetWriter(beside, table.schema, compression="zstd") as writer,
+    ):
+        writer.write_table(table)
+        # Not in the schema: that would be written twice.
+        writer.add_key_value_metadata({"grokforget": SEAL})
 
 
 def read_table(path: Path) -> pd.DataFrame:
-    """Read a Parquet file."""
+    """Read a Parquet file, once its checksum was found right. Raises DamagedFile."""
     import pandas as pd
 
+    check(path)
     return pd.read_parquet(path)

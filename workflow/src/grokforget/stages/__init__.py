@@ -10,7 +10,6 @@ STAGES: dict[str, str] = {
     "train": "grokforget.stages.train:train_segment",
     "select": "grokforget.stages.select:select",
     "unlearn": "grokforget.stages.unlearn:unlearn_stage",
-    "references": "grokforget.stages.unlearn:references",
     "sweep": "grokforget.stages.sweep:sweep",
     "tune": "grokforget.stages.tune:tune",
     "choose": "grokforget.stages.choose:choose",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from grokforget.components import build
@@ -43,6 +44,8 @@ class Bench:
         forget, retain, validation = (self.examples[name] for name in ("forget", "retain", "validation"))
         # One seed for all checkpoints: they differ in their weights alone, not in the order of the batches or the noise drawn.
         seed = derive_seed(self.spec["seed"], self.spec["forget_set"])
+        # For models with dropout: the draws must not depend on what this process did before.
+        torch.manual_seed(seed)
         problem = Problem(self.model, forget, retain, validation, self.n_classes, seed, retrained)
         with progress(method["implementation"].rpartition(":")[2], 0) as show:
             record = unlearn(

@@ -11,11 +11,13 @@ from typing import Any
 @dataclass(frozen=True)
 class Job:
     """One run of a stage. ``spec`` holds plain JSON types; what a stage reads is in ``inputs``, and it writes all
-    ``outputs``."""
+    ``outputs``. ``scratch`` is a folder for what an interrupted run leaves for the next one of the same job; it goes
+    when the job is done."""
 
     inputs: Mapping[str, list[Path]]
     outputs: Mapping[str, Path]
     spec: Mapping[str, Any]
+    scratch: Path | None = None
 
     def input(self, name: str) -> Path:
         """The one file of that name; ValueError where there are none or several."""

@@ -14,15 +14,16 @@ from grokforget.storage import read_table, write_table
 def measure(job: Job) -> None:
     """Compute every measure of every cell from per-example outputs and trajectories.
 
-    Reads ``examples``, and ``outputs``, ``trajectories`` and ``diagnostics``, one file a method in the order of
-    ``methods``. Writes ``table``: a row a (checkpoint, method). Spec: ``methods`` (names), ``original`` and ``retrain``
-    (which of them are the references), ``checkpoints``, ``measures`` (components by name), ``seed``.
+    Reads ``examples`` and, in the folder ``unlearned``, ``<method>/outputs``, ``trajectory`` and ``diagnostics``. Writes
+    ``table``: a row a (checkpoint, method). Spec: ``methods`` (names), ``original`` and ``retrain`` (which of them are the
+    references), ``checkpoints``, ``measures`` (components by name), ``seed``.
     """
     spec = job.spec
     n_classes = ExampleTable.read(job.input("examples")).n_classes
+    folder = job.input("unlearned")
     files = {
-        kind: dict(zip(spec["methods"], map(read_table, job.inputs[kind]), strict=True))
-        for kind in ("outputs", "trajectories", "diagnostics")
+        kind: {method: read_table(folder / method / f"{kind}.parquet") for method in spec["methods"]}
+        for kind in ("outputs", "trajectory", "diagnostics")
     }
 
     def of(kind: str, method: str, checkpoint: str) -> pd.DataFrame:
@@ -36,7 +37,7 @@ def measure(job: Job) -> None:
                 outputs=of("outputs", method, checkpoint),
                 original=of("outputs", spec["original"], checkpoint),
                 retrained=of("outputs", spec["retrain"], checkpoint),
-                trajectory=of("trajectories", method, checkpoint),
+                trajectory=of("trajectory", method, checkpoint),
                 n_classes=n_classes,
                 seed=spec["seed"],
             )

@@ -1,75 +1,40 @@
-"""Who made the tables of a study, when, with what."""
+"""Who made the files of a study, when, with what."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import platform
-import subprocess
-from datetime import UTC, datetime
-from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+from grokforget.paths import JOBS
+from grokforget.records import commit, read_record
 from grokforget.stages.job import Job
 from grokforget.storage import write_json
-from grokforget.versions import LOCK
 
 
 def provenance(job: Job) -> None:
-    """Write commit, config, versions, hardware, and the SHA-256 of every table, each with the time it was written.
+    """Put the records of all jobs together: of every file its SHA-256 and the job that wrote it, of every job its commit,
+    cost and environment (Python, libraries, hardware).
 
-    Reads ``tables``. Spec: ``study`` (all of it). The tables themselves hold none of this, so that the same study gives
-    the same bytes.
+    Writes ``provenance``. Spec: ``study`` (all of it), ``root``. The tables themselves hold none of this, so that the same
+    study gives the same bytes.
     """
+    root = Path(job.spec["root"])
+    files: dict[str, Any] = {}
+    jobs: dict[str, Any] = {}
+    environments: list[Any] = []
+    for path in sorted((root / JOBS).rglob("*.json")):
+        record = read_record(path)
+        if record is None:
+            continue
+        key = path.relative_to(root / JOBS).with_suffix("").as_posix()
+        if record["environment"] not in environments:
+            environments.append(record["environment"])
+        jobs[key] = {
+            **{name: record[name] for name in ("recipe", "ended", "costs", "commit")},
+            "environment": environments.index(record["environment"]),
+        }
+        files |= {name: {**wrote, "job": key} for name, wrote in record["wrote"].items() if Path(name).exists()}
     write_json(
         job.outputs["provenance"],
-        {
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
-            "commit": commit(),
-            "study": job.spec["study"],
-            "python": platform.python_version(),
-            "libraries": {
-                d.metadata["Name"]: d.version for d in sorted(distributions(), key=lambda d: d.metadata["Name"].lower())
-            },
-            "hardware": hardware(),
-            "tables": {str(path): describe(path) for path in job.inputs["tables"]},
-        },
+        {"study": job.spec["study"], "commit": commit(), "environments": environments, "jobs": jobs, "files": files},
     )
-
-
-def commit() -> str:
-    """The commit of the checkout, ``+changes`` behind it where files differ from it; ``unknown`` outside a git
-    checkout."""
-    root = LOCK.parent
-    try:
-        head = git(root, "rev-parse", "HEAD")
-        return head + ("+changes" if git(root, "status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
-def git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
-    return done.stdout.strip()
-
-
-def hardware() -> dict[str, Any]:
-    """Processor, cores and memory."""
-    model = platform.processor()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
-    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return {
-        "machine": platform.machine(),
-        "system": platform.platform(),
-        "processor": model,
-        "cores": os.cpu_count(),
-        "memory_gib": round(pages / 2**30, 1),
-    }
-
-
-def describe(path: Path) -> dict[str, str]:
-    written = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="seconds")
-    return {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "written": written}

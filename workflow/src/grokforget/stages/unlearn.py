@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,27 +18,14 @@ from grokforget.training.state import State, read_state, write_states
 def unlearn_stage(job: Job) -> None:
     """Apply one method to every checkpoint.
 
-    Reads ``examples``, ``split``, ``forget`` and ``checkpoints`` (weights). Writes ``models`` (weights by checkpoint),
-    ``trajectory``, ``outputs`` (per example: split, label, loss, whether right) and ``diagnostics``. Spec: ``model``,
-    ``method``, ``checkpoints``, ``seed``, ``forget_set``, ``stride``, ``threads``, ``device``.
-    """
-    apply_to_checkpoints(Bench(job), job, job.spec["method"], "")
-
-
-def references(job: Job) -> None:
-    """What unlearning starts from and what it should end at, as methods like any other; one job, for neither computes.
-
-    As ``unlearn_stage``, but reads ``retrained`` too (the checkpoints of the run without the forget set), writes
-    ``original_models``, ``retrain_models``, ..., and its spec has ``original`` and ``retrain`` for ``method``.
+    Reads ``examples``, ``split``, ``forget`` and ``checkpoints`` (weights), and ``retrained`` (the checkpoints of the run
+    without the forget set) where the spec asks for it. Writes ``models`` (weights by checkpoint), ``trajectory``,
+    ``outputs`` (per example: split, label, loss, whether right) and ``diagnostics``. Spec: ``model``, ``method``,
+    ``checkpoints``, ``seed``, ``forget_set``, ``stride``, ``threads``, ``device``, and ``retrained``, true for the method
+    that is the retrained model; no other gets to see it.
     """
     bench = Bench(job)
-    for name in ("original", "retrain"):
-        apply_to_checkpoints(bench, job, job.spec[name], f"{name}_")
-
-
-def apply_to_checkpoints(bench: Bench, job: Job, method: Mapping[str, Any], prefix: str) -> None:
-    """Run the method from every checkpoint and write what comes of it to the job's outputs named with the prefix."""
-    retrained = job.optional("retrained")
+    retrained = job.input("retrained") if job.spec.get("retrained") else None
     models: dict[str, State] = {}
     trajectories: list[dict[str, Any]] = []
     diagnostics: list[dict[str, Any]] = []
@@ -47,7 +33,7 @@ def apply_to_checkpoints(bench: Bench, job: Job, method: Mapping[str, Any], pref
     for checkpoint in job.spec["checkpoints"]:
         weights = read_state(job.input("checkpoints"), checkpoint)
         reference = read_state(retrained, checkpoint) if retrained else {}
-        model, record = bench.apply(method, weights, reference, job.spec["stride"])
+        model, record = bench.apply(job.spec["method"], weights, reference, job.spec["stride"])
         models[checkpoint] = {name: value.clone() for name, value in model.state_dict().items()}
         trajectories += [{"checkpoint": checkpoint, **row} for row in record.trajectory]
         diagnostics += [
@@ -61,11 +47,11 @@ def apply_to_checkpoints(bench: Bench, job: Job, method: Mapping[str, Any], pref
             }
             for split, examples in bench.examples.items()
         ]
-    write_states(job.outputs[f"{prefix}models"], models)
-    write_rows(job.outputs[f"{prefix}trajectory"], trajectories)
+    write_states(job.outputs["models"], models)
+    write_rows(job.outputs["trajectory"], trajectories)
     columns = {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
-    write_rows(job.outputs[f"{prefix}outputs"], columns)
-    write_rows(job.outputs[f"{prefix}diagnostics"], diagnostics)
+    write_rows(job.outputs["outputs"], columns)
+    write_rows(job.outputs["diagnostics"], diagnostics)
 
 
 def per_example(model: nn.Module, examples: Examples) -> dict[str, np.ndarray]:

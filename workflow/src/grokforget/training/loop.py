@@ -70,6 +70,8 @@ def train(
     seed: int,
     stop: int,
     on_evaluation: Callable[[dict[str, Any]], None] = lambda row: None,
+    on_step: Callable[[Segment], None] = lambda segment: None,
+    done: Segment | None = None,
 ) -> Segment:
     """Advance ``state`` in place to ``stop`` updates and return the curve and the snapshots of the steps passed.
 
@@ -77,13 +79,16 @@ def train(
     of a segment are those of the steps (start, stop], and step 0 in the first. A run whose loss or weights are no
     longer finite is flagged ``diverged`` at its next evaluation and stands still from there on: it is a result, not an
     error.
+
+    ``on_step`` is given after every update what there is of the segment: with ``state`` all that is needed to go on from
+    there, when it comes back as ``done``.
     """
     model, optimizer, loss = state.model, state.optimizer, LOSSES[settings["loss"]]
     examples = splits["train"]
     first = state.step
     evaluations = evaluation_steps(first + 1, stop, settings["evaluations_per_decade"], settings["evaluate_every"])
     grid = log_steps(first + 1, stop, settings["snapshots_per_decade"])
-    segment = Segment()
+    segment = done or Segment()
 
     def look() -> None:
         row: dict[str, Any] = {"step": state.step, **evaluate(model, splits, loss), "weight_norm": weight_norm(model)}
@@ -119,5 +124,6 @@ def train(
         state.step += 1
         if state.step in evaluations or state.step in grid or state.step == stop:
             look()
+        on_step(segment)
     state.step = stop
     return segment

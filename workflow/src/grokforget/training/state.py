@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from grokforget.storage import tensor_groups, whole
-from grokforget.training.loop import TrainingState, start
+from grokforget.storage import opened, read_metadata, sealed, tensor_groups, tensor_metadata
+from grokforget.training.loop import Segment, TrainingState, start
 
 State = Mapping[str, Tensor]
 
@@ -25,14 +23,14 @@ def write_states(path: Path, states: Mapping[str, State], metadata: Mapping[str,
         for name, state in states.items()
         for key, value in state.items()
     }
-    with whole(path) as beside:
-        save_file(tensors, beside, {"grokforget": json.dumps(dict(metadata or {}), sort_keys=True)})
+    with sealed(path) as beside:
+        save_file(tensors, beside, tensor_metadata(metadata))
 
 
 def read_state(path: Path, name: str) -> dict[str, Tensor]:
     """One state dict; KeyError with the names there are where it is missing."""
     prefix = f"{name}/"
-    with safe_open(path, "pt") as file:
+    with opened(path, "pt") as file:
         keys = list(file.keys())
         state = {key.removeprefix(prefix): file.get_tensor(key) for key in keys if key.startswith(prefix)}
     if not state:
@@ -44,22 +42,12 @@ def read_state(path: Path, name: str) -> dict[str, Tensor]:
 
 def save_training(path: Path, state: TrainingState) -> None:
     """Everything the next step depends on: weights, optimizer state, torch's random state, and the loop's own memory."""
-    slots = state.optimizer.state_dict()["state"]
-    optimizer = {
-        f"{index}.{key}": torch.as_tensor(value)
-        for index, values in slots.items()
-        for key, value in values.items()
-        if value is not None
-    }
-    memory = {"step": state.step, "diverged": state.diverged, "seen": state.seen}
-    states = {"model": state.model.state_dict(), "optimizer": optimizer, "random": {"torch": torch.get_rng_state()}}
-    write_states(path, states, memory)
+    write_states(path, *_running(state))
 
 
 def load_training(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) -> TrainingState:
     """Continue where ``save_training`` stopped, bit for bit; sets torch's random state."""
-    with safe_open(path, "pt") as file:
-        memory = json.loads(file.metadata()["grokforget"])
+    memory = read_metadata(path)
     model.load_state_dict(read_state(path, "model"))
     state = start(model, optimizer)
     saved = state.optimizer.state_dict()
@@ -78,6 +66,39 @@ def load_training(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) ->
     state.seen = tuple(memory["seen"]) if memory["seen"] else None
     torch.set_rng_state(read_state(path, "random")["torch"])
     return state
+
+
+def save_partial(path: Path, state: TrainingState, segment: Segment) -> None:
+    """The running state and what there is of its segment, in one file: both are of the same step, or neither is there."""
+    states, memory = _running(state)
+    snapshots = {f"snapshots/{step}": weights for step, weights in segment.snapshots.items()}
+    write_states(
+        path, {**states, **snapshots}, {**memory, "curve": segment.curve, "snapshots": list(segment.snapshots)}
+    )
+
+
+def load_partial(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) -> tuple[TrainingState, Segment]:
+    """Continue where ``save_partial`` stopped, bit for bit."""
+    state = load_training(path, model, optimizer)
+    memory = read_metadata(path)
+    snapshots = {step: read_state(path, f"snapshots/{step}") for step in memory["snapshots"]}
+    return state, Segment(memory["curve"], snapshots)
+
+
+def _running(state: TrainingState) -> tuple[dict[str, State], dict[str, Any]]:
+    slots = state.optimizer.state_dict()["state"]
+    optimizer = {
+        f"{index}.{key}": torch.as_tensor(value)
+        for index, values in slots.items()
+        for key, value in values.items()
+        if value is not None
+    }
+    memory = {"step": state.step, "diverged": state.diverged, "seen": state.seen}
+    return {
+        "model": state.model.state_dict(),
+        "optimizer": optimizer,
+        "random": {"torch": torch.get_rng_state()},
+    }, memory
 
 
 def _optional(path: Path, name: str) -> Iterable[tuple[str, Tensor]]:

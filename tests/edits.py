@@ -1,0 +1,65 @@
+"""Edits of a checkout, and of the smoke study in it, for the tests of what they invalidate."""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+Edit = Callable[[Path], None]
+PACKAGE = Path("workflow") / "src" / "grokforget"
+RULES = Path("workflow") / "rules"
+STUDY = Path("workflow") / "studies" / "smoke.yaml"
+LOCK = Path("requirements.lock")
+
+
+def touch_everything(checkout: Path) -> None:
+    """New time stamps, in no order that means anything."""
+    for path in checkout.rglob("*"):
+        os.utime(path)
+
+
+def reformatted(checkout: Path) -> None:
+    """All code of the package as Python itself would write it: without comments, in one style."""
+    for path in (checkout / PACKAGE).rglob("*.py"):
+        path.write_text(ast.unparse(ast.parse(path.read_text(encoding="utf-8"))), encoding="utf-8")
+
+
+def replaced(name: Path, old: str, new: str) -> Edit:
+    def edit(checkout: Path) -> None:
+        path = checkout / name
+        text = path.read_text(encoding="utf-8")
+        assert old in text, f"{name} has no {old!r}"
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return edit
+
+
+def appended(name: Path, text: str) -> Edit:
+    def edit(checkout: Path) -> None:
+        path = checkout / name
+        path.write_text(path.read_text(encoding="utf-8") + text, encoding="utf-8")
+
+    return edit
+
+
+def code(name: str) -> Edit:
+    """Another syntax tree of a module of the package, which does the same."""
+    return appended(PACKAGE / name, "\nEDITED = True\n")
+
+
+def study(old: str, new: str) -> Edit:
+    return replaced(STUDY, old, new)
+
+
+def locked(library: str) -> Edit:
+    return replaced(LOCK, f"\n{library}==", f"\n{library}==99.")
+
+
+def several(*edits: Edit) -> Edit:
+    def edit(checkout: Path) -> None:
+        for one in edits:
+            one(checkout)
+
+    return edit
