@@ -16,7 +16,10 @@ from typing import Any
 from grokforget import paths
 from grokforget.plan import PlannedJob
 from grokforget.recipes import Task, recipe, units
-from grokforget.records import read_record, task_modules
+from grokforget.records import read_record, sha256, task_modules
+
+FINAL = ("tables/", "figures/", "paper/", "provenance", "tuning/choice")
+"""What no other job may read, so that nothing else would find it damaged. There is little of it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,13 @@ def standing(root: Path, jobs: Iterable[PlannedJob]) -> Standing:
     for job in jobs:
         record = read_record(root / paths.record_of(job.key))
         if record is not None and record["recipe"] == recipe(job.task):
-            if all(map(os.path.exists, record["wrote"])):
+            if not all(map(os.path.exists, record["wrote"])):
+                continue
+            if job.key.startswith(FINAL) and any(
+                sha256(Path(name)) != file["sha256"] for name, file in record["wrote"].items()
+            ):
+                outdated.append(Stale(job, {**record, "damaged": True}))
+            else:
                 valid.add(job.key)
         elif any(True for key in job.products for _ in made(root, key)):
             outdated.append(Stale(job, record))
@@ -61,6 +70,8 @@ def reasons(found: Stale) -> list[str]:
     """Why a job's results are out of date, in plain words, one reason a line; what lies upstream comes last."""
     if found.record is None:
         return ["no record says what made them"]
+    if "damaged" in found.record:
+        return ["damaged: the files are not what the job wrote"]
     old, new = found.record["task"], found.job.task
     before, now = units(old), units(new)
     lines: dict[str, None] = {}

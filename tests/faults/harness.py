@@ -1,0 +1,150 @@
+"""Faults at random moments of the smoke study, and whether the same command then ends with the same tables.
+
+A run begins where an undisturbed one could have been interrupted: with the results of its first jobs, and none of the
+later ones. Then comes the fault, at a random moment, and then the same command again until it succeeds.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from faults.kinds import KINDS, Victim
+from snakemake_runs import Workspace
+
+MOST_TRIES = 6
+DISK = 96
+"""Megabytes of the disk that the results of a run lie on: more than the study needs, and than must be free."""
+
+
+@dataclass
+class Outcome:
+    """What came of one fault. ``tries`` counts the commands after the fault, the first that succeeded among them."""
+
+    kind: str
+    number: int
+    done: int
+    moment: float
+    hit: bool
+    tries: int
+    identical: bool
+    what: str = ""
+
+    def __str__(self) -> str:
+        state = "identical" if self.identical else f"DIFFERENT {self.what}"
+        hit = "" if self.hit else " (the run had ended)"
+        return f"{self.number:4} {self.kind:28} after {self.done:2} jobs, {self.moment:4.1f} s{hit}: {self.tries} more, {state}"
+
+
+class Harness:
+    """Runs faults one after the other, each in a folder of its own below ``folder``."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.seed = folder, seed
+        self.reference = Workspace(folder / "undisturbed")
+        self.reference.folder.mkdir(parents=True)
+        began = time.monotonic()
+        self.reference.snakemake()
+        self.duration = time.monotonic() - began
+        self.jobs = self._order()
+
+    def run(self, number: int) -> Outcome:
+        """The fault of this number: its kind in turn, all else from the seed and the number."""
+        dice = random.Random(f"{self.seed}/{number}")
+        kind = list(KINDS)[number % len(KINDS)]
+        workspace = Workspace(self.folder / f"fault{number:04d}")
+        workspace.folder.mkdir()
+        with disk(workspace.folder / "results") as own:
+            done = self._begin(workspace, dice)
+            left = self.duration * (1 - done / len(self.jobs))
+            moment = dice.uniform(0.5, max(0.9 * left, 2.0))
+            outcome = Outcome(kind, number, done, moment, True, 0, False)
+            if kind == "fill the disk" and not own:
+                outcome.what = "not run: a disk of its own for the results needs the right to mount one"
+                return outcome
+            self._disturb(workspace, dice, outcome)
+            self._finish(workspace, outcome)
+        shutil.rmtree(workspace.folder)
+        return outcome
+
+    def _begin(self, workspace: Workspace, dice: random.Random) -> int:
+        """Give the run the results of the first jobs of the undisturbed one; how many. One in six begins from nothing."""
+        done = dice.randrange(len(self.jobs) // 4, len(self.jobs)) if dice.randrange(6) else 0
+        kept = {path for key in self.jobs[:done] for path in self._files(key)}
+        for path in sorted(kept):
+            target = workspace.folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(self.reference.folder / path, target)
+        return done
+
+    def _disturb(self, workspace: Workspace, dice: random.Random, outcome: Outcome) -> None:
+        process = subprocess.Popen(
+            workspace.command(),
+            cwd=workspace.folder,
+            env=workspace.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(outcome.moment)
+        outcome.hit = process.poll() is None
+        KINDS[outcome.kind](Victim(process, workspace.folder, dice, lambda: workspace.snakemake(check=False)))
+        process.wait(120)
+
+    def _finish(self, workspace: Workspace, outcome: Outcome) -> None:
+        last = ""
+        for outcome.tries in range(1, MOST_TRIES + 1):
+            done = workspace.snakemake(check=False)
+            last = done.stdout
+            if done.returncode == 0:
+                break
+        else:
+            outcome.what = f"never finished:\n{last}"
+            return
+        wanted, found = self.reference.tables(), workspace.tables()
+        outcome.what = ", ".join(
+            sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+        )
+        left = workspace.planned()
+        if left:
+            outcome.what += f" still to do: {dict(left)}"
+        outcome.identical = not outcome.what
+
+    def _order(self) -> list[str]:
+        """Keys of the jobs in the order in which they ended."""
+        root = self.reference.folder / "results" / "smoke" / "jobs"
+        records = sorted(root.rglob("*.json"), key=lambda path: path.stat().st_mtime_ns)
+        return [path.relative_to(root).with_suffix("").as_posix() for path in records]
+
+    def _files(self, key: str) -> Iterator[Path]:
+        """A job's record, log, results and what it keeps, relative to the folder of a run."""
+        root = Path("results") / "smoke"
+        record = root / "jobs" / f"{key}.json"
+        yield record
+        yield root / "logs" / f"{key}.log"
+        content = json.loads((self.reference.folder / record).read_text())
+        yield from map(Path, content["wrote"])
+        kept = self.reference.folder / root / "jobs" / f"{key}.kept"
+        yield from (path.relative_to(self.reference.folder) for path in kept.rglob("*") if path.is_file())
+
+
+@contextmanager
+def disk(folder: Path) -> Iterator[bool]:
+    """A small disk for the results, where this user may mount one; whether it is."""
+    folder.mkdir()
+    arguments = ["-t", "tmpfs", "-o", f"size={DISK}m", "tmpfs", str(folder)]
+    own = os.geteuid() == 0 and subprocess.run(["mount", *arguments], capture_output=True).returncode == 0
+    try:
+        yield own
+    finally:
+        if own:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
