@@ -5,16 +5,30 @@ VENV ?= .venv
 # Another study: make reproduce STUDY=workflow/studies/smoke.yaml
 STUDY ?=
 CONFIG = $(if $(STUDY),--configfile $(STUDY))
+MANAGE = PYTHONPATH=workflow/src python -m grokforget.manage
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export OMP_NUM_THREADS = 1
 
-.PHONY: reproduce check test lint format schema benchmark rulegraph report tuning clean
+.PHONY: reproduce check why verify clean-stale test lint format schema benchmark faults rulegraph report tuning docs clean
 
 reproduce: check
 	snakemake --cores $(CORES) $(CONFIG)
 
 check: $(VENV)/.installed
 	PYTHONPATH=workflow/src python -m grokforget.config.check $(or $(STUDY),config.yaml)
+	@PYTHONPATH=workflow/src python -m grokforget.config.profiles $(or $(PROFILE),$(wildcard profiles/*/profile.yaml))
+
+# What would run again, and why: make why, or make why TARGET=results/laptop/figures/figure2.png
+why: $(VENV)/.installed
+	@$(MANAGE) why $(or $(STUDY),config.yaml) $(TARGET)
+
+# Whether every result is what its job wrote; what is not is made anew by the next run.
+verify: $(VENV)/.installed
+	@$(MANAGE) verify $(or $(STUDY),config.yaml)
+
+# What lies among the results and no job of the study makes; REMOVE=yes removes it.
+clean-stale: $(VENV)/.installed
+	@$(MANAGE) clean $(or $(STUDY),config.yaml) $(if $(filter yes,$(REMOVE)),--remove)
 
 test: $(VENV)/.installed
 	pytest -n 2 --dist loadgroup
@@ -36,6 +50,11 @@ schema: $(VENV)/.installed
 
 benchmark: $(VENV)/.installed
 	PYTHONPATH=workflow/src:tests python -m benchmarks
+
+# A hundred faults at random moments: FAULTS=20 for fewer, ONLY="3 17" for some again.
+FAULTS ?= 104
+faults: $(VENV)/.installed
+	PYTHONPATH=tests python -m faults --faults $(FAULTS) $(if $(ONLY),--only $(ONLY))
 
 tuning: $(VENV)/.installed
 	snakemake --cores $(CORES) $(CONFIG) tuning

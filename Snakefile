@@ -19,6 +19,7 @@ include: "workflow/rules/common.smk"
 STUDY = load_study_of(workflow)
 PLAN = Plan(STUDY)
 RESULTS = PLAN.root
+GPUS = gpus_of(STUDY)
 OUTLOOK = prepare_run_of(workflow, PLAN)
 
 

@@ -44,7 +44,12 @@ class Workspace:
 
     @staticmethod
     def environment() -> dict[str, str]:
-        return {name: value for name, value in os.environ.items() if not name.startswith(("PYTHONPATH", "SNAKEMAKE"))}
+        """Ours, less what would change how Snakemake runs; the cache is used only where --cache asks for it."""
+        return {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("PYTHONPATH", "SNAKEMAKE")) or name == "SNAKEMAKE_OUTPUT_CACHE"
+        }
 
     def planned(self, *arguments: object, study: Path | None = SMOKE) -> Counter[str]:
         """How many jobs of each rule a dry run would run."""

@@ -12,6 +12,11 @@ from snakemake.exceptions import WorkflowError
 SHARED = workflow.workflow_settings.cache is not None
 
 
+def gpus_of(study):
+    """How many GPUs a job takes that runs a model."""
+    return int(study.device == "cuda")
+
+
 def load_study_of(workflow):
     """The study: config.yaml, or the file of --configfile by itself; --config replaces top-level keys."""
     given = list(workflow.overwrite_configfiles)

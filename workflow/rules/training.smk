@@ -19,6 +19,7 @@ rule train:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
+        gpu=GPUS,
         mem_mb=more(1500),
         runtime=more(60),
     params:

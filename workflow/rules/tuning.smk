@@ -16,6 +16,7 @@ rule tune:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
+        gpu=GPUS,
         mem_mb=more(1500),
         runtime=more(120),
     params:

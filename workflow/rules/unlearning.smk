@@ -16,6 +16,7 @@ rule unlearn:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
+        gpu=GPUS,
         mem_mb=more(1500),
         runtime=more(120),
     params:
@@ -47,6 +48,7 @@ rule sweep:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
+        gpu=GPUS,
         mem_mb=more(1500),
         runtime=more(120),
     params:

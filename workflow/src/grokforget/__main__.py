@@ -11,7 +11,7 @@ import sys
 import time
 from pathlib import Path
 
-from grokforget import interruption, paths
+from grokforget import devices, interruption, paths
 from grokforget.components import load_implementation
 from grokforget.failures import explain
 from grokforget.fingerprint import fingerprint
@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
 def run(task: Task, job: Job, kept: Path, record: Path) -> None:
     """Run a task, or all units of a batch, and write its record. ``kept`` holds what earlier runs have left for this one."""
     check_code(task)
+    if task["spec"].get("device") == "cuda":
+        devices.claim()
     began = time.perf_counter()
     # Imports make objects by the hundred thousand and drop none: looking for garbage among them takes a tenth of a short job.
     gc.disable()

@@ -32,8 +32,15 @@ def explain(error: Exception) -> str:
 def condemn(path: Path) -> str:
     """Remove the record of the job that made a damaged file, without which its results count as invalid, and say so.
 
-    Nothing else is touched: the next run makes just this job's results anew.
+    Nothing else is touched: the next run makes just this job's results anew. What lies in a cache between workflows is
+    removed from there, or it would be fetched again.
     """
+    if path.is_symlink():
+        real = path.resolve()
+        try:
+            real.unlink(missing_ok=True)
+        except OSError as error:
+            return f"It lies in the cache as {real}, where it cannot be removed ({error}); have it removed, or leave out --cache."
     for root in path.parents:
         relative = path.relative_to(root)
         for key in (relative.with_suffix(""), *relative.parents):

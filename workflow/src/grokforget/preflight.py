@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from grokforget import interruption, paths
+from grokforget import devices, interruption, paths
 from grokforget.plan import Plan, text
 from grokforget.staleness import Stale, standing, summary
 
@@ -60,6 +60,8 @@ def prepare_run(workflow: Any, plan: Plan) -> Outlook:
         return Outlook([], None)
     check_cache(workflow.workflow_settings.cache is not None)
     root = Path(plan.root)
+    if plan.study.device == "cuda" and workflow.resource_settings.nodes is None:
+        share_devices(workflow)
     if not workflow.output_settings.dryrun:
         check_folder(root)
         hold(root)
@@ -93,6 +95,15 @@ def lead_jobs_here() -> None:
     for name, folder in first.items():
         places = [place for place in os.environ.get(name, "").split(os.pathsep) if place and place != str(folder)]
         os.environ[name] = os.pathsep.join([str(folder), *places])
+
+
+def share_devices(workflow: Any) -> None:
+    """One job a GPU, unless `--resources gpu=N` says otherwise; which one it is the job chooses. Raises CannotRun."""
+    gpus = devices.visible()
+    if not gpus and not workflow.output_settings.dryrun:
+        raise CannotRun("The study asks for `device: cuda`, and this machine shows no GPU; give `--config device=cpu`.")
+    if "gpu" not in workflow.global_resources:
+        workflow.register_resource("gpu", max(len(gpus), 1))
 
 
 def check_cache(asked: bool) -> None:

@@ -21,6 +21,8 @@ from grokforget.records import read_record, sha256, task_modules
 FINAL = ("tables/", "figures/", "paper/", "provenance", "tuning/choice")
 """What no other job may read, so that nothing else would find it damaged. There is little of it."""
 
+UPSTREAM = "what it reads is out of date or new: "
+
 
 @dataclass(frozen=True)
 class Stale:
@@ -86,7 +88,7 @@ def reasons(found: Stale) -> list[str]:
         lines |= dict.fromkeys(_modules(found.record.get("modules", {}), task_modules(new)))
     if any(before[name]["upstream"] != now[name]["upstream"] for name in changed):
         above = sorted({key for name in changed for key in _changed(before[name]["upstream"], now[name]["upstream"])})
-        lines[f"what it reads is out of date or new: {', '.join(above)}"] = None
+        lines[f"{UPSTREAM}{', '.join(above)}"] = None
     return list(lines) or ["the record was made by another version of this workflow"]
 
 

@@ -82,7 +82,7 @@ def load_partial(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) -> 
     state = load_training(path, model, optimizer)
     memory = read_metadata(path)
     snapshots = {step: read_state(path, f"snapshots/{step}") for step in memory["snapshots"]}
-    return state, Segment(memory["curve"], snapshots)
+    return state, Segment([dict(row) for row in memory["curve"]], snapshots)
 
 
 def _running(state: TrainingState) -> tuple[dict[str, State], dict[str, Any]]:

@@ -1,0 +1,140 @@
+"""How long Snakemake thinks about a study before it starts, from 100 to 10,000 cells: ``python -m benchmarks.growth``.
+
+The results of so many cells are not computed: files with nothing in them lie where the results would, and records beside
+them say that they are what the study's jobs make, as a finished study's do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grokforget import paths
+from grokforget.config.loader import load_study
+from grokforget.plan import Plan
+from grokforget.recipes import recipe
+from snakemake_runs import REPOSITORY, Workspace
+
+ENDINGS = {
+    "prepare": (".safetensors",),
+    "split": (".safetensors",),
+    "train": ("/state.safetensors", "/snapshots.safetensors", "/curve.parquet"),
+    "table1": (".csv", ".md", ".tex"),
+    "figure": (".svg", ".pdf", ".png"),
+    "provenance": (".json",),
+    "": (".parquet",),
+}
+"""Stage → what its files end with, behind the key; batches have a file a unit."""
+UNLEARNED = ("models.safetensors", "trajectory.parquet", "outputs.parquet", "diagnostics.parquet")
+
+
+def study(seeds: int, forget_sets: int, methods: int) -> dict[str, Any]:
+    """The laptop study with more of everything: 3 settings x 3 checkpoints x what is given."""
+    value: dict[str, Any] = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
+    value |= {"study": "growth", "seeds": list(range(seeds))}
+    value["forget_sets"] = {f"random-{n}": {"kind": "random", "fraction": 0.01 * (n + 1)} for n in range(forget_sets)}
+    kept = {name: value["methods"][name] for name in ("original", "retrain", "gradient-ascent")}
+    more = {f"ascent-{n}": {"kind": "gradient-ascent", "learning_rate": 0.001 * (n + 1)} for n in range(methods - 3)}
+    value["methods"] = {**kept, **more}
+    value.pop("tuning", None)
+    for setting in value["settings"].values():
+        setting.pop("methods", None)
+    return value
+
+
+def pretend(workspace: Workspace, config: Path) -> int:
+    """Write the files and records of a finished study; the number of its jobs."""
+    plan = Plan(load_study(config))
+    root = workspace.folder / plan.root
+    jobs = list(plan.jobs())
+    for job in jobs:
+        stage = job.task["stage"]
+        if "units" in job.task:
+            names = [f"{unit}/{file}" for unit in job.task["units"] for file in UNLEARNED]
+            if stage != "unlearn":
+                names = [f"{unit}.parquet" for unit in job.task["units"]]
+            files = [f"{key}/{name}" for key in job.products for name in names]
+        else:
+            endings = ENDINGS.get("figure" if stage.startswith("figure") else stage, ENDINGS[""])
+            files = [f"{key}{ending}" for key in job.products for ending in endings]
+        for name in files:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).touch()
+        empty = {"sha256": hashlib.sha256().hexdigest(), "bytes": 0}
+        record = root / paths.record_of(job.key)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        wrote = {f"{plan.root}/{name}": empty for name in files}
+        record.write_text(json.dumps({"recipe": recipe(job.task), "task": job.task, "wrote": wrote}))
+    return len(jobs)
+
+
+def measured(workspace: Workspace, config: Path, expected: str, *arguments: str) -> tuple[float, float]:
+    """Seconds and peak MB of a Snakemake that must say what is expected."""
+    code = (
+        "import resource, subprocess, sys\n"
+        "done = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
+        "print(done.stdout + done.stderr, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)\n"
+    )
+    began = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", code, *workspace.command(*arguments, study=config)],
+        cwd=workspace.folder,
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+    )
+    seconds = time.monotonic() - began
+    assert expected in done.stdout, done.stdout[-3000:]
+    return seconds, int(done.stdout.split()[-1]) / 1024
+
+
+def grown(folder: Path, seeds: int, forget_sets: int, methods: int) -> dict[str, float]:
+    """Cells, jobs, and seconds and MB of a dry run from nothing and of a run with nothing to do; the better of two."""
+    workspace = Workspace(folder)
+    config = folder / "study.yaml"
+    config.write_text(yaml.safe_dump(study(seeds, forget_sets, methods)))
+    dry = min(measured(workspace, config, "This was a dry-run", "--dry-run") for _ in range(2))
+    jobs = pretend(workspace, config)
+    # So that Snakemake's own notes are there too, as after a real run. It rests a while after each file that it touches.
+    command = workspace.command("--touch", "--forceall", "--quiet", "all", study=config)
+    code = "import sys, time; time.sleep = lambda seconds: None; from snakemake.cli import main; main(sys.argv[1:])"
+    subprocess.run(
+        [sys.executable, "-c", code, *command[3:]],
+        cwd=folder,
+        env=workspace.environment(),
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    idle = min(measured(workspace, config, "Nothing to be done") for _ in range(2))
+    return {
+        "cells": 9 * seeds * forget_sets * methods,
+        "jobs": jobs,
+        "dry run s": dry[0],
+        "no-op s": idle[0],
+        "MB": max(dry[1], idle[1]),
+    }
+
+
+def main() -> None:
+    """Print a table in Markdown."""
+    shapes = [(1, 1, 11), (2, 4, 14), (10, 4, 14), (20, 4, 14), (80, 2, 7)]
+    print("| seeds | forget sets | methods | cells | jobs | dry run (s) | nothing to do (s) | memory (MB) |")
+    print("|--:|--:|--:|--:|--:|--:|--:|--:|")
+    for shape in shapes:
+        with tempfile.TemporaryDirectory() as folder:
+            row = grown(Path(folder), *shape)
+        cells = [*shape, *(f"{value:.1f}" if name.endswith(" s") else f"{value:,.0f}" for name, value in row.items())]
+        print(f"| {' | '.join(map(str, cells))} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()
