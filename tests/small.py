@@ -1,0 +1,166 @@
+"""A study for unit tests, and its training jobs as processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import grokforget
+from grokforget import paths
+from grokforget.config.study import Study
+from grokforget.plan import Plan, text
+
+SOURCE = Path(grokforget.__file__).parents[1]
+STUDY: dict[str, Any] = {
+    "study": "small",
+    "seeds": [0, 1],
+    "data": {"addition": {"kind": "modular", "modulus": 13, "operation": "+", "train_fraction": 0.6}},
+    "settings": {
+        "mlp": {
+            "data": "addition",
+            "model": {"kind": "mlp", "hidden": [16], "activation": "quadratic", "bias": False},
+            "training": {
+                "loss": "cross-entropy",
+                "optimizer": {"name": "adamw", "learning_rate": 5e-3, "weight_decay": 1.0},
+                "batch_size": 32,
+                "steps": 6000,
+                "segment_steps": 3000,
+                "evaluate_every": 20,
+            },
+            "selection": {"transition": "accuracy"},
+        }
+    },
+    "forget_sets": {
+        "within": {"kind": "within-classes", "class_share": 0.2, "fraction": 0.5},
+        "random": {"kind": "random", "fraction": 0.1},
+    },
+    "methods": {
+        "original": {"kind": "original"},
+        "retrain": {"kind": "retrain"},
+        "ascent": {"kind": "gradient-ascent", "learning_rate": 1e-2},
+        "scrub": {"kind": "scrub", "epochs": 3, "max_epochs": 2},
+    },
+    "measures": {"accuracy": {"kind": "accuracy"}},
+    "sweep": {"method": "ascent", "snapshots": 4},
+    "tuning": {"seed": 9, "candidates": {"ascent": {"parameter": "learning_rate", "values": [1e-2, 1e-3]}}},
+}
+
+
+def small(**changes: Any) -> Plan:
+    """The plan of the small study; ``changes`` are new values by the key's path, dots written as two underscores, a
+    mapping's entries being added to those there are, and None taking an entry out."""
+    tree = deepcopy(STUDY)
+    for where, value in changes.items():
+        *way, last = where.split("__")
+        node = tree
+        for step in way:
+            node = node.setdefault(step, {})
+        if value is None:
+            del node[last]
+        elif isinstance(value, dict):
+            node[last] = {**node.get(last, {}), **value}
+        else:
+            node[last] = value
+    return Plan(Study.model_validate(tree))
+
+
+@dataclass
+class Training:
+    """The first segment of the small study's first run, in a folder."""
+
+    folder: Path
+    plan: Plan
+    train_set: str = "full"
+    segment: str = "001"
+
+    @property
+    def key(self) -> str:
+        return paths.SEGMENT.format(setting="mlp", seed=0, train_set=self.train_set, segment=self.segment)
+
+    @property
+    def root(self) -> Path:
+        return self.folder / self.plan.root
+
+    @property
+    def record(self) -> Path:
+        return self.root / paths.record_of(self.key)
+
+    @property
+    def log(self) -> Path:
+        return self.root / paths.log_of(self.key)
+
+    @property
+    def products(self) -> dict[str, bytes]:
+        """Every file that a finished job has written, but for its record."""
+        return {path.name: path.read_bytes() for path in sorted((self.root / self.key).glob("*"))}
+
+    @property
+    def partials(self) -> list[Path]:
+        """What an interrupted job has left for the next one."""
+        return list(paths.kept_of(self.record).rglob("partial.safetensors"))
+
+    def prepare(self) -> None:
+        """Make what the job reads."""
+        data = {"examples": paths.EXAMPLES.format(data="addition")}
+        self.run("prepare", self.plan.prepare("addition"), paths.DATA.format(data="addition"), {}, data)
+        split = {"split": paths.SPLIT.format(data="addition", seed=0)}
+        key = paths.SPLIT_JOB.format(data="addition", seed=0)
+        self.run("split", self.plan.split("addition", 0), key, data, split)
+
+    def run(self, stage: str, task: Any, key: str, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+        subprocess.run(
+            [sys.executable, "-m", "grokforget", *self._arguments(stage, task, key, inputs, outputs)],
+            cwd=self.folder,
+            env=self.environment(),
+            check=True,
+            capture_output=True,
+        )
+
+    def begin(self, saving_every: float | None = None, lines: bool = False) -> subprocess.Popen[str]:
+        """Start the job; ``saving_every`` replaces the seconds between two savings, and ``lines`` has it log every
+        evaluation."""
+        module = ["-m", "grokforget"]
+        if saving_every is not None or lines:
+            edits = "import runpy, grokforget.progress as progress, grokforget.stages.train as train\n"
+            edits += f"train.SAVE_SECONDS = {saving_every}\n" if saving_every is not None else ""
+            edits += "progress.LOG_SECONDS = -1\n" if lines else ""
+            module = ["-c", f"{edits}runpy.run_module('grokforget', run_name='__main__')"]
+        task = self.plan.train("mlp", 0, self.train_set, self.segment)
+        inputs = {
+            "examples": paths.EXAMPLES.format(data="addition"),
+            "split": paths.SPLIT.format(data="addition", seed=0),
+        }
+        if self.segment != "001":
+            before = paths.segment_name(int(self.segment) - 1)
+            inputs["state"] = self.key.replace(f"segment{self.segment}", f"segment{before}") + "/state.safetensors"
+        names = {"state": "state.safetensors", "snapshots": "snapshots.safetensors", "curve": "curve.parquet"}
+        outputs = {what: f"{self.key}/{name}" for what, name in names.items()}
+        return subprocess.Popen(
+            [sys.executable, *module, *self._arguments("train", task, self.key, inputs, outputs)],
+            cwd=self.folder,
+            env=self.environment(),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def _arguments(self, stage: str, task: Any, key: str, inputs: dict[str, str], outputs: dict[str, str]) -> list[str]:
+        root = self.plan.root
+        given = [word for name, path in inputs.items() for word in ("--input", name, f"{root}/{path}")]
+        given += [word for name, path in outputs.items() for word in ("--output", name, f"{root}/{path}")]
+        notes = ["--record", f"{root}/{paths.record_of(key)}", "--log", f"{root}/{paths.log_of(key)}"]
+        return [stage, "--task", text(task), *given, *notes]
+
+    @staticmethod
+    def environment() -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(SOURCE), "OMP_NUM_THREADS": "1"}
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
