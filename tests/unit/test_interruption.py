@@ -156,12 +156,13 @@ def run_job(folder: Path, stage: Callable[[Job], None], monkeypatch: pytest.Monk
     monkeypatch.setattr(main, "load_implementation", lambda path: stage)
     record = folder / "jobs" / "split.json"
     arguments = ["split", "--task", text(task("split", {"n": 1})), "--output", "split", str(folder / "split.txt")]
-    handlers = list(main.log.handlers)
+    handlers, level = list(main.log.handlers), main.log.level
     try:
         return main.main([*arguments, "--record", str(record), "--log", str(folder / "split.log")]), record
     finally:
         for handler in set(main.log.handlers) - set(handlers):
             main.log.removeHandler(handler)
+        main.log.setLevel(level)
 
 
 @pytest.mark.parametrize("number", SIGNALS)

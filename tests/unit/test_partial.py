@@ -189,6 +189,7 @@ def test_what_was_saved_and_is_damaged_is_ignored_with_a_warning(
 ) -> None:
     previous, partial = files(tmp_path)
     partial.write_bytes(damage(bytearray(partial.read_bytes())))
+    caplog.clear()
     with caplog.at_level(logging.WARNING, logger="grokforget"):
         state, done = begin(network(), spec(), previous, partial)
     assert (state.step, done) == (8, None)

@@ -139,6 +139,7 @@ def test_a_damaged_unit_is_made_anew_and_no_other(
     # An output is the same file as what is kept of it, so it is damaged with it; but not deleted.
     deleted_alone = place_of == "output" and damage is Path.unlink
     damage(path if place_of == "kept" else batch.files("b")[which])
+    caplog.clear()
     with caplog.at_level(logging.INFO, logger="grokforget"):
         done = batch.run(made)
     assert done == {"a": "kept", "b": "kept" if deleted_alone else "computed", "c": "kept"}
