@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         run(options.task, job, kept, options.record)
     except interruption.Interrupted as stopped:
+        interruption.ignore()
         log.warning("%s: %s", options.stage, stopped)
         print(f"{options.stage} was {stopped}; the same command goes on from what it has done.", file=sys.stderr)
         return 128 + stopped.signal
@@ -78,7 +79,6 @@ def run(task: Task, job: Job, kept: Path, record: Path) -> None:
         folders = [Path(str(path).partition(paths.UNIT)[0]) for path in job.outputs.values()]
     else:
         stage(job)
-        shutil.rmtree(kept, ignore_errors=True)
         folders = list(job.outputs.values())
     worked = time.perf_counter()
     costs = {
@@ -91,6 +91,8 @@ def run(task: Task, job: Job, kept: Path, record: Path) -> None:
 
     read = [path for path in files_checked() if not path.is_relative_to(kept)]
     noted = write_record(record, task, read=read, wrote=folders, costs=costs, units_done=done)
+    if "units" not in task:
+        shutil.rmtree(kept, ignore_errors=True)
     for file, digest in noted["read"].items():
         log.info("read %s (%s)", file, digest[:12])
     for file, what in noted["wrote"].items():

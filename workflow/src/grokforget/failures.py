@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from pathlib import Path
 
 from grokforget import paths
@@ -22,8 +23,9 @@ def explain(error: Exception) -> str:
         return f"{error}. {condemn(error.path)}"
     number = error.errno if isinstance(error, OSError) else None
     # Libraries in other languages pass the system's words on, not its number.
-    if number is None and "os error 28" in str(error).lower():
-        number = errno.ENOSPC
+    said = re.search(r"\(os error (\d+)\)", str(error))
+    if number is None and said:
+        number = int(said[1])
     if number in REMEDIES:
         return f"{error}: {REMEDIES[number]}. What was finished is kept."
     return f"{type(error).__name__}: {error}"

@@ -63,6 +63,12 @@ def stop_if_asked() -> None:
         raise Interrupted(_asked)
 
 
+def ignore() -> None:
+    """From here on no signal makes a difference: the job is ending because of one."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
 def lead(local: bool) -> None:
     """Let the jobs that this process starts end with it, where they run on this machine as its children."""
     if local:

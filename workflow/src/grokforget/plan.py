@@ -106,6 +106,9 @@ class Plan:
             if train_set != "full":
                 upstream["forget"] = self._recipe("forget", setting, seed, name=train_set.removeprefix("without-"))
             if int(segment) > 1:
+                # In order, so that a long run's last segment does not call itself back to the first.
+                for number in range(1, int(segment) - 1):
+                    self._recipe("train", setting, seed, train_set, paths.segment_name(number))
                 before = paths.segment_name(int(segment) - 1)
                 upstream["state"] = self._recipe("train", setting, seed, train_set, before)
             stop = int(segment) * training.segment_steps

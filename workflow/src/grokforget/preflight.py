@@ -163,13 +163,17 @@ def hold(root: Path) -> None:
     file = open(root / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the process ends
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         file.seek(0)
         holder = file.read().strip() or "another process"
         file.close()
         raise CannotRun(
             f"{root} is being worked on by {holder}; wait until it has ended, then give the command again."
         ) from None
+    except OSError:
+        # A file system that knows no locks: Snakemake's own are all there is.
+        file.close()
+        return
     file.truncate(0)
     file.write(f"snakemake (process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S})")
     file.flush()

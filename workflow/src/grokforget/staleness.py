@@ -77,15 +77,17 @@ def reasons(found: Stale) -> list[str]:
     old, new = found.record["task"], found.job.task
     before, now = units(old), units(new)
     lines: dict[str, None] = {}
-    for name in now.keys() - before.keys():
+    for name in sorted(now.keys() - before.keys()):
         lines[f"new: {name}"] = None
-    for name in before.keys() - now.keys():
+    for name in sorted(before.keys() - now.keys()):
         lines[f"no longer asked for: {name}"] = None
     changed = [name for name in before if name in now and recipe(before[name]) != recipe(now[name])]
     for name in changed:
         lines |= dict.fromkeys(_differences(before[name], now[name]))
     if any(before[name]["code"] != now[name]["code"] for name in changed):
-        lines |= dict.fromkeys(_modules(found.record.get("modules", {}), task_modules(new)))
+        was = found.record.get("modules", {})
+        modules = {module: digest for name in changed for module, digest in task_modules(now[name]).items()}
+        lines |= {f"code of {module}": None for module in sorted(modules) if modules[module] != was.get(module)}
     if any(before[name]["upstream"] != now[name]["upstream"] for name in changed):
         above = sorted({key for name in changed for key in _changed(before[name]["upstream"], now[name]["upstream"])})
         lines[f"{UPSTREAM}{', '.join(above)}"] = None
@@ -106,11 +108,6 @@ def _differences(old: Task, new: Task) -> Iterator[str]:
     was, now = _flat(old["spec"]), _flat(new["spec"])
     for key in _changed(was, now):
         yield f"config {key}: {was.get(key, 'not given')} → {now.get(key, 'not given')}"
-
-
-def _modules(old: Mapping[str, str], new: Mapping[str, str]) -> Iterator[str]:
-    for module in _changed(old, new):
-        yield f"code of {module}"
 
 
 def _changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -72,9 +72,9 @@ def save_partial(path: Path, state: TrainingState, segment: Segment) -> None:
     """The running state and what there is of its segment, in one file: both are of the same step, or neither is there."""
     states, memory = _running(state)
     snapshots = {f"snapshots/{step}": weights for step, weights in segment.snapshots.items()}
-    write_states(
-        path, {**states, **snapshots}, {**memory, "curve": segment.curve, "snapshots": list(segment.snapshots)}
-    )
+    # Pairs, for metadata are sorted by their keys: the order of a row's is that of the table's columns.
+    curve = [list(row.items()) for row in segment.curve]
+    write_states(path, {**states, **snapshots}, {**memory, "curve": curve, "snapshots": list(segment.snapshots)})
 
 
 def load_partial(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) -> tuple[TrainingState, Segment]:
