@@ -71,7 +71,7 @@ def pretend(workspace: Workspace, config: Path) -> int:
         empty = {"sha256": hashlib.sha256().hexdigest(), "bytes": 0}
         record = root / paths.record_of(job.key)
         record.parent.mkdir(parents=True, exist_ok=True)
-        wrote = {f"{plan.root}/{name}": empty for name in files}
+        wrote = {name: empty for name in files}
         record.write_text(json.dumps({"recipe": recipe(job.task), "task": job.task, "wrote": wrote}))
     return len(jobs)
 

@@ -132,7 +132,7 @@ class Harness:
         yield record
         yield root / "logs" / f"{key}.log"
         content = json.loads((self.reference.folder / record).read_text())
-        yield from map(Path, content["wrote"])
+        yield from (root / name for name in content["wrote"])
         kept = self.reference.folder / root / "jobs" / f"{key}.kept"
         yield from (path.relative_to(self.reference.folder) for path in kept.rglob("*") if path.is_file())
 

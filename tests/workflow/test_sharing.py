@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_runs import Workspace
+from snakemake_runs import SMOKE, Workspace
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
@@ -35,12 +35,20 @@ def test_a_second_checkout_with_the_same_study_trains_nothing(
     assert "snapshots.safetensors is damaged" in done.stdout
     done = second.snakemake("--cache")
     assert second.tables() == smoke.tables()
-    trained = list((second.folder / "results" / "smoke" / "logs" / "train").rglob("*.log"))
-    assert len(trained) == 1, "only what was damaged is trained again"
+    assert len(trained(second)) == 1, "only what was damaged is trained again"
 
     third = Workspace(tmp_path / "third")
     third.folder.mkdir()
-    third.snakemake("--cache")
-    assert third.tables() == smoke.tables()
-    assert not (third.folder / "results" / "smoke" / "logs" / "train").exists()
-    assert third.planned("--cache") == {}
+    # Under another name, and with another method.
+    study = tmp_path / "study.yaml"
+    study.write_text(SMOKE.read_text().replace("study: smoke", "study: other").replace("fisher: {", "noise: {"))
+    third.snakemake("--cache", study=study)
+    assert trained(third, "other") == []
+    assert third.tables("other")["training.parquet"] == smoke.tables()["training.parquet"]
+    assert third.planned("--cache", study=study) == {}
+
+
+def trained(workspace: Workspace, study: str = "smoke") -> list[Path]:
+    """Logs of the training jobs that ran; Snakemake leaves an empty one where it took the result from the cache."""
+    logs = (workspace.folder / "results" / study / "logs" / "train").rglob("*.log")
+    return [path for path in logs if path.stat().st_size]

@@ -121,16 +121,15 @@ def test_provenance_says_of_every_file_who_made_it_with_what(smoke: Workspace) -
 
 def test_a_record_tells_what_its_job_read(smoke: Workspace) -> None:
     record = json.loads((smoke.folder / "results/smoke/jobs/unlearn/modular-mlp/seed1/within-50.json").read_text())
-    root = "results/smoke"
     assert set(record["read"]) == {
-        f"{root}/data/addition/examples.safetensors",
-        f"{root}/data/addition/seed1.safetensors",
-        f"{root}/forget/modular-mlp/seed1/within-50.safetensors",
-        f"{root}/checkpoints/modular-mlp/seed1/full.safetensors",
-        f"{root}/checkpoints/modular-mlp/seed1/without-within-50.safetensors",
+        "data/addition/examples.safetensors",
+        "data/addition/seed1.safetensors",
+        "forget/modular-mlp/seed1/within-50.safetensors",
+        "checkpoints/modular-mlp/seed1/full.safetensors",
+        "checkpoints/modular-mlp/seed1/without-within-50.safetensors",
     }
     collected = json.loads((smoke.folder / "results/smoke/jobs/tables/sweep.json").read_text())
-    assert set(collected["read"]) == {f"{root}/sweep/modular-mlp/seed{seed}/within-50.parquet" for seed in (0, 1)}
+    assert set(collected["read"]) == {f"sweep/modular-mlp/seed{seed}/within-50.parquet" for seed in (0, 1)}
     log = (smoke.folder / "results/smoke/logs/tables/sweep.log").read_text()
     assert "read results/smoke/sweep/modular-mlp/seed0/within-50.parquet" in log
     assert re.search(r"wrote results/smoke/tables/sweep.parquet \(\d+ bytes, [0-9a-f]{12}\)", log)

@@ -20,7 +20,7 @@ rule prepare:
     message:
         "Prepare the data set {wildcards.data}"
     shell:
-        "python -m grokforget prepare --task {params.task:q} --output examples {output.examples}"
+        "exec python -m grokforget prepare --task {params.task:q} --output examples {output.examples}"
         " --record {output.record} --log {log}"
 
 
@@ -43,7 +43,7 @@ rule split:
     message:
         "Split {wildcards.data} for seed {wildcards.seed}"
     shell:
-        "python -m grokforget split --task {params.task:q} --input examples {input.examples}"
+        "exec python -m grokforget split --task {params.task:q} --input examples {input.examples}"
         " --output split {output.split} --record {output.record} --log {log}"
 
 
@@ -67,5 +67,5 @@ rule forget:
     message:
         "Draw the forget sets for {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget forget --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        "exec python -m grokforget forget --task {params.task:q} --input examples {input.examples} --input split {input.split}"
         " --output forget {output.forget}/@.safetensors --record {output.record} --log {log}"

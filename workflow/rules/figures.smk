@@ -28,6 +28,6 @@ rule figure:
     message:
         "Draw {wildcards.figure}"
     shell:
-        "python -m grokforget {wildcards.figure} --task {params.task:q} --input tables {input.tables}"
+        "exec python -m grokforget {wildcards.figure} --task {params.task:q} --input tables {input.tables}"
         " --output svg {output.svg} --output pdf {output.pdf} --output png {output.png}"
         " --record {output.record} --log {log}"

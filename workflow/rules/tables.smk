@@ -26,7 +26,7 @@ rule collect:
     message:
         "Collect the table {wildcards.table}"
     shell:
-        "python -m grokforget collect-{wildcards.table} --task {params.task:q} --output table {output.table}"
+        "exec python -m grokforget collect-{wildcards.table} --task {params.task:q} --output table {output.table}"
         " --record {output.record} --log {log}"
 
 
@@ -49,7 +49,7 @@ rule summarise:
     message:
         "Means and paired differences over seeds"
     shell:
-        "python -m grokforget summarise --task {params.task:q} --input unlearning {input.unlearning}"
+        "exec python -m grokforget summarise --task {params.task:q} --input unlearning {input.unlearning}"
         " --output summary {output.summary} --output contrasts {output.contrasts} --record {output.record} --log {log}"
 
 
@@ -73,7 +73,7 @@ rule table1:
     message:
         "Table 1: accuracies after unlearning, in the paper's layout"
     shell:
-        "python -m grokforget table1 --task {params.task:q} --input summary {input.summary}"
+        "exec python -m grokforget table1 --task {params.task:q} --input summary {input.summary}"
         " --output csv {output.csv} --output md {output.md} --output tex {output.tex}"
         " --record {output.record} --log {log}"
 
@@ -96,5 +96,5 @@ rule provenance:
     message:
         "Note who made what, when and with what"
     shell:
-        "python -m grokforget provenance --task {params.task:q} --output provenance {output.provenance}"
+        "exec python -m grokforget provenance --task {params.task:q} --output provenance {output.provenance}"
         " --record {output.record} --log {log}"

@@ -28,7 +28,7 @@ rule train:
     message:
         "Train {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}: segment {wildcards.segment}"
     shell:
-        "python -m grokforget train --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        "exec python -m grokforget train --task {params.task:q} --input examples {input.examples} --input split {input.split}"
         " --input forget {input.forget}{params.forget} --input state {input.state}"
         " --output state {output.state} --output snapshots {output.snapshots} --output curve {output.curve}"
         " --record {output.record} --log {log}"
@@ -56,7 +56,7 @@ rule select:
     message:
         "Select the checkpoints of {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget select --task {params.task:q} --input examples {input.examples}"
+        "exec python -m grokforget select --task {params.task:q} --input examples {input.examples}"
         " --input curves {params.curves} --input snapshots {params.snapshots}"
         " --output table {output.checkpoints}/@.parquet --output weights {output.checkpoints}/@.safetensors"
         " --record {output.record} --log {log}"

@@ -25,7 +25,7 @@ rule tune:
     message:
         "Try the candidates of {wildcards.method} on {wildcards.setting}"
     shell:
-        "python -m grokforget tune --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        "exec python -m grokforget tune --task {params.task:q} --input examples {input.examples} --input split {input.split}"
         " --input forget {params.forget} --input checkpoints {input.checkpoints}/full.safetensors"
         " --output table {output.table} --record {output.record} --log {log}"
 
@@ -49,7 +49,7 @@ rule choose:
     message:
         "Choose the hyper-parameters"
     shell:
-        "python -m grokforget choose --task {params.task:q}"
+        "exec python -m grokforget choose --task {params.task:q}"
         " --output choice {output.choice} --output candidates {output.candidates} --record {output.record} --log {log}"
 
 

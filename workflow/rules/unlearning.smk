@@ -24,7 +24,7 @@ rule unlearn:
     message:
         "Unlearn {wildcards.forget_set} by every method: {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget unlearn --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        "exec python -m grokforget unlearn --task {params.task:q} --input examples {input.examples} --input split {input.split}"
         " --input forget {input.forget}/{wildcards.forget_set}.safetensors"
         " --input checkpoints {input.checkpoints}/full.safetensors"
         " --input retrained {input.checkpoints}/without-{wildcards.forget_set}.safetensors"
@@ -56,7 +56,7 @@ rule sweep:
     message:
         "Unlearn along training: {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget sweep --task {params.task:q} --input examples {input.examples} --input split {input.split}"
+        "exec python -m grokforget sweep --task {params.task:q} --input examples {input.examples} --input split {input.split}"
         " --input forget {input.forget}/@.safetensors --input snapshots {input.snapshots}"
         " --output table {output.tables}/@.parquet --record {output.record} --log {log}"
 
@@ -81,6 +81,6 @@ rule measure:
     message:
         "Measure {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "python -m grokforget measure --task {params.task:q} --input examples {input.examples}"
+        "exec python -m grokforget measure --task {params.task:q} --input examples {input.examples}"
         " --input unlearned {params.unlearned}"
         " --output table {output.tables}/@.parquet --record {output.record} --log {log}"

@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     )
     configure_logging(options.log)
     interruption.listen()
+    # At once: where a job is killed early, Snakemake shows the scheduler's log only if this one is not empty.
+    log.info("%s: %s", options.stage, options.record)
     try:
         run(options.task, job, kept, options.record)
     except interruption.Interrupted as stopped:
@@ -93,10 +95,11 @@ def run(task: Task, job: Job, kept: Path, record: Path) -> None:
     noted = write_record(record, task, read=read, wrote=folders, costs=costs, units_done=done)
     if "units" not in task:
         shutil.rmtree(kept, ignore_errors=True)
+    root = paths.root_of(record)
     for file, digest in noted["read"].items():
-        log.info("read %s (%s)", file, digest[:12])
+        log.info("read %s (%s)", root / file, digest[:12])
     for file, what in noted["wrote"].items():
-        log.info("wrote %s (%d bytes, %s)", file, what["bytes"], what["sha256"][:12])
+        log.info("wrote %s (%d bytes, %s)", root / file, what["bytes"], what["sha256"][:12])
     log.info(
         "%s: imports %.2f s, work %.2f s, notes %.2f s, peak memory %.0f MB",
         task["stage"],

@@ -87,11 +87,11 @@ def verify(plan: Plan) -> Iterator[str]:
         record = read_record(path)
         wrong = []
         for name, wrote in (record or {"wrote": {}})["wrote"].items():
-            file = Path(name)
+            file = root / name
             if not file.exists():
-                wrong.append(f"{name} is missing; the next run makes it if it is needed.")
+                wrong.append(f"{file} is missing; the next run makes it if it is needed.")
             elif sha256(file) != wrote["sha256"]:
-                wrong.append(f"{name} is not what was written: its checksum is another. The next run makes it anew.")
+                wrong.append(f"{file} is not what was written: its checksum is another. The next run makes it anew.")
         if any("checksum" in line for line in wrong):
             path.unlink()
         yield from wrong
@@ -148,7 +148,7 @@ def _own_reasons(item: Stale) -> bool:
 
 def _missing(root: Path, job: PlannedJob) -> str:
     record = read_record(root / paths.record_of(job.key))
-    gone = [name for name in (record or {"wrote": {}})["wrote"] if not Path(name).exists()]
+    gone = [name for name in (record or {"wrote": {}})["wrote"] if not (root / name).exists()]
     return f"{Path(gone[0]).name} is gone" if gone else "not made yet"
 
 

@@ -62,6 +62,12 @@ def kept_of(record: Path) -> Path:
     return record.with_suffix(".kept")
 
 
+def root_of(record: Path) -> Path:
+    """The study's folder, for a record's path: what stands in front of ``jobs/``, behind a study that may be called so."""
+    parts = record.parts
+    return Path(*parts[: parts.index(JOBS, 2 if parts[0] == "results" else 0)])
+
+
 def segment_name(number: int) -> str:
     """``001``, ``002``, ...: sorted as text they are in order."""
     return f"{number:03d}"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from grokforget.fingerprint import digests
+from grokforget.paths import root_of
 from grokforget.recipes import Task, modules, recipe, units
 from grokforget.storage import write_json
 from grokforget.versions import LOCK, locked_versions
@@ -48,14 +49,18 @@ def write_record(
     costs: Mapping[str, float],
     units_done: Mapping[str, str],
 ) -> dict[str, Any]:
-    """Note a finished job, and return what was noted. ``wrote`` may hold folders; all files below them are noted."""
+    """Note a finished job, and return what was noted. ``wrote`` may hold folders; all files below them are noted, by
+    their paths below the study's folder, so that another study can take them over from a cache."""
+    root = root_of(path)
     record = {
         "recipe": recipe(task),
         "task": task,
         "modules": task_modules(task),
         "units": dict(units_done),
-        "read": {str(file): sha256(file) for file in read},
-        "wrote": {str(file): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files_of(wrote)},
+        "read": {relative(file, root): sha256(file) for file in read},
+        "wrote": {
+            relative(file, root): {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files_of(wrote)
+        },
         "ended": datetime.now(UTC).isoformat(timespec="seconds"),
         "costs": dict(costs),
         "commit": commit(),
@@ -87,6 +92,11 @@ def files_of(paths: Iterable[Path]) -> list[Path]:
         inside = path.rglob("*") if path.is_dir() else [path]
         found += [file for file in inside if file.is_file() and not file.name.startswith(".")]
     return sorted(set(found))
+
+
+def relative(path: Path, root: Path) -> str:
+    """The path below the study's folder, or as it is where it lies elsewhere."""
+    return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
 
 def sha256(path: Path) -> str:

@@ -47,10 +47,10 @@ def standing(root: Path, jobs: Iterable[PlannedJob]) -> Standing:
     for job in jobs:
         record = read_record(root / paths.record_of(job.key))
         if record is not None and record["recipe"] == recipe(job.task):
-            if not all(map(os.path.exists, record["wrote"])):
+            if not all(os.path.exists(root / name) for name in record["wrote"]):
                 continue
             if job.key.startswith(FINAL) and any(
-                sha256(Path(name)) != file["sha256"] for name, file in record["wrote"].items()
+                sha256(root / name) != file["sha256"] for name, file in record["wrote"].items()
             ):
                 outdated.append(Stale(job, {**record, "damaged": True}))
             else:

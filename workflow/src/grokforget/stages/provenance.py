@@ -33,7 +33,9 @@ def provenance(job: Job) -> None:
             **{name: record[name] for name in ("recipe", "ended", "costs", "commit")},
             "environment": environments.index(record["environment"]),
         }
-        files |= {name: {**wrote, "job": key} for name, wrote in record["wrote"].items() if Path(name).exists()}
+        files |= {
+            str(root / name): {**wrote, "job": key} for name, wrote in record["wrote"].items() if (root / name).exists()
+        }
     write_json(
         job.outputs["provenance"],
         {"study": job.spec["study"], "commit": commit(), "environments": environments, "jobs": jobs, "files": files},
