@@ -7,7 +7,8 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
@@ -17,17 +18,18 @@ CODE = ("Snakefile", "config.yaml", "requirements.lock", "workflow", "profiles",
 
 @dataclass
 class Workspace:
-    """A checkout and a folder that its results go to."""
+    """A checkout and a folder that its results go to; ``variables`` stand in place of this process's environment."""
 
     folder: Path
     repository: Path = REPOSITORY
+    variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
 
     def snakemake(
-        self, *arguments: object, study: Path | None = SMOKE, check: bool = True
+        self, *arguments: object, study: Path | None = SMOKE, check: bool = True, **where: object
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end; stdout and stderr together. Raises AssertionError with the output where ``check`` fails."""
         done = subprocess.run(
-            self.command(*arguments, study=study),
+            self.command(*arguments, study=study, **where),
             cwd=self.folder,
             env=self.environment(),
             capture_output=True,
@@ -37,17 +39,25 @@ class Workspace:
         assert not check or done.returncode == 0, done.stdout
         return done
 
-    def command(self, *arguments: object, study: Path | None = SMOKE) -> list[str]:
+    def command(
+        self,
+        *arguments: object,
+        study: Path | None = SMOKE,
+        cores: int | None = 2,
+        snakefile: Path | None = None,
+    ) -> list[str]:
+        """The command line; ``cores`` None leaves their number to a cluster's profile."""
         configfile = ["--configfile", str(study)] if study else []
-        options = ["--snakefile", str(self.repository / "Snakefile"), "--directory", str(self.folder), "--cores", "2"]
+        options = ["--snakefile", str(snakefile or self.repository / "Snakefile"), "--directory", str(self.folder)]
+        if cores is not None:
+            options += ["--cores", str(cores)]
         return [sys.executable, "-m", "snakemake", *options, *map(str, arguments), *configfile]
 
-    @staticmethod
-    def environment() -> dict[str, str]:
-        """Ours, less what would change how Snakemake runs; the cache is used only where --cache asks for it."""
+    def environment(self) -> dict[str, str]:
+        """The variables, less what would change how Snakemake runs; the cache is used only where --cache asks for it."""
         return {
             name: value
-            for name, value in os.environ.items()
+            for name, value in self.variables.items()
             if not name.startswith(("PYTHONPATH", "SNAKEMAKE")) or name == "SNAKEMAKE_OUTPUT_CACHE"
         }
 
