@@ -1,0 +1,103 @@
+"""The cluster profiles on a real Slurm: the bytes of a local run, and jobs that come back after what befalls jobs there."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from cluster.slurm import Slurm
+from snakemake_runs import REPOSITORY, SMOKE, Workspace
+
+pytestmark = pytest.mark.xdist_group("slurm")
+
+PROFILES = REPOSITORY / "profiles"
+# The profile itself, but looking for finished jobs more often than a cluster's users should.
+ON_SLURM = ("--workflow-profile", PROFILES / "slurm", "--slurm-init-seconds-before-status-checks", 1)
+
+HOG = """
+rule hog:
+    output: "hog.txt"
+    log: "hog.log"
+    resources: mem_mb=lambda wildcards, attempt: 450 * attempt, runtime=lambda wildcards, attempt: 5 * attempt
+    shell:
+        # A first line in the log: Snakemake shows no log after one that is empty.
+        "echo Begin > {log}; exec python -c 'import time; x = bytes([1]) * (500 << 20); time.sleep(4)' > {output} 2>> {log}"
+"""
+
+
+@pytest.fixture
+def workspace(slurm: Slurm, tmp_path: Path) -> Workspace:
+    """An empty folder whose Snakemake finds the Slurm."""
+    return Workspace(tmp_path, variables=slurm.environment())
+
+
+def eventually(find: Callable[[], Any], timeout: float = 90) -> Any:
+    """What ``find`` returns once that is something."""
+    end = time.monotonic() + timeout
+    while not (found := find()):
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.2)
+    return found
+
+
+def training_process(folder: Path) -> psutil.Process | None:
+    """A training stage that runs in that folder."""
+    for process in psutil.process_iter(["cmdline", "cwd"]):
+        command = process.info["cmdline"] or []
+        if command[1:4] == ["-m", "grokforget", "train"] and process.info["cwd"] == str(folder):
+            return process
+    return None
+
+
+@pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
+def test_the_smoke_study_gives_the_bytes_of_a_local_run(profile: str, workspace: Workspace, smoke: Workspace) -> None:
+    quick = ON_SLURM[2:] if profile == "slurm" else ("--seconds-between-status-checks", 1)
+    workspace.snakemake("--workflow-profile", PROFILES / profile, *quick, cores=None)
+    assert workspace.tables() == smoke.tables()
+
+
+def test_a_training_job_cancelled_in_the_middle_is_submitted_again(slurm: Slurm, workspace: Workspace) -> None:
+    study = workspace.folder / "study.yaml"
+    study.write_text(SMOKE.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000"))
+    state = "results/smoke/train/modular-mlp/seed0/full/segment001/state.safetensors"
+    command = workspace.command(*ON_SLURM, state, study=study, cores=None)
+    known = {job["id"] for job in slurm.jobs()}
+    with (workspace.folder / "output").open("w") as output:
+        running = subprocess.Popen(
+            command, cwd=workspace.folder, env=workspace.environment(), stdout=output, stderr=output
+        )
+    try:
+        process = eventually(lambda: training_process(workspace.folder))
+        time.sleep(2)
+        assert process.is_running(), "the run was too short to be cancelled"
+        (job,) = (each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known)
+        slurm.run("scancel", job["id"])
+        eventually(lambda: not process.is_running())
+        running.wait(timeout=240)
+    finally:
+        running.kill()
+    text = (workspace.folder / "output").read_text()
+    assert running.returncode == 0, text
+    assert "SLURM status is: 'CANCELLED'" in text
+    assert (workspace.folder / state).exists()
+    states = [each["state"] for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
+    assert states == ["CANCELLED", "COMPLETED"]
+
+
+def test_a_job_over_its_memory_limit_gets_more_memory_and_time(slurm: Slurm, workspace: Workspace) -> None:
+    snakefile = workspace.folder / "Snakefile"
+    snakefile.write_text(HOG)
+    known = {job["id"] for job in slurm.jobs()}
+    done = workspace.snakemake(*ON_SLURM, study=None, cores=None, snakefile=snakefile)
+    assert "exceeded memory limit" in done.stdout, "the log of the killed job is shown"
+    jobs = [job for job in slurm.jobs() if job["id"] not in known]
+    assert [(job["state"], job["memory"], job["time_limit"]) for job in jobs] == [
+        ("FAILED", "450M", "5:00"),
+        ("COMPLETED", "900M", "10:00"),
+    ]
