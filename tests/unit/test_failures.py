@@ -161,6 +161,35 @@ def test_a_missing_file_is_damage_too_and_the_second_time_nobody_made_it(root: P
     assert explain(missing.value) == f"{path} is missing. {NOBODY}"
 
 
+def test_what_is_damaged_in_a_cache_is_removed_from_there(root: Path, tmp_path: Path) -> None:
+    cached, path = tmp_path / "cache" / "abc", root / "data" / "addition" / "examples.safetensors"
+    for folder in (cached.parent, path.parent):
+        folder.mkdir(parents=True)
+    cached.write_text("damaged")
+    path.symlink_to(cached)
+    before = records()
+    assert condemn(path) == AGAIN
+    assert before - records() == {f"{root}/jobs/data/addition/examples.json"}
+    assert list(cached.parent.iterdir()) == []
+
+
+def test_what_cannot_be_removed_from_a_cache_is_told_with_its_place(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cached, path = tmp_path / "theirs", root / "data" / "addition" / "examples.safetensors"
+    cached.write_text("damaged")
+    path.parent.mkdir(parents=True)
+    path.symlink_to(cached)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    told = condemn(path)
+    assert str(cached) in told
+    assert told.endswith("have it removed, or leave out --cache.")
+
+
 @pytest.mark.parametrize("path", ["results/small/unknown/a.parquet", "results/small/jobs.parquet", "a.parquet"])
 def test_a_file_that_no_job_made_condemns_none(root: Path, path: str) -> None:
     before = records()

@@ -153,15 +153,15 @@ def test_a_change_of_one_thing_leaves_the_units_beside_it(
 
 
 WIRING: dict[str, set[str]] = {
-    "prepare": {"data", "forget", "train", *AFTER_TRAINING},
-    "split": {"data", "forget", "train", *AFTER_TRAINING},
+    "prepare": {"data/addition/examples", "data/addition/seed", "forget", "train", *AFTER_TRAINING},
+    "split": {"data/addition/seed", "forget", "train", *AFTER_TRAINING},
     "forget": {"forget", "train", *AFTER_TRAINING},
     "train": {"train", *AFTER_TRAINING},
     "select": {"checkpoints", *AFTER_SELECTION},
     "unlearn": {"unlearn", *AFTER_UNLEARNING},
     "sweep": {"sweep", "tables/sweep", "figures/figure1b", "provenance"},
     "measure": AFTER_UNLEARNING,
-    "tune": {"tuning"},
+    "tune": {"tuning/mlp", "tuning/choice"},
     "choose": {"tuning/choice"},
     "collect-training": {"tables/training", "figures/figure1a", "provenance"},
     "collect-checkpoints": {"tables/checkpoints", "figures/figure1a", "figures/figure1b", "provenance"},

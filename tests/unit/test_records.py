@@ -195,6 +195,21 @@ def test_one_file_missing_of_several_is_not_valid(results: Results) -> None:
     assert standing(results.root, [results.job(batch())]).valid == set()
 
 
+@pytest.mark.parametrize(
+    "key", ["tables/summary", "figures/figure1a", "paper/table1", "provenance", "tuning/choice", KEY]
+)
+def test_what_no_job_reads_is_compared_with_what_was_written(tmp_path: Path, key: str) -> None:
+    """Other files are checked by those who read them, and there may be very much of them."""
+    results = Results(tmp_path / "results" / "small", key)
+    results.finish(batch())
+    assert standing(results.root, [results.job(batch())]).valid == {key}
+    results.file.write_text("MODELS")
+    found = standing(results.root, [results.job(batch())])
+    assert found.valid == ({key} if key == KEY else set())
+    told = [reasons(item) for item in found.stale]
+    assert told == ([] if key == KEY else [["damaged: the files are not what the job wrote"]])
+
+
 def test_what_a_job_has_made_begins_with_its_key_and_not_with_one_that_is_longer(tmp_path: Path) -> None:
     for name in ("a/seed1.parquet", "a/seed1.csv", "a/seed10.parquet", "a/seed1-b.csv", "a/.seed1.7.csv", "seed1.csv"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
