@@ -153,6 +153,13 @@ def test_the_record_of_the_job_that_made_a_damaged_file_goes_and_no_other(
     assert path.read_text() == "damaged", "nothing but the record is touched"
 
 
+def test_the_results_nearest_to_a_file_are_those_that_it_belongs_to(root: Path, tmp_path: Path) -> None:
+    outer = tmp_path / "jobs" / "results" / "small" / "tables" / "summary.json"
+    write_json(outer, {})
+    assert condemn(tmp_path / root / "tables" / "summary.parquet") == AGAIN
+    assert outer.exists()
+
+
 def test_a_missing_file_is_damage_too_and_the_second_time_nobody_made_it(root: Path) -> None:
     path = root / "measures" / "mlp" / "seed1" / "within.parquet"
     with pytest.raises(DamagedFile) as missing:
