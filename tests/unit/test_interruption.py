@@ -16,13 +16,14 @@ from pathlib import Path
 import pytest
 
 import grokforget.__main__ as main
-from grokforget import interruption
+from grokforget import interruption, seal
 from grokforget.interruption import Interrupted, asked, lead, listen, saving, stop_if_asked
 from grokforget.paths import kept_of
 from grokforget.plan import text
-from grokforget.recipes import recipe, task
+from grokforget.recipes import Task, recipe, task
 from grokforget.records import read_record
 from grokforget.stages.job import Job
+from grokforget.storage import read_table, write_rows
 from small import SOURCE
 
 
@@ -151,11 +152,14 @@ def test_a_leader_names_its_host_and_itself(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # Jobs.
-def run_job(folder: Path, stage: Callable[[Job], None], monkeypatch: pytest.MonkeyPatch) -> tuple[int, Path]:
+def run_job(
+    folder: Path, stage: Callable[[Job], None], monkeypatch: pytest.MonkeyPatch, made: Task | None = None
+) -> tuple[int, Path]:
     """A job in this process whose stage is another function; its exit status and record."""
     monkeypatch.setattr(main, "load_implementation", lambda path: stage)
     record = folder / "jobs" / "split.json"
-    arguments = ["split", "--task", text(task("split", {"n": 1})), "--output", "split", str(folder / "split.txt")]
+    output = folder / ("splits/@.parquet" if made else "split.txt")
+    arguments = ["split", "--task", text(made or task("split", {"n": 1})), "--output", "split", str(output)]
     handlers, level = list(main.log.handlers), main.log.level
     try:
         return main.main([*arguments, "--record", str(record), "--log", str(folder / "split.log")]), record
@@ -210,6 +214,29 @@ def test_a_job_that_is_done_leaves_a_record_and_nothing_to_go_on_from(
     assert noted["recipe"] == recipe(task("split", {"n": 1}))
     assert list(noted["wrote"]) == ["split.txt"]
     assert {path.name for path in record.parent.iterdir()} == {"split.json"}
+
+
+def test_a_batch_notes_its_units_and_their_files_and_reads_nothing_of_its_own(
+    listening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seal, "_intact", set())
+    write_rows(tmp_path / "input.parquet", [{"n": 1}])
+
+    def stage(job: Job) -> None:
+        read_table(tmp_path / "input.parquet")
+        write_rows(job.outputs["split"], [{"n": job.spec["n"]}])
+
+    for units, done in (
+        ({"a": 1}, {"a": "computed"}),
+        ({"a": 1, "b": 2}, {"a": "kept", "b": "computed"}),
+    ):
+        made = task("split", {}, {}, {name: ({"n": n}, {}) for name, n in units.items()})
+        status, record = run_job(tmp_path, stage, monkeypatch, made)
+        noted = read_record(record)
+        assert (status, noted["units"], noted["recipe"]) == (0, done, recipe(made))
+        assert list(noted["read"]) == [str(tmp_path / "input.parquet")]
+        assert list(noted["wrote"]) == [str(tmp_path / "splits" / f"{name}.parquet") for name in units]
+    assert len(list(kept_of(record).iterdir())) == 2, "what is kept stays for the next run"
 
 
 def test_what_a_job_can_go_on_from_is_kept_until_its_record_is_written(

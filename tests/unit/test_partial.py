@@ -159,7 +159,9 @@ def files(folder: Path) -> tuple[Path, Path]:
     return folder / "previous.safetensors", folder / "partial.safetensors"
 
 
-def test_a_segment_begins_where_it_was_interrupted_or_behind_the_one_before_or_at_the_start(tmp_path: Path) -> None:
+def test_a_segment_begins_where_it_was_interrupted_or_behind_the_one_before_or_at_the_start(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     previous, partial = files(tmp_path)
     state, done = begin(network(), spec(), previous, partial)
     assert (state.step, max(done.snapshots)) == (12, 12)
@@ -167,6 +169,7 @@ def test_a_segment_begins_where_it_was_interrupted_or_behind_the_one_before_or_a
         state, done = begin(network(), spec(), previous, nothing)
         assert (state.step, done) == (8, None)
         assert begin(network(), spec(), None, nothing)[0].step == 0
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_the_random_numbers_of_a_run_are_those_of_its_seed() -> None:
