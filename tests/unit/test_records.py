@@ -187,12 +187,15 @@ def test_what_is_missing_is_neither_valid_nor_stale(results: Results, now: Task)
     assert (found.valid, found.stale) == nothing
 
 
-def test_one_file_missing_of_several_is_not_valid(results: Results) -> None:
+def test_a_file_missing_from_a_folder_that_is_there_is_stale(results: Results) -> None:
+    """Snakemake looks no further than the folder."""
     (results.root / KEY).mkdir(parents=True)
     (results.root / KEY / "other.txt").touch()
     results.finish(batch())
     (results.root / KEY / "other.txt").unlink()
-    assert standing(results.root, [results.job(batch())]).valid == set()
+    found = standing(results.root, [results.job(batch())])
+    assert found.valid == set()
+    assert [reasons(item) for item in found.stale] == [["a file that the job wrote is missing"]]
 
 
 @pytest.mark.parametrize(
