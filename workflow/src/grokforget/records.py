@@ -76,7 +76,7 @@ def read_record(path: Path) -> dict[str, Any] | None:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) and "recipe" in record else None
+    return record if isinstance(record, dict) and {"recipe", "task", "wrote"} <= record.keys() else None
 
 
 def task_modules(task: Task) -> dict[str, str]:
