@@ -195,7 +195,7 @@ def stop_jobs(slurm: Slurm, timeout: float = 30) -> None:
 
 
 @contextmanager
-def running_slurm(*, cpus: int = 2, memory_mb: int = 4000, kill_wait: int = 5) -> Iterator[Slurm]:
+def running_slurm(*, cpus: int = 2, memory_mb: int = 8000, kill_wait: int = 5) -> Iterator[Slurm]:
     """Start a Slurm with one node and stop it at the end; call only where ``missing_packages`` is empty."""
     # Short, for a socket's path may have 107 characters; and not below pytest's folder, which is kept.
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))

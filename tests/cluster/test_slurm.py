@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.slurm import Slurm
+from cluster.slurm import Slurm, missing_packages, write_configuration
 from snakemake_runs import REPOSITORY, SMOKE, Workspace
 
 pytestmark = pytest.mark.xdist_group("slurm")
@@ -62,11 +63,13 @@ def test_the_smoke_study_gives_the_bytes_of_a_local_run(profile: str, workspace:
     assert workspace.tables() == smoke.tables()
 
 
-def test_a_training_job_cancelled_in_the_middle_is_submitted_again(slurm: Slurm, workspace: Workspace) -> None:
+def test_a_training_job_cancelled_in_the_middle_goes_on_from_there(
+    slurm: Slurm, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     study = workspace.folder / "study.yaml"
     study.write_text(SMOKE.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000"))
-    state = "results/smoke/train/modular-mlp/seed0/full/segment001/state.safetensors"
-    command = workspace.command(*ON_SLURM, state, study=study, cores=None)
+    run = Path("results/smoke/train/modular-mlp/seed0/full/segment001")
+    command = workspace.command(*ON_SLURM, run / "state.safetensors", study=study, cores=None)
     known = {job["id"] for job in slurm.jobs()}
     with (workspace.folder / "output").open("w") as output:
         running = subprocess.Popen(
@@ -74,7 +77,8 @@ def test_a_training_job_cancelled_in_the_middle_is_submitted_again(slurm: Slurm,
         )
     try:
         process = eventually(lambda: training_process(workspace.folder))
-        time.sleep(2)
+        # Imports take one or two seconds of the processor, all steps ten or more.
+        eventually(lambda: not process.is_running() or process.cpu_times().user > 5)
         assert process.is_running(), "the run was too short to be cancelled"
         (job,) = (each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known)
         slurm.run("scancel", job["id"])
@@ -85,9 +89,31 @@ def test_a_training_job_cancelled_in_the_middle_is_submitted_again(slurm: Slurm,
     text = (workspace.folder / "output").read_text()
     assert running.returncode == 0, text
     assert "SLURM status is: 'CANCELLED'" in text
-    assert (workspace.folder / state).exists()
     states = [each["state"] for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
     assert states == ["CANCELLED", "COMPLETED"]
+    log = (workspace.folder / "results/smoke/logs/train/modular-mlp/seed0/full/segment001.log").read_text()
+    resumed = re.search(r"going on from step (\d+), where this segment was interrupted", log)
+    assert resumed, log
+    assert 0 < int(resumed[1]) < 20000
+    undisturbed = Workspace(tmp_path_factory.mktemp("undisturbed"))
+    undisturbed.snakemake(run / "state.safetensors", study=study)
+    for name in ("state.safetensors", "snapshots.safetensors", "curve.parquet"):
+        assert (workspace.folder / run / name).read_bytes() == (undisturbed.folder / run / name).read_bytes(), name
+
+
+def test_a_scheduler_that_does_not_answer_is_named_before_anything_is_submitted(tmp_path: Path) -> None:
+    if missing_packages():
+        pytest.skip(missing_packages())
+    folder = tmp_path / "slurm"
+    folder.mkdir()
+    write_configuration(folder, cpus=1, memory_mb=1000, kill_wait=5)
+    workspace = Workspace(tmp_path, variables=Slurm(folder, 5).environment())
+    done = workspace.snakemake(*ON_SLURM, cores=None, check=False)
+    assert done.returncode != 0
+    assert "Nothing was started." in done.stdout
+    assert "Slurm does not answer" in done.stdout
+    assert "give the same command again" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 def test_a_job_over_its_memory_limit_gets_more_memory_and_time(slurm: Slurm, workspace: Workspace) -> None:

@@ -77,7 +77,10 @@ def test_a_record_holds_what_was_made_by_what_and_from_what(tmp_path: Path) -> N
     assert noted["task"] == done
     assert noted["read"] == {"in.txt": hashlib.sha256(b"in.txt").hexdigest()}
     assert noted["wrote"] == {
-        str(path.relative_to(tmp_path)): {"sha256": hashlib.sha256(path.name.encode()).hexdigest(), "bytes": len(path.name)}
+        str(path.relative_to(tmp_path)): {
+            "sha256": hashlib.sha256(path.name.encode()).hexdigest(),
+            "bytes": len(path.name),
+        }
         for path in (folder / "a.txt", folder / "scrub" / "b.txt", alone)
     }
     assert (noted["costs"], noted["units"]) == ({"work_s": 1.5}, {"scrub": "kept"})
