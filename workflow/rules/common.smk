@@ -159,10 +159,16 @@ def over_segments(pattern, wildcards, train_sets):
     return expand(at(pattern, **get_run(wildcards)), train_set=train_sets, segment=segments)
 
 
-def get_segment_files(wildcards, pattern, train_set=paths.UNIT):
-    """The same for one train set, or for the unit of a batch, as the arguments of its job."""
-    segments = PLAN.segments(wildcards.setting)
-    return " ".join(at(pattern, **get_run(wildcards), train_set=train_set, segment=segment) for segment in segments)
+def root_of(input):
+    """The study's folder as a job sees it: not in the checkout where inputs are fetched from a storage."""
+    return str(input[0]).partition(RESULTS)[0] + RESULTS
+
+
+def get_segment_files(wildcards, input, pattern):
+    """The files of a run's segments on the train set that is a batch's unit, as the arguments of its job."""
+    where = {**get_run(wildcards), "train_set": paths.UNIT}
+    files = (pattern.format(**where, segment=segment) for segment in PLAN.segments(wildcards.setting))
+    return " ".join(f"{root_of(input)}/{file}" for file in files)
 
 
 def get_unlearned(wildcards):

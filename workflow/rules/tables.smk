@@ -23,10 +23,11 @@ rule collect:
         runtime=more(30),
     params:
         task=lambda w: text(PLAN.collect(w.table)),
+        root=lambda w, input: root_of(input),
     message:
         "Collect the table {wildcards.table}"
     shell:
-        "exec python -m grokforget collect-{wildcards.table} --task {params.task:q} --output table {output.table}"
+        "exec python -m grokforget collect-{wildcards.table} --task {params.task:q} --input root {params.root} --output table {output.table}"
         " --record {output.record} --log {log}"
 
 
@@ -93,8 +94,9 @@ rule provenance:
         runtime=more(10),
     params:
         task=text(PLAN.provenance()),
+        root=lambda w, input: root_of(input),
     message:
         "Note who made what, when and with what"
     shell:
-        "exec python -m grokforget provenance --task {params.task:q} --output provenance {output.provenance}"
+        "exec python -m grokforget provenance --task {params.task:q} --input root {params.root} --output provenance {output.provenance}"
         " --record {output.record} --log {log}"

@@ -51,8 +51,8 @@ rule select:
         runtime=more(10),
     params:
         task=lambda w: text(PLAN.select(w.setting, int(w.seed))),
-        curves=lambda w: get_segment_files(w, paths.CURVE),
-        snapshots=lambda w: get_segment_files(w, paths.SNAPSHOTS),
+        curves=lambda w, input: get_segment_files(w, input, paths.CURVE),
+        snapshots=lambda w, input: get_segment_files(w, input, paths.SNAPSHOTS),
     message:
         "Select the checkpoints of {wildcards.setting}, seed {wildcards.seed}"
     shell:

@@ -46,10 +46,11 @@ rule choose:
         runtime=more(10),
     params:
         task=text(PLAN.choose()),
+        root=lambda w, input: root_of(input),
     message:
         "Choose the hyper-parameters"
     shell:
-        "exec python -m grokforget choose --task {params.task:q}"
+        "exec python -m grokforget choose --task {params.task:q} --input root {params.root}"
         " --output choice {output.choice} --output candidates {output.candidates} --record {output.record} --log {log}"
 
 

@@ -77,7 +77,7 @@ rule measure:
         runtime=more(30),
     params:
         task=lambda w: text(PLAN.measure(w.setting, int(w.seed))),
-        unlearned=lambda w: at(paths.REQUEST, **w, forget_set=paths.UNIT),
+        unlearned=lambda w, input: f"{root_of(input)}/{paths.REQUEST.format(**w, forget_set=paths.UNIT)}",
     message:
         "Measure {wildcards.setting}, seed {wildcards.seed}"
     shell:

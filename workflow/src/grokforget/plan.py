@@ -211,7 +211,7 @@ class Plan:
     def collect(self, table: str) -> Task:
         """One tidy table of the whole study."""
         labels, parts = self._collections[table]
-        spec = {"settings": list(self.study.settings), "seeds": self.study.seeds, "root": self.root, **labels}
+        spec = {"settings": list(self.study.settings), "seeds": self.study.seeds, **labels}
         return self._once(("collect", table), lambda: task(f"collect-{table}", spec, {"parts": recipe(parts())}))
 
     def summarise(self) -> Task:
@@ -239,7 +239,7 @@ class Plan:
 
     def provenance(self) -> Task:
         """Who made what."""
-        spec = {"study": self.study.model_dump(mode="json"), "root": self.root}
+        spec = {"study": self.study.model_dump(mode="json")}
         upstream = {**self._tables([*self.tables, "summary"]), "table1": self._recipe("table1")}
         upstream |= {name: self._recipe("figure", name) for name in FIGURES}
         return self._once(("provenance",), lambda: task("provenance", spec, upstream))
@@ -271,7 +271,7 @@ class Plan:
         """The choice among all candidates."""
         settings, methods = list(self.study.settings), list(self.study.tuning.candidates)
         tuned = [self._recipe("tune", setting, method) for setting in settings for method in methods]
-        spec = {"settings": settings, "methods": methods, "root": self.root}
+        spec = {"settings": settings, "methods": methods}
         return self._once(("choose",), lambda: task("choose", spec, {"tuned": recipe(tuned)}))
 
     # -- all of them -------------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ def choose(job: Job) -> None:
     checkpoints of different accuracy on one scale. Candidates under which any checkpoint collapses are out. Of the
     others the one with the best balance on average over the checkpoints is taken; where all collapse some checkpoint,
     the smallest. The rule names no checkpoint, so it serves none at another's cost. Writes ``candidates`` (all of them)
-    and ``choice``. Spec: ``settings``, ``methods``, ``root``.
+    and ``choice``. Spec: ``settings``, ``methods``.
     """
     tables = [
         labelled(job, paths.TUNING, {"setting": setting, "method": method})

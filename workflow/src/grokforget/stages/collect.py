@@ -1,6 +1,6 @@
 """From the files of the runs to the tidy tables of the study.
 
-The spec says which settings, seeds and so on there are; where their files lie is known by ``paths``, below ``root``.
+The spec says which settings, seeds and so on there are; where their files lie is known by ``paths``, below the input ``root``.
 The inputs that the rule declares are not passed one by one: ten thousand paths fit on no command line.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -81,7 +80,7 @@ def requests(spec: Any) -> Iterator[dict[str, Any]]:
 
 def labelled(job: Job, pattern: str, where: dict[str, Any], **more: Any) -> pd.DataFrame:
     """One file's rows with the labels of where they come from."""
-    path = Path(job.spec["root"]) / pattern.format(**where, **more)
+    path = job.input("root") / pattern.format(**where, **more)
     return read_table(path).assign(**where)
 
 

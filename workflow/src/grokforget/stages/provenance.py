@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from grokforget.paths import JOBS
@@ -15,10 +14,10 @@ def provenance(job: Job) -> None:
     """Put the records of all jobs together: of every file its SHA-256 and the job that wrote it, of every job its commit,
     cost and environment (Python, libraries, hardware).
 
-    Writes ``provenance``. Spec: ``study`` (all of it), ``root``. The tables themselves hold none of this, so that the same
-    study gives the same bytes.
+    Reads ``root``, the study's folder; writes ``provenance``. Spec: ``study`` (all of it). The tables themselves hold none
+    of this, so that the same study gives the same bytes.
     """
-    root = Path(job.spec["root"])
+    root = job.input("root")
     files: dict[str, Any] = {}
     jobs: dict[str, Any] = {}
     environments: list[Any] = []
