@@ -154,13 +154,15 @@ def _missing(root: Path, job: PlannedJob) -> str:
 
 def _comes_before(job: PlannedJob, target: PlannedJob) -> bool:
     """Whether a job may be behind another: of an earlier stage, and where the target is of one run, of the same run."""
-    stages = [*RUN_STAGES, target.task["stage"]]
+    stage, last, above = job.task["stage"], target.task["stage"], target.task["upstream"]
+    if stage not in RUN_STAGES:
+        return stage.startswith("collect-") and stage.removeprefix("collect-") in above
+    if stage == "sweep" and "sweep" not in [*above, last.removeprefix("collect-")]:
+        return False
+    if last in RUN_STAGES and RUN_STAGES.index(stage) >= RUN_STAGES.index(last):
+        return False
     run = re.search(r"/([^/]+/)?seed\d+", target.key)
-    return (
-        stages.index(job.task["stage"]) < stages.index(target.task["stage"])
-        if job.task["stage"] in RUN_STAGES
-        else job.task["stage"].startswith("collect-") and job.task["stage"][8:] in target.task["upstream"]
-    ) and (run is None or run[0] in f"/{job.key}" or job.task["stage"] in ("prepare", "split"))
+    return run is None or run[0] in f"/{job.key}" or stage in ("prepare", "split")
 
 
 def _job_of(plan: Plan, jobs: list[PlannedJob], target: str) -> PlannedJob | None:

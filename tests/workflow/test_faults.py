@@ -1,0 +1,38 @@
+"""One fault of every kind, as `python -m faults` injects them by the hundred."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from faults.harness import Harness
+from faults.kinds import KINDS
+
+pytestmark = pytest.mark.xdist_group("faults")
+
+
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Harness:
+    return Harness(tmp_path_factory.mktemp("faults") / "runs", seed=1)
+
+
+@pytest.mark.parametrize("number", range(len(KINDS)), ids=list(KINDS))
+def test_the_same_command_ends_with_the_same_tables(number: int, harness: Harness) -> None:
+    outcome = harness.run(number)
+    if outcome.what.startswith("not run"):
+        pytest.skip(outcome.what)
+    assert outcome.identical, str(outcome)
+
+
+def test_the_harness_tells_a_run_that_ended_differently(harness: Harness, tmp_path: Path) -> None:
+    """It would find nothing if it compared nothing."""
+    reference = harness.reference.folder / "results" / "smoke" / "tables" / "checkpoints.parquet"
+    content = reference.read_bytes()
+    reference.write_bytes(content[:-1])
+    try:
+        outcome = harness.run(len(KINDS))
+    finally:
+        reference.write_bytes(content)
+    assert not outcome.identical
+    assert "checkpoints.parquet" in outcome.what
