@@ -14,7 +14,8 @@ from typing import Any
 import grokforget
 from grokforget import paths
 from grokforget.config.study import Study
-from grokforget.plan import Plan, text
+from grokforget.plan import Plan
+from grokforget.recipes import canonical
 
 SOURCE = Path(grokforget.__file__).parents[1]
 STUDY: dict[str, Any] = {
@@ -155,7 +156,7 @@ class Training:
         given = [word for name, path in inputs.items() for word in ("--input", name, f"{root}/{path}")]
         given += [word for name, path in outputs.items() for word in ("--output", name, f"{root}/{path}")]
         notes = ["--record", f"{root}/{paths.record_of(key)}", "--log", f"{root}/{paths.log_of(key)}"]
-        return [stage, "--task", text(task), *given, *notes]
+        return [stage, "--task", canonical(task), *given, *notes]
 
     @staticmethod
     def environment() -> dict[str, str]:

@@ -66,8 +66,8 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 GresTypes=gpu
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory_mb} Gres=gpu:1 State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=60 PriorityTier=1 GraceTime={kill_wait}
-PartitionName=urgent Nodes={host} MaxTime=60 PriorityTier=10 PreemptMode=OFF
+PartitionName=main Nodes={host} Default=YES MaxTime=1440 PriorityTier=1 GraceTime={kill_wait}
+PartitionName=urgent Nodes={host} MaxTime=1440 PriorityTier=10 PreemptMode=OFF
 """
 
 # Jobs of snakemake-executor-plugin-slurm drop the variables SLURM_* before their `srun`, SLURM_CONF among them, and `srun` would

@@ -67,7 +67,9 @@ def test_a_training_job_cancelled_in_the_middle_goes_on_from_there(
     slurm: Slurm, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     study = workspace.folder / "study.yaml"
-    study.write_text(SMOKE.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000"))
+    text = SMOKE.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000")
+    asked = "    resources: {memory_mb: 1234, minutes: 7}\n    selection: {"
+    study.write_text(text.replace("    selection: {", asked))
     run = Path("results/smoke/train/modular-mlp/seed0/full/segment001")
     command = workspace.command(*ON_SLURM, run / "state.safetensors", study=study, cores=None)
     known = {job["id"] for job in slurm.jobs()}
@@ -89,8 +91,11 @@ def test_a_training_job_cancelled_in_the_middle_goes_on_from_there(
     text = (workspace.folder / "output").read_text()
     assert running.returncode == 0, text
     assert "SLURM status is: 'CANCELLED'" in text
-    states = [each["state"] for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
-    assert states == ["CANCELLED", "COMPLETED"]
+    jobs = [each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
+    assert [(each["state"], each["memory"], each["time_limit"]) for each in jobs] == [
+        ("CANCELLED", "1234M", "7:00"),
+        ("COMPLETED", "2468M", "14:00"),
+    ]
     log = (workspace.folder / "results/smoke/logs/train/modular-mlp/seed0/full/segment001.log").read_text()
     resumed = re.search(r"going on from step (\d+), where this segment was interrupted", log)
     assert resumed, log

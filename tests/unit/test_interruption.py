@@ -19,8 +19,7 @@ import grokforget.__main__ as main
 from grokforget import interruption, seal
 from grokforget.interruption import Interrupted, asked, lead, listen, saving, stop_if_asked
 from grokforget.paths import kept_of
-from grokforget.plan import text
-from grokforget.recipes import Task, recipe, task
+from grokforget.recipes import Task, canonical, recipe, task
 from grokforget.records import read_record
 from grokforget.stages.job import Job
 from grokforget.storage import read_table, write_rows
@@ -159,7 +158,7 @@ def run_job(
     monkeypatch.setattr(main, "load_implementation", lambda path: stage)
     record = folder / "jobs" / "split.json"
     output = folder / ("splits/@.parquet" if made else "split.txt")
-    arguments = ["split", "--task", text(made or task("split", {"n": 1})), "--output", "split", str(output)]
+    arguments = ["split", "--task", canonical(made or task("split", {"n": 1})), "--output", "split", str(output)]
     handlers, level = list(main.log.handlers), main.log.level
     try:
         return main.main([*arguments, "--record", str(record), "--log", str(folder / "split.log")]), record
@@ -234,8 +233,8 @@ def test_a_batch_notes_its_units_and_their_files_and_reads_nothing_of_its_own(
         status, record = run_job(tmp_path, stage, monkeypatch, made)
         noted = read_record(record)
         assert (status, noted["units"], noted["recipe"]) == (0, done, recipe(made))
-        assert list(noted["read"]) == [str(tmp_path / "input.parquet")]
-        assert list(noted["wrote"]) == [str(tmp_path / "splits" / f"{name}.parquet") for name in units]
+        assert list(noted["read"]) == ["input.parquet"]
+        assert list(noted["wrote"]) == [f"splits/{name}.parquet" for name in units]
     assert len(list(kept_of(record).iterdir())) == 2, "what is kept stays for the next run"
 
 

@@ -10,8 +10,8 @@ import pytest
 
 from grokforget import recipes as module
 from grokforget.fingerprint import fingerprint
-from grokforget.plan import Plan, PlannedJob, text
-from grokforget.recipes import recipe, unit, units
+from grokforget.plan import Plan, PlannedJob
+from grokforget.recipes import canonical, recipe, unit, units
 from grokforget.stages import STAGES
 from small import small
 
@@ -52,7 +52,7 @@ def test_keys_are_unique_and_no_jobs_products_begin_with_anothers_key(plan: Plan
 
 def test_a_job_gets_the_task_that_was_planned_whatever_the_way(plan: Plan) -> None:
     for job in all_jobs(plan):
-        assert recipe(json.loads(text(job.task))) == recipe(job.task)
+        assert recipe(json.loads(canonical(job.task))) == recipe(job.task)
 
 
 def test_the_plan_has_every_job_once(plan: Plan) -> None:

@@ -51,13 +51,17 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "a rule's message, memory and time": (
         several(
             replaced(RULES / "training.smk", "mem_mb=more(1500)", "mem_mb=more(3000)"),
-            replaced(RULES / "training.smk", "runtime=more(60)", "runtime=more(600)"),
+            replaced(RULES / "training.smk", "runtime=more(10)", "runtime=more(600)"),
             replaced(RULES / "training.smk", '"Train {', '"Training {'),
         ),
         {},
     ),
     "a profile": (appended(Path("profiles") / "default" / "profile.yaml", "\nkeep-going: true\n"), {}),
     "a locked tool that no number depends on": (locked("pytest"), {}),
+    "what a scheduler is asked for": (
+        study("    selection: {", "    resources: {memory_mb: 4000, minutes: 300}\n    selection: {"),
+        {"provenance": 1},
+    ),
     "what is tuned": (study("sweep: {", "tuning: {seed: 7}\nsweep: {"), {"provenance": 1}),
     # The study.
     "one method's learning rate": (

@@ -4,8 +4,9 @@ import os
 
 from grokforget import paths
 from grokforget.config.loader import ConfigError, load_study
-from grokforget.plan import FIGURES, SUMMARIES, Plan, text
+from grokforget.plan import FIGURES, SUMMARIES, Plan
 from grokforget.preflight import CannotRun, force, prepare_run
+from grokforget.recipes import canonical
 from snakemake.exceptions import WorkflowError
 
 # Snakemake says of every rule that could be cached that it could be, each time; so none is unless --cache is given.
@@ -67,6 +68,21 @@ def more(amount):
         return amount * attempt
 
     return amount_of
+
+
+def get_memory(wildcards, attempt):
+    """Megabytes of a job that runs a setting's model."""
+    return STUDY.settings[wildcards.setting].resources.memory_mb * attempt
+
+
+def get_minutes(wildcards, attempt):
+    """Minutes of a segment of a setting's training."""
+    return STUDY.settings[wildcards.setting].resources.minutes * attempt
+
+
+def get_twice_the_minutes(wildcards, attempt):
+    """Minutes of a job that goes through a setting's methods, or its snapshots."""
+    return 2 * get_minutes(wildcards, attempt)
 
 
 def inputs(key, get):

@@ -16,7 +16,7 @@ rule prepare:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        task=lambda w: text(PLAN.prepare(w.data)),
+        task=lambda w: canonical(PLAN.prepare(w.data)),
     message:
         "Prepare the data set {wildcards.data}"
     shell:
@@ -39,7 +39,7 @@ rule split:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        task=lambda w: text(PLAN.split(w.data, int(w.seed))),
+        task=lambda w: canonical(PLAN.split(w.data, int(w.seed))),
     message:
         "Split {wildcards.data} for seed {wildcards.seed}"
     shell:
@@ -63,7 +63,7 @@ rule forget:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        task=lambda w: text(PLAN.forget(w.setting, int(w.seed))),
+        task=lambda w: canonical(PLAN.forget(w.setting, int(w.seed))),
     message:
         "Draw the forget sets for {wildcards.setting}, seed {wildcards.seed}"
     shell:

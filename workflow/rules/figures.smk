@@ -24,7 +24,7 @@ rule figure:
         mem_mb=more(1500),
         runtime=more(10),
     params:
-        task=lambda w: text(PLAN.figure(w.figure)),
+        task=lambda w: canonical(PLAN.figure(w.figure)),
     message:
         "Draw {wildcards.figure}"
     shell:

@@ -22,7 +22,7 @@ rule collect:
         mem_mb=more(2000),
         runtime=more(30),
     params:
-        task=lambda w: text(PLAN.collect(w.table)),
+        task=lambda w: canonical(PLAN.collect(w.table)),
         root=lambda w, input: root_of(input),
     message:
         "Collect the table {wildcards.table}"
@@ -46,7 +46,7 @@ rule summarise:
         mem_mb=more(2000),
         runtime=more(30),
     params:
-        task=text(PLAN.summarise()),
+        task=canonical(PLAN.summarise()),
     message:
         "Means and paired differences over seeds"
     shell:
@@ -70,7 +70,7 @@ rule table1:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        task=text(PLAN.table1()),
+        task=canonical(PLAN.table1()),
     message:
         "Table 1: accuracies after unlearning, in the paper's layout"
     shell:
@@ -93,7 +93,7 @@ rule provenance:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        task=text(PLAN.provenance()),
+        task=canonical(PLAN.provenance()),
         root=lambda w, input: root_of(input),
     message:
         "Note who made what, when and with what"

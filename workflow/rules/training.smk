@@ -20,10 +20,10 @@ rule train:
     threads: STUDY.threads
     resources:
         gpu=GPUS,
-        mem_mb=more(1500),
-        runtime=more(60),
+        mem_mb=get_memory,
+        runtime=get_minutes,
     params:
-        task=lambda w: text(PLAN.train(w.setting, int(w.seed), w.train_set, w.segment)),
+        task=lambda w: canonical(PLAN.train(w.setting, int(w.seed), w.train_set, w.segment)),
         forget=get_forget_name,
     message:
         "Train {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}: segment {wildcards.segment}"
@@ -50,7 +50,7 @@ rule select:
         mem_mb=more(1500),
         runtime=more(10),
     params:
-        task=lambda w: text(PLAN.select(w.setting, int(w.seed))),
+        task=lambda w: canonical(PLAN.select(w.setting, int(w.seed))),
         curves=lambda w, input: get_segment_files(w, input, paths.CURVE),
         snapshots=lambda w, input: get_segment_files(w, input, paths.SNAPSHOTS),
     message:

@@ -17,10 +17,10 @@ rule tune:
     threads: STUDY.threads
     resources:
         gpu=GPUS,
-        mem_mb=more(1500),
-        runtime=more(120),
+        mem_mb=get_memory,
+        runtime=get_twice_the_minutes,
     params:
-        task=lambda w: text(PLAN.tune(w.setting, w.method)),
+        task=lambda w: canonical(PLAN.tune(w.setting, w.method)),
         forget=lambda w, input: " ".join(f"{input.forget}/{name}.safetensors" for name in STUDY.forget_sets),
     message:
         "Try the candidates of {wildcards.method} on {wildcards.setting}"
@@ -45,7 +45,7 @@ rule choose:
         mem_mb=more(1000),
         runtime=more(10),
     params:
-        task=text(PLAN.choose()),
+        task=canonical(PLAN.choose()),
         root=lambda w, input: root_of(input),
     message:
         "Choose the hyper-parameters"

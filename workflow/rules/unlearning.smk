@@ -17,10 +17,10 @@ rule unlearn:
     threads: STUDY.threads
     resources:
         gpu=GPUS,
-        mem_mb=more(1500),
-        runtime=more(120),
+        mem_mb=get_memory,
+        runtime=get_twice_the_minutes,
     params:
-        task=lambda w: text(PLAN.unlearn(w.setting, int(w.seed), w.forget_set)),
+        task=lambda w: canonical(PLAN.unlearn(w.setting, int(w.seed), w.forget_set)),
     message:
         "Unlearn {wildcards.forget_set} by every method: {wildcards.setting}, seed {wildcards.seed}"
     shell:
@@ -49,10 +49,10 @@ rule sweep:
     threads: STUDY.threads
     resources:
         gpu=GPUS,
-        mem_mb=more(1500),
-        runtime=more(120),
+        mem_mb=get_memory,
+        runtime=get_twice_the_minutes,
     params:
-        task=lambda w: text(PLAN.sweep(w.setting, int(w.seed))),
+        task=lambda w: canonical(PLAN.sweep(w.setting, int(w.seed))),
     message:
         "Unlearn along training: {wildcards.setting}, seed {wildcards.seed}"
     shell:
@@ -76,7 +76,7 @@ rule measure:
         mem_mb=more(1500),
         runtime=more(30),
     params:
-        task=lambda w: text(PLAN.measure(w.setting, int(w.seed))),
+        task=lambda w: canonical(PLAN.measure(w.setting, int(w.seed))),
         unlearned=lambda w, input: f"{root_of(input)}/{paths.REQUEST.format(**w, forget_set=paths.UNIT)}",
     message:
         "Measure {wildcards.setting}, seed {wildcards.seed}"

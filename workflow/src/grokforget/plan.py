@@ -12,7 +12,7 @@ from typing import Any
 
 from grokforget import paths
 from grokforget.config.study import Study
-from grokforget.recipes import Task, canonical, recipe, task, unit
+from grokforget.recipes import Task, recipe, task, unit
 from grokforget.unlearning.registry import REFERENCES
 
 FIGURES = {
@@ -399,11 +399,6 @@ class Plan:
         if key not in self._tasks:
             self._tasks[key] = make()
         return self._tasks[key]
-
-
-def text(made: Task) -> str:
-    """A task as it is passed to a job and compared by Snakemake."""
-    return canonical(made)
 
 
 def _planned(made: Task, pattern: str, **where: Any) -> PlannedJob:

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from grokforget import devices, interruption, paths
-from grokforget.plan import Plan, text
+from grokforget.plan import Plan
+from grokforget.recipes import canonical
 from grokforget.staleness import Stale, standing, summary
 
 CACHE = "SNAKEMAKE_OUTPUT_CACHE"
@@ -210,4 +211,4 @@ def seen_by_snakemake(root: Path, item: Stale) -> bool:
 
     notes = FilePersistence(nolock=True, path=Path(".snakemake").absolute())
     noted = notes._read_record(str(root / paths.record_of(item.job.key)))
-    return bool(noted and noted.params) and repr(text(item.job.task)) not in noted.params
+    return bool(noted and noted.params) and repr(canonical(item.job.task)) not in noted.params

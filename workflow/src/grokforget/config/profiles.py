@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Iterator
 from difflib import get_close_matches
+from importlib.util import find_spec
 from pathlib import Path
 
 import yaml
@@ -34,7 +35,16 @@ def problems(path: Path) -> Iterator[str]:
         yield f"{path}: found {'nothing' if tree is None else 'no mapping'}; allowed: options of snakemake, `option: value`"
         return
     known, rules = options(), rule_names()
+    executor = next((str(value.value) for key, value in tree.value if key.value == "executor"), "")
+    # The options of a plugin that is not installed are not known; they all begin with its name.
+    foreign = (
+        f"{executor}-"
+        if executor and not find_spec(f"snakemake_executor_plugin_{executor.replace('-', '_')}")
+        else None
+    )
     for key, value in tree.value:
+        if foreign and key.value.startswith(foreign):
+            continue
         if key.value not in known:
             yield _unknown(path, key, key.value, "an option of snakemake without its dashes (snakemake --help)", known)
         elif key.value in BY_RULE and isinstance(value, yaml.MappingNode):

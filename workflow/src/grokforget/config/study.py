@@ -30,6 +30,15 @@ Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
 
 
+class Resources(Strict):
+    """What a scheduler is asked for; it changes no result. A job that fails is tried again with as much more."""
+
+    memory_mb: int = Field(default=1500, ge=100)
+    """Of each job that runs the setting's model; `logs/` say what such jobs have taken."""
+    minutes: int = Field(default=60, ge=1)
+    """Of a training segment; unlearning by all methods on one forget set, and the sweep, get twice as much."""
+
+
 class Setting(Strict):
     """Data set × model × training recipe: what is trained, once a seed."""
 
@@ -40,6 +49,7 @@ class Setting(Strict):
     """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
     training: TrainingSettings
     selection: SelectionSettings
+    resources: Resources = Resources()
     methods: dict[str, dict[str, Any]] = Field(default={})
     """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""
 
