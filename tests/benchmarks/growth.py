@@ -21,6 +21,7 @@ from grokforget import paths
 from grokforget.config.loader import load_study
 from grokforget.plan import Plan
 from grokforget.recipes import recipe
+from grokforget.records import environment, task_modules
 from snakemake_runs import REPOSITORY, Workspace
 
 ENDINGS = {
@@ -72,7 +73,8 @@ def pretend(workspace: Workspace, config: Path) -> int:
         record = root / paths.record_of(job.key)
         record.parent.mkdir(parents=True, exist_ok=True)
         wrote = {name: empty for name in files}
-        record.write_text(json.dumps({"recipe": recipe(job.task), "task": job.task, "wrote": wrote}))
+        noted = {"recipe": recipe(job.task), "task": job.task, "modules": task_modules(job.task), "wrote": wrote}
+        record.write_text(json.dumps({**noted, "environment": environment()}))
     return len(jobs)
 
 

@@ -63,8 +63,21 @@ def test_the_smoke_study_gives_the_bytes_of_a_local_run(profile: str, workspace:
     assert workspace.tables() == smoke.tables()
 
 
-def test_a_training_job_cancelled_in_the_middle_goes_on_from_there(
-    slurm: Slurm, workspace: Workspace, tmp_path_factory: pytest.TempPathFactory
+@pytest.mark.parametrize(
+    ("event", "seen"),
+    [
+        # Submitted again by Snakemake, with more memory and time.
+        ("cancelled", [("CANCELLED", "1234M", "7:00"), ("COMPLETED", "2468M", "14:00")]),
+        # Put back into the queue by Slurm, for a job that needs the whole node.
+        ("preempted", [("COMPLETED", "1234M", "7:00")]),
+    ],
+)
+def test_a_training_job_stopped_in_the_middle_goes_on_from_there(
+    event: str,
+    seen: list[tuple[str, str, str]],
+    slurm: Slurm,
+    workspace: Workspace,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     study = workspace.folder / "study.yaml"
     text = SMOKE.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000")
@@ -81,21 +94,21 @@ def test_a_training_job_cancelled_in_the_middle_goes_on_from_there(
         process = eventually(lambda: training_process(workspace.folder))
         # Imports take one or two seconds of the processor, all steps ten or more.
         eventually(lambda: not process.is_running() or process.cpu_times().user > 5)
-        assert process.is_running(), "the run was too short to be cancelled"
+        assert process.is_running(), "the run was too short to be stopped"
         (job,) = (each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known)
-        slurm.run("scancel", job["id"])
+        if event == "cancelled":
+            slurm.run("scancel", job["id"])
+        else:
+            whole_node = ("--partition=urgent", "--cpus-per-task=2", "--mem=100", "--output=/dev/null")
+            slurm.run("sbatch", *whole_node, "--wrap", "sleep 3")
         eventually(lambda: not process.is_running())
         running.wait(timeout=240)
     finally:
         running.kill()
     text = (workspace.folder / "output").read_text()
     assert running.returncode == 0, text
-    assert "SLURM status is: 'CANCELLED'" in text
     jobs = [each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
-    assert [(each["state"], each["memory"], each["time_limit"]) for each in jobs] == [
-        ("CANCELLED", "1234M", "7:00"),
-        ("COMPLETED", "2468M", "14:00"),
-    ]
+    assert [(each["state"], each["memory"], each["time_limit"]) for each in jobs] == seen
     log = (workspace.folder / "results/smoke/logs/train/modular-mlp/seed0/full/segment001.log").read_text()
     resumed = re.search(r"going on from step (\d+), where this segment was interrupted", log)
     assert resumed, log

@@ -11,9 +11,8 @@ from functools import cached_property
 from typing import Any
 
 from grokforget import paths
-from grokforget.config.study import Study
-from grokforget.recipes import Task, recipe, task, unit
-from grokforget.unlearning.registry import REFERENCES
+from grokforget.plan_runs import RunPlan
+from grokforget.recipes import Task, recipe, task
 
 FIGURES = {
     "figure1a": ["training", "checkpoints"],
@@ -39,174 +38,8 @@ class PlannedJob:
     products: tuple[str, ...]
 
 
-class Plan:
-    """The tasks of a study's jobs. Each is computed once."""
-
-    def __init__(self, study: Study) -> None:
-        self.study = study
-        self.root = f"results/{study.study}"
-        self._tasks: dict[tuple[Any, ...], Task] = {}
-        self._recipes: dict[tuple[Any, ...], str] = {}
-
-    # -- names -------------------------------------------------------------------------------------------------------
-
-    def segments(self, setting: str) -> list[str]:
-        """Names of a setting's training segments."""
-        training = self.study.settings[setting].training
-        return paths.segment_numbers(training.steps, training.segment_steps)
-
-    def train_sets(self, seed: int) -> list[str]:
-        """What is trained on with a seed: the tuning seed needs no retrained references."""
-        return self.study.train_sets() if seed in self.study.seeds else ["full"]
-
-    def requests(self) -> Iterator[tuple[str, int, str]]:
-        """Every (setting, seed, forget set)."""
-        for setting in self.study.settings:
-            for seed in self.study.seeds:
-                for forget_set in self.study.forget_sets:
-                    yield setting, seed, forget_set
-
-    # -- tasks -------------------------------------------------------------------------------------------------------
-
-    def prepare(self, data: str) -> Task:
-        """All examples of a data set."""
-        return self._once(("prepare", data), lambda: task("prepare", {"data": self._data[data]}))
-
-    def split(self, data: str, seed: int) -> Task:
-        """Train, validation and test indices."""
-        return self._once(
-            ("split", data, seed),
-            lambda: task(
-                "split", {"data": self._data[data], "seed": seed}, {"examples": self._recipe("prepare", data)}
-            ),
-        )
-
-    def forget(self, setting: str, seed: int) -> Task:
-        """All forget sets of a run, a unit each."""
-        return self._once(
-            ("forget", setting, seed),
-            lambda: task(
-                "forget",
-                {"seed": seed},
-                self._examples(setting, seed),
-                {
-                    name: ({"forget_set": rule.spec(), "name": name}, {})
-                    for name, rule in self.study.forget_sets.items()
-                },
-            ),
-        )
-
-    def train(self, setting: str, seed: int, train_set: str, segment: str) -> Task:
-        """One segment; it depends on the recipe and on where it ends, not on how long the run is to be."""
-
-        def make() -> Task:
-            training = self.study.settings[setting].training
-            settings = training.model_dump(mode="json", exclude={"steps", "segment_steps"})
-            upstream = self._examples(setting, seed)
-            if train_set != "full":
-                upstream["forget"] = self._recipe("forget", setting, seed, name=train_set.removeprefix("without-"))
-            if int(segment) > 1:
-                # In order, so that a long run's last segment does not call itself back to the first.
-                for number in range(1, int(segment) - 1):
-                    self._recipe("train", setting, seed, train_set, paths.segment_name(number))
-                before = paths.segment_name(int(segment) - 1)
-                upstream["state"] = self._recipe("train", setting, seed, train_set, before)
-            stop = int(segment) * training.segment_steps
-            return task("train", {**self._compute(setting, seed), "training": settings, "stop": stop}, upstream)
-
-        return self._once(("train", setting, seed, train_set, segment), make)
-
-    def select(self, setting: str, seed: int) -> Task:
-        """The checkpoints of the runs on all train sets, a unit each."""
-        selection = self.study.settings[setting].selection.model_dump(mode="json")
-        return self._once(
-            ("select", setting, seed),
-            lambda: task(
-                "select",
-                {"selection": selection, "checkpoints": self.study.checkpoints},
-                {"examples": self._examples(setting, seed)["examples"]},
-                {train_set: ({}, self._run(setting, seed, train_set)) for train_set in self.train_sets(seed)},
-            ),
-        )
-
-    def unlearn(self, setting: str, seed: int, forget_set: str) -> Task:
-        """All methods on one request, a unit each."""
-
-        def method(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
-            settings = self.study.method(setting, name)
-            if settings.kind != "retrain":
-                return {"method": settings.spec()}, {}
-            retrained = self._recipe("select", setting, seed, name=f"without-{forget_set}")
-            return {"method": settings.spec(), "retrained": True}, {"retrained": retrained}
-
-        return self._once(
-            ("unlearn", setting, seed, forget_set),
-            lambda: task(
-                "unlearn",
-                {
-                    **self._compute(setting, seed),
-                    "checkpoints": self.study.checkpoints,
-                    "forget_set": forget_set,
-                    "stride": self.study.trajectory_stride,
-                },
-                {
-                    **self._examples(setting, seed),
-                    "forget": self._recipe("forget", setting, seed, name=forget_set),
-                    "checkpoints": self._recipe("select", setting, seed, name="full"),
-                },
-                {name: method(name) for name in self.study.methods},
-            ),
-        )
-
-    def sweep(self, setting: str, seed: int) -> Task:
-        """One method from snapshots along training, a unit a forget set."""
-        sweep = self.study.sweep
-        return self._once(
-            ("sweep", setting, seed),
-            lambda: task(
-                "sweep",
-                {
-                    **self._compute(setting, seed),
-                    "method": self.study.method(setting, sweep.method).spec(),
-                    "snapshots": sweep.snapshots,
-                },
-                {**self._examples(setting, seed), **self._run(setting, seed, "full")},
-                {
-                    name: ({"forget_set": name}, {"forget": self._recipe("forget", setting, seed, name=name)})
-                    for name in self.study.forget_sets
-                },
-            ),
-        )
-
-    def measure(self, setting: str, seed: int) -> Task:
-        """All measures of all cells, a unit a forget set."""
-        study = self.study
-        return self._once(
-            ("measure", setting, seed),
-            lambda: task(
-                "measure",
-                {
-                    "methods": list(study.methods),
-                    **{kind: study.name_of(kind) for kind in REFERENCES},
-                    "checkpoints": study.checkpoints,
-                    "measures": {name: measure.spec() for name, measure in study.measures.items()},
-                    "seed": seed,
-                },
-                {"examples": self._examples(setting, seed)["examples"]},
-                {
-                    forget_set: (
-                        {},
-                        {
-                            "unlearned": {
-                                name: self._recipe("unlearn", setting, seed, forget_set, name=name)
-                                for name in study.methods
-                            }
-                        },
-                    )
-                    for forget_set in study.forget_sets
-                },
-            ),
-        )
+class Plan(RunPlan):
+    """The tasks of a study's jobs, and what the jobs are."""
 
     def collect(self, table: str) -> Task:
         """One tidy table of the whole study."""
@@ -244,37 +77,12 @@ class Plan:
         upstream |= {name: self._recipe("figure", name) for name in FIGURES}
         return self._once(("provenance",), lambda: task("provenance", spec, upstream))
 
-    def tune(self, setting: str, method: str) -> Task:
-        """One method's candidates on all forget sets and checkpoints, with the tuning seed."""
-        seed, candidates = self.study.tuning.seed, self.study.tuning.candidates[method]
-        return self._once(
-            ("tune", setting, method),
-            lambda: task(
-                "tune",
-                {
-                    **self._compute(setting, seed),
-                    "method": self.study.method(setting, method).spec(),
-                    "parameter": candidates.parameter,
-                    "candidates": candidates.values,
-                    "forget_sets": list(self.study.forget_sets),
-                    "checkpoints": self.study.checkpoints,
-                },
-                {
-                    **self._examples(setting, seed),
-                    "forget": [self._recipe("forget", setting, seed, name=name) for name in self.study.forget_sets],
-                    "checkpoints": self._recipe("select", setting, seed, name="full"),
-                },
-            ),
-        )
-
     def choose(self) -> Task:
         """The choice among all candidates."""
         settings, methods = list(self.study.settings), list(self.study.tuning.candidates)
         tuned = [self._recipe("tune", setting, method) for setting in settings for method in methods]
         spec = {"settings": settings, "methods": methods}
         return self._once(("choose",), lambda: task("choose", spec, {"tuned": recipe(tuned)}))
-
-    # -- all of them -------------------------------------------------------------------------------------------------
 
     def jobs(self) -> Iterator[PlannedJob]:
         """Every job that makes what ``rule all`` asks for."""
@@ -312,8 +120,6 @@ class Plan:
     def tables(self) -> list[str]:
         """The tables that are collected from the jobs' files."""
         return list(self._collections)
-
-    # -- parts -------------------------------------------------------------------------------------------------------
 
     def _runs(self, seeds: list[int]) -> Iterator[PlannedJob]:
         for data in {setting.data: None for setting in self.study.settings.values()}:
@@ -361,44 +167,10 @@ class Plan:
             "analysis": ({**methods, "original": study.name_of("original")}, unlearned),
         }
 
-    @cached_property
-    def _data(self) -> dict[str, Any]:
-        return {name: data.spec() for name, data in self.study.data.items()}
-
-    def _compute(self, setting: str, seed: int) -> dict[str, Any]:
-        """What every job that runs a model depends on."""
-        settings = self.study.settings[setting]
-        return {
-            "model": {**settings.model.spec(), "alpha": settings.initialisation_scale},
-            "seed": seed,
-            "threads": self.study.threads,
-            "device": self.study.device,
-        }
-
-    def _examples(self, setting: str, seed: int) -> dict[str, Any]:
-        data = self.study.settings[setting].data
-        return {"examples": self._recipe("prepare", data), "split": self._recipe("split", data, seed)}
-
-    def _run(self, setting: str, seed: int, train_set: str) -> dict[str, Any]:
-        return {"segments": [self._recipe("train", setting, seed, train_set, name) for name in self.segments(setting)]}
-
     def _tables(self, names: list[str]) -> dict[str, Any]:
         return {
             name: self._recipe("summarise") if name in SUMMARIES else self._recipe("collect", name) for name in names
         }
-
-    def _recipe(self, stage: str, *where: Any, name: str | None = None) -> str:
-        """The recipe of a job, or of one unit of it."""
-        key = (stage, *where, name)
-        if key not in self._recipes:
-            made = getattr(self, stage)(*where)
-            self._recipes[key] = recipe(made if name is None else unit(made, name))
-        return self._recipes[key]
-
-    def _once(self, key: tuple[Any, ...], make: Callable[[], Task]) -> Task:
-        if key not in self._tasks:
-            self._tasks[key] = make()
-        return self._tasks[key]
 
 
 def _planned(made: Task, pattern: str, **where: Any) -> PlannedJob:

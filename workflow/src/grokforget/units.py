@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -36,8 +37,11 @@ def run_batch(stage: Callable[[Job], None], task: Task, given: Job, kept: Path) 
         done[name] = "kept" if all(map(_intact, files.values())) else "computed"
         if done[name] == "computed":
             inputs = {what: [_named(path, name) for path in paths] for what, paths in given.inputs.items()}
+            began = time.monotonic()
             stage(Job(inputs, files, unit["spec"], given.scratch))
-        log.info("%s: %s", name, done[name])
+            log.info("%s: computed in %.2f s", name, time.monotonic() - began)
+        else:
+            log.info("%s: kept", name)
     for name, folder in folders.items():
         for output, path in given.outputs.items():
             place(folder / f"{output}{path.suffix}", _named(path, name))
