@@ -9,14 +9,13 @@ import fcntl
 import os
 import shutil
 import socket
-import subprocess
 import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from grokforget import devices, interruption, paths
+from grokforget import devices, interruption, paths, scheduler
 from grokforget.plan import Plan
 from grokforget.recipes import canonical
 from grokforget.staleness import Stale, standing, summary
@@ -65,8 +64,11 @@ def prepare_run(workflow: Any, plan: Plan) -> Outlook:
     if plan.study.device == "cuda" and workflow.resource_settings.nodes is None:
         share_devices(workflow)
     if not workflow.output_settings.dryrun:
-        if workflow.resource_settings.nodes is not None:
-            check_scheduler()
+        if workflow.resource_settings.nodes is not None and scheduler.is_there():
+            complaint = scheduler.complaint()
+            if complaint:
+                raise CannotRun(f"{complaint} {scheduler.REMEDY}")
+            scheduler.watch()
         check_folder(root)
         hold(root)
     found = standing(root, [*plan.jobs(), *(plan.tuning_jobs() if "tuning" in sys.argv else [])])
@@ -126,23 +128,6 @@ def check_cache(asked: bool) -> None:
     if not writable(folder):
         owner = f"belongs to user {folder.stat().st_uid}, and " if folder.stat().st_uid != os.getuid() else ""
         raise CannotRun(f"{CACHE}={place}: the folder {owner}cannot be written by you; {remedy}.")
-
-
-def check_scheduler() -> None:
-    """Raise CannotRun where this is a machine of a Slurm cluster and its controller does not answer: without it
-    Snakemake would find that out job by job, or wait for ever."""
-    if shutil.which("sinfo") is None:
-        return
-    try:
-        asked = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=60)
-        told = asked.stderr.strip().splitlines() if asked.returncode else []
-    except subprocess.TimeoutExpired:
-        told = ["no answer within a minute"]
-    if told:
-        raise CannotRun(
-            f"Slurm does not answer: {told[-1]}. Look with `scontrol ping` and `sinfo`; when it is back give the same command "
-            "again, or run on this machine with `--workflow-profile default --cores N`."
-        )
 
 
 def check_folder(root: Path) -> None:
