@@ -68,8 +68,9 @@ def test_the_smoke_study_gives_the_bytes_of_a_local_run(profile: str, workspace:
     [
         # Submitted again by Snakemake, with more memory and time.
         ("cancelled", [("CANCELLED", "1234M", "7:00"), ("COMPLETED", "2468M", "14:00")]),
-        # Put back into the queue by Slurm, for a job that needs the whole node.
-        ("preempted", [("COMPLETED", "1234M", "7:00")]),
+        # To make room for a job that needs the whole node. It has saved and ended before its grace is over, so that Slurm has nothing
+        # to put back into the queue.
+        ("preempted", [("FAILED", "1234M", "7:00"), ("COMPLETED", "2468M", "14:00")]),
     ],
 )
 def test_a_training_job_stopped_in_the_middle_goes_on_from_there(
