@@ -63,19 +63,22 @@ def test_the_smoke_study_gives_the_bytes_of_a_local_run(profile: str, workspace:
     assert workspace.tables() == smoke.tables()
 
 
+AGAIN = ("COMPLETED", "2468M", "14:00")
+
+
 @pytest.mark.parametrize(
-    ("event", "seen"),
+    ("event", "allowed"),
     [
         # Submitted again by Snakemake, with more memory and time.
-        ("cancelled", [("CANCELLED", "1234M", "7:00"), ("COMPLETED", "2468M", "14:00")]),
-        # To make room for a job that needs the whole node. It has saved and ended before its grace is over, so that Slurm has nothing
-        # to put back into the queue.
-        ("preempted", [("FAILED", "1234M", "7:00"), ("COMPLETED", "2468M", "14:00")]),
+        ("cancelled", [[("CANCELLED", "1234M", "7:00"), AGAIN]]),
+        # To make room for a job that needs the whole node. A job that has saved and ended within its grace is submitted again
+        # by Snakemake; one that was too slow for that goes back to Slurm's queue as it was.
+        ("preempted", [[("FAILED", "1234M", "7:00"), AGAIN], [("COMPLETED", "1234M", "7:00")]]),
     ],
 )
 def test_a_training_job_stopped_in_the_middle_goes_on_from_there(
     event: str,
-    seen: list[tuple[str, str, str]],
+    allowed: list[list[tuple[str, str, str]]],
     slurm: Slurm,
     workspace: Workspace,
     tmp_path_factory: pytest.TempPathFactory,
@@ -109,7 +112,7 @@ def test_a_training_job_stopped_in_the_middle_goes_on_from_there(
     text = (workspace.folder / "output").read_text()
     assert running.returncode == 0, text
     jobs = [each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
-    assert [(each["state"], each["memory"], each["time_limit"]) for each in jobs] == seen
+    assert [(each["state"], each["memory"], each["time_limit"]) for each in jobs] in allowed
     log = (workspace.folder / "results/smoke/logs/train/modular-mlp/seed0/full/segment001.log").read_text()
     resumed = re.search(r"going on from step (\d+), where this segment was interrupted", log)
     assert resumed, log
