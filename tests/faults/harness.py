@@ -27,12 +27,13 @@ DISK = 96
 
 @dataclass
 class Outcome:
-    """What came of one fault. ``tries`` counts the commands after the fault, the first that succeeded among them."""
+    """What came of one fault, which happened when the first ``moment`` jobs were done; the run began with ``done`` of them.
+    ``tries`` counts the commands after the fault, the first that succeeded among them."""
 
     kind: str
     number: int
     done: int
-    moment: float
+    moment: int
     hit: bool
     tries: int
     identical: bool
@@ -41,7 +42,7 @@ class Outcome:
     def __str__(self) -> str:
         state = "identical" if self.identical else f"DIFFERENT {self.what}"
         hit = "" if self.hit else " (the run had ended)"
-        return f"{self.number:4} {self.kind:28} after {self.done:2} jobs, {self.moment:4.1f} s{hit}: {self.tries} more, {state}"
+        return f"{self.number:4} {self.kind:28} begun with {self.done:2} jobs, at {self.moment:2}{hit}: {self.tries} more, {state}"
 
 
 class Harness:
@@ -64,9 +65,7 @@ class Harness:
         workspace.folder.mkdir()
         with disk(workspace.folder / "results") as own:
             done = self._begin(workspace, dice)
-            left = self.duration * (1 - done / len(self.jobs))
-            moment = dice.uniform(0.5, max(0.9 * left, 2.0))
-            outcome = Outcome(kind, number, done, moment, True, 0, False)
+            outcome = Outcome(kind, number, done, dice.randrange(done, len(self.jobs)), True, 0, False)
             if kind == "fill the disk" and not own:
                 outcome.what = "not run: a disk of its own for the results needs the right to mount one"
                 return outcome
@@ -94,8 +93,12 @@ class Harness:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # A moment is a job and a part of a job or two, for jobs take longer on a machine that does other things besides.
+        records = workspace.folder / "results" / "smoke" / "jobs"
+        while process.poll() is None and len(list(records.rglob("*.json"))) < outcome.moment:
+            time.sleep(0.02)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(outcome.moment)
+            process.wait(dice.uniform(0, 2.5))
         outcome.hit = process.poll() is None
         KINDS[outcome.kind](Victim(process, workspace.folder, dice, lambda: workspace.snakemake(check=False)))
         process.wait(120)

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,14 +56,17 @@ def command(process: psutil.Process) -> list[str]:
 
 def kill_a_job(victim: Victim) -> None:
     """SIGKILL to one stage, as the kernel does it when memory runs out."""
-    for job in victim.dice.sample(jobs := victim.jobs(), min(1, len(jobs))):
-        job.kill()
+    jobs = victim.jobs()
+    if jobs:
+        with suppress(psutil.NoSuchProcess):
+            victim.dice.choice(jobs).kill()
 
 
 def stop_the_jobs(victim: Victim) -> None:
     """SIGTERM to all stages, as a scheduler does it that wants its machines back."""
     for job in victim.jobs():
-        job.terminate()
+        with suppress(psutil.NoSuchProcess):
+            job.terminate()
 
 
 def kill_snakemake(victim: Victim) -> None:
@@ -72,12 +76,12 @@ def kill_snakemake(victim: Victim) -> None:
 
 def kill_everything(victim: Victim) -> None:
     """SIGKILL to the whole process group, as a power cut does it."""
-    os.killpg(victim.process.pid, signal.SIGKILL)
+    to_all(victim, signal.SIGKILL)
 
 
 def interrupt_everything(victim: Victim) -> None:
     """SIGINT to the whole process group: Ctrl-C."""
-    os.killpg(victim.process.pid, signal.SIGINT)
+    to_all(victim, signal.SIGINT)
 
 
 def stop_snakemake(victim: Victim) -> None:
@@ -146,6 +150,12 @@ def start_a_second_one(victim: Victim) -> None:
         raise AssertionError(f"two at once on one folder were let in:\n{second.stdout}")
     if second.returncode and "is being worked on by" not in second.stdout:
         raise AssertionError(f"the second one was not told why:\n{second.stdout}")
+
+
+def to_all(victim: Victim, number: signal.Signals) -> None:
+    """A signal to the process group; nothing where the run has ended already."""
+    with suppress(ProcessLookupError):
+        os.killpg(victim.process.pid, number)
 
 
 def one(victim: Victim, *endings: str) -> Iterator[Path]:
