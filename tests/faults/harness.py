@@ -42,7 +42,8 @@ class Outcome:
     def __str__(self) -> str:
         state = "identical" if self.identical else f"DIFFERENT {self.what}"
         hit = "" if self.hit else " (the run had ended)"
-        return f"{self.number:4} {self.kind:28} begun with {self.done:2} jobs, at {self.moment:2}{hit}: {self.tries} more, {state}"
+        when = f"begun with {self.done:2} jobs, at {self.moment:2}{hit}"
+        return f"{self.number:4} {self.kind:28} {when}: {self.tries} more, {state}"
 
 
 class Harness:
