@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from faults.harness import Harness, Outcome
@@ -17,6 +18,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m faults", description=__doc__)
     parser.add_argument("--faults", type=int, default=104, help="how many; the kinds take turns")
     parser.add_argument("--seed", type=int, default=0, help="decides moments and victims")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="runs at once; each takes two cores at times, one on average"
+    )
     parser.add_argument("--only", type=int, nargs="*", help="only the faults of these numbers")
     options = parser.parse_args()
     began = time.monotonic()
@@ -24,9 +28,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         harness = Harness(Path(folder) / "faults", options.seed)
         print(f"undisturbed: {len(harness.jobs)} jobs, {harness.duration:.0f} s", flush=True)
-        for number in options.only or range(options.faults):
-            outcomes.append(harness.run(number))
-            print(outcomes[-1], flush=True)
+        with ThreadPoolExecutor(options.workers) as pool:
+            for outcome in pool.map(harness.run, options.only or range(options.faults)):
+                outcomes.append(outcome)
+                print(outcome, flush=True)
     print(report(outcomes))
     print(f"{(time.monotonic() - began) / 60:.0f} minutes")
     return 0 if all(outcome.identical for outcome in outcomes) else 1
