@@ -34,6 +34,8 @@ class Workspace:
             env=self.environment(),
             capture_output=True,
             text=True,
+            # A run that never ends must not keep the tests from ending; the longest takes a few minutes.
+            timeout=1800,
         )
         done.stdout += done.stderr
         assert not check or done.returncode == 0, done.stdout

@@ -102,7 +102,7 @@ class Harness:
             process.wait(dice.uniform(0, 2.5))
         outcome.hit = process.poll() is None
         KINDS[outcome.kind](Victim(process, workspace.folder, dice, lambda: workspace.snakemake(check=False)))
-        process.wait(120)
+        process.wait(900)
 
     def _finish(self, workspace: Workspace, outcome: Outcome) -> None:
         last = ""
