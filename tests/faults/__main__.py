@@ -34,21 +34,24 @@ def main() -> int:
                 print(outcome, flush=True)
     print(report(outcomes))
     print(f"{(time.monotonic() - began) / 60:.0f} minutes")
-    return 0 if all(outcome.identical for outcome in outcomes) else 1
+    return 0 if all(outcome.identical for outcome in outcomes if outcome.ran) else 1
 
 
 def report(outcomes: list[Outcome]) -> str:
     """A line a kind, and the sum."""
     kinds: dict[str, list[Outcome]] = defaultdict(list)
-    for outcome in outcomes:
+    ran = [outcome for outcome in outcomes if outcome.ran]
+    for outcome in ran:
         kinds[outcome.kind].append(outcome)
     lines = [f"\n{'fault':30}{'runs':>6}{'hit':>6}{'identical':>11}{'commands after it':>19}"]
     for kind, of_kind in kinds.items():
         hit, identical = sum(one.hit for one in of_kind), sum(one.identical for one in of_kind)
         tries = sum(one.tries for one in of_kind) / len(of_kind)
         lines.append(f"{kind:30}{len(of_kind):6}{hit:6}{identical:11}{tries:19.1f}")
-    identical = sum(outcome.identical for outcome in outcomes)
-    lines.append(f"{identical} of {len(outcomes)} runs ended with tables identical to the undisturbed run's")
+    identical = sum(outcome.identical for outcome in ran)
+    lines.append(f"{identical} of {len(ran)} runs ended with tables identical to the undisturbed run's")
+    if len(ran) < len(outcomes):
+        lines.append(f"{len(outcomes) - len(ran)} NOT RUN, see above")
     return "\n".join(lines)
 
 

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from faults.kinds import KINDS, Victim
+from faults.kinds import KINDS, Victim, files_below
 from snakemake_runs import Workspace
 
 MOST_TRIES = 6
@@ -38,8 +38,11 @@ class Outcome:
     tries: int
     identical: bool
     what: str = ""
+    ran: bool = True
 
     def __str__(self) -> str:
+        if not self.ran:
+            return f"{self.number:4} {self.kind:28} NOT RUN: {self.what}"
         state = "identical" if self.identical else f"DIFFERENT {self.what}"
         hit = "" if self.hit else " (the run had ended)"
         when = f"begun with {self.done:2} jobs, at {self.moment:2}{hit}"
@@ -68,7 +71,7 @@ class Harness:
             done = self._begin(workspace, dice)
             outcome = Outcome(kind, number, done, dice.randrange(done, len(self.jobs)), True, 0, False)
             if kind == "fill the disk" and not own:
-                outcome.what = "not run: a disk of its own for the results needs the right to mount one"
+                outcome.ran, outcome.what = False, "a disk of its own for the results needs the right to mount one"
                 return outcome
             self._disturb(workspace, dice, outcome)
             self._finish(workspace, outcome)
@@ -96,12 +99,16 @@ class Harness:
         )
         # A moment is a job and a part of a job or two, for jobs take longer on a machine that does other things besides.
         records = workspace.folder / "results" / "smoke" / "jobs"
-        while process.poll() is None and len(list(records.rglob("*.json"))) < outcome.moment:
+        while process.poll() is None and finished(records) < outcome.moment:
             time.sleep(0.02)
         with suppress(subprocess.TimeoutExpired):
             process.wait(dice.uniform(0, 2.5))
         outcome.hit = process.poll() is None
-        KINDS[outcome.kind](Victim(process, workspace.folder, dice, lambda: workspace.snakemake(check=False)))
+        try:
+            KINDS[outcome.kind](Victim(process, workspace.folder, dice, lambda: workspace.snakemake(check=False)))
+        except FileNotFoundError:
+            # The run itself has taken the file away that was to be damaged.
+            outcome.hit = False
         process.wait(900)
 
     def _finish(self, workspace: Workspace, outcome: Outcome) -> None:
@@ -139,6 +146,11 @@ class Harness:
         yield from (root / name for name in content["wrote"])
         kept = self.reference.folder / root / "jobs" / f"{key}.kept"
         yield from (path.relative_to(self.reference.folder) for path in kept.rglob("*") if path.is_file())
+
+
+def finished(records: Path) -> int:
+    """How many jobs have written their record."""
+    return sum(path.suffix == ".json" for path in files_below(records))
 
 
 @contextmanager

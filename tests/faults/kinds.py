@@ -34,9 +34,13 @@ class Victim:
 
     def files(self, *endings: str) -> list[Path]:
         """Finished files of the study."""
-        results = self.folder / "results"
-        found = [path for path in results.rglob("*") if path.suffix in endings and not path.name.startswith(".")]
-        return sorted(path for path in found if path.is_file())
+        found = files_below(self.folder / "results")
+        return sorted(path for path in found if path.suffix in endings and not path.name.startswith("."))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files, whatever else comes and goes meanwhile: `os.walk` passes over what has just vanished, `rglob` raises."""
+    return [Path(where) / name for where, _, names in os.walk(folder) for name in names]
 
 
 def descendants(pid: int) -> list[psutil.Process]:
@@ -93,10 +97,14 @@ def fill_the_disk(victim: Victim) -> None:
     """No space left for some seconds; the results lie on a disk of their own."""
     ballast = victim.folder / "results" / "ballast"
     # A little is left at times: files are cut short then, rather than never begun.
-    size = shutil.disk_usage(ballast.parent).free - victim.dice.choice([0, 20_000, 200_000])
+    left = victim.dice.choice([0, 20_000, 200_000])
     try:
         with open(ballast, "wb") as file:
-            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+            # The run writes too: what was free a moment ago may be so no longer, and then nothing at all is taken.
+            for _ in range(100):
+                with suppress(OSError):
+                    os.posix_fallocate(file.fileno(), 0, max(shutil.disk_usage(ballast.parent).free - left, 1))
+                    break
         until = time.monotonic() + 8
         while victim.process.poll() is None and time.monotonic() < until:
             time.sleep(0.1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from grokforget.training.evaluate import Examples
 from grokforget.training.loop import Segment, TrainingState, start, train
 from grokforget.training.state import load_partial, save_partial, save_training
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STOP = 40
 SPLITS = {
     name: Examples(torch.randn(n, 4, generator=torch.Generator().manual_seed(n)), torch.arange(n) % 3)
@@ -30,14 +32,6 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adamw": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
     "that diverges": {"name": "sgd", "learning_rate": 100.0, "momentum": 0.9},
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def settings(optimizer: str) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,7 @@ from grokforget.training.optimizers import learning_rate, make_optimizer
 from grokforget.training.schedule import evaluation_steps, log_steps
 from grokforget.training.state import load_training, read_state, save_training, write_states
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 light = settings(max_examples=60, deadline=None, database=None, derandomize=True)
 
 STEPS = 30
@@ -41,14 +41,6 @@ SGD = {"name": "sgd", "learning_rate": 0.05, "weight_decay": 1e-3, "momentum": 0
 COSINE = {"schedule": "cosine", "decay_steps": 25}
 ADAM = {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.01}
 ADAMW = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.5, "betas": [0.9, 0.98]}
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -85,16 +85,16 @@ def verify(plan: Plan) -> Iterator[str]:
     for job in [*plan.jobs(), *plan.tuning_jobs()]:
         path = root / paths.record_of(job.key)
         record = read_record(path)
-        wrong = []
+        damaged = False
         for name, wrote in (record or {"wrote": {}})["wrote"].items():
             file = root / name
             if not file.exists():
-                wrong.append(f"{file} is missing; the next run makes it if it is needed.")
+                yield f"{file} is missing; the next run makes it if it is needed."
             elif sha256(file) != wrote["sha256"]:
-                wrong.append(f"{file} is not what was written: its checksum is another. The next run makes it anew.")
-        if any("checksum" in line for line in wrong):
+                damaged = True
+                yield f"{file} is not what was written: its checksum is another. The next run makes it anew."
+        if damaged:
             path.unlink()
-        yield from wrong
 
 
 def clean(plan: Plan, remove: bool) -> Iterator[str]:
@@ -108,7 +108,7 @@ def clean(plan: Plan, remove: bool) -> Iterator[str]:
         files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
         size += sum(file.stat().st_size for file in files)
         found.append(path)
-        yield f"{path}{'/' if path.is_dir() else ''} ({len(files)} files)" if path.is_dir() else str(path)
+        yield f"{path}/ ({len(files)} files)" if path.is_dir() else str(path)
         if remove:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if not found:
