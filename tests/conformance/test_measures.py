@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from grokforget.analysis.statistics import mean_and_spread, paired_differences, paired_interval
-from grokforget.measures import accuracy, membership, retrain_gap, ues, updates_to_target
+from grokforget.measures import accuracy, membership, request, retrain_gap, ues, updates_to_target
 from grokforget.measures.cell import Cell
 
 NOWHERE = pd.DataFrame({"update": [], "forget_accuracy": [], "retain_accuracy": [], "test_accuracy": []})
@@ -60,6 +60,21 @@ def test_accuracy_of_an_empty_split_is_nan_and_leaves_the_others() -> None:
     assert row["forget_accuracy"] == 1
     assert row["retain_accuracy"] == 0
     assert all(math.isnan(row[f"test_{key}"]) for key in ("accuracy", "loss", "accuracy_drop"))
+
+
+# request
+
+
+def test_accuracy_on_what_a_request_is_wrong_about() -> None:
+    """Of the model after unlearning; without errors there is none."""
+    before = outputs(forget=[True], retain=[True], test=[True], missed=[True, True], mistaken=[True, True])
+    after = outputs(
+        forget=[False], retain=[True], test=[True], missed=[True, True, True, False], mistaken=[False, True]
+    )
+    assert request.measure(cell(after, before)) == {"missed_accuracy": 0.75, "mistaken_accuracy": 0.5}
+    row = request.measure(cell(outputs(forget=[False], retain=[True], test=[True])))
+    assert row.keys() == {"missed_accuracy", "mistaken_accuracy"}
+    assert all(math.isnan(value) for value in row.values())
 
 
 # retrain gap
@@ -373,4 +388,4 @@ def test_paired_differences_leave_unpaired_seeds_and_unknown_checkpoints_out() -
 
 
 def test_paired_differences_without_any_contrast_are_an_empty_table() -> None:
-    assert list(paired_differences(SEEDS, ["gap"], []).columns)[-4:] == ["difference", "low", "high", "pairs"]
+    assert list(paired_differences(SEEDS, ["gap"], []).columns)[5:9] == ["difference", "low", "high", "pairs"]

@@ -13,9 +13,9 @@ SPLITS = ("forget", "retain", "test")
 class Cell:
     """One (setting, seed, forget set, checkpoint, method).
 
-    ``outputs`` has one row an example (split, label, loss, correct) of the model after unlearning; ``original`` and
-    ``retrained`` are the same of the model before it and of the retrained reference. ``trajectory`` has one row an
-    evaluated update.
+    ``outputs`` has one row an example (split, label, loss, correct) of the model after unlearning, and a second one, in the
+    split ``missed`` or ``mistaken``, of those that the request is wrong about; ``original`` and ``retrained`` are the same
+    of the model before it and of the retrained reference. ``trajectory`` has one row an evaluated update.
     """
 
     outputs: pd.DataFrame

@@ -56,5 +56,25 @@ class Membership(Component):
     """Losses are clipped to ± this, nats."""
 
 
-MEASURES = registry(Accuracy, RetrainGap, UES, UpdatesToTarget, Membership)
+class RequestErrors(Component):
+    """Accuracy on the examples that an erroneous request left out, and on those that it asked for by mistake."""
+
+    implementation: ClassVar[str] = "grokforget.measures.request:measure"
+
+    kind: Literal["request"] = "request"
+
+
+class ConfidenceAttack(Component):
+    """Membership inference by a support vector machine on confidences (SalUn, arXiv 2310.12508)."""
+
+    implementation: ClassVar[str] = "grokforget.measures.confidence_attack:measure"
+
+    kind: Literal["confidence-attack"] = "confidence-attack"
+    examples: int = Field(default=200, ge=2, le=20_000)
+    """Retain and test examples that it learns from, at most so many of either; the cost grows with their square."""
+    folds: int = Field(default=5, ge=2, le=100)
+    """Of the cross-validation that tells how good it is."""
+
+
+MEASURES = registry(Accuracy, RetrainGap, UES, UpdatesToTarget, Membership, ConfidenceAttack, RequestErrors)
 MeasureSettings = component_union(MEASURES)

@@ -10,8 +10,8 @@ CONTRASTS = (("grokked", "early"), ("grokked", "memorised"))
 
 
 def summarise(job: Job) -> None:
-    """Reads ``unlearning``; writes ``summary`` (mean, standard deviation) and ``contrasts`` (paired differences, 95 %
-    intervals)."""
+    """Reads ``unlearning``; writes ``summary`` (mean, standard deviation) and ``contrasts`` (paired differences with
+    their intervals, tests, effects and ratios of variances)."""
     table = read_table(job.input("unlearning"))
     measures = [name for name in table.columns if name not in (*CELL, "seed")]
     write_table(job.outputs["summary"], mean_and_spread(table, measures))

@@ -1,0 +1,54 @@
+"""Two checkpoints' values side by side, paired by seed, and their moments: what every statistic of a contrast starts from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+KEYS = ["setting", "forget_set", "method"]
+# Numbers that differ by less than this share of their size are told apart by rounding alone.
+ROUND_OFF = 1e-9
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """One contrast. ``rows`` names the rows (columns ``KEYS`` and measure), sorted; ``first`` and ``second`` are the
+    values of its two checkpoints, float64, rows × seeds in the same order of seeds, NaN where there is none."""
+
+    contrast: str
+    rows: pd.DataFrame
+    first: np.ndarray
+    second: np.ndarray
+
+
+def paired_values(
+    table: pd.DataFrame, measures: Sequence[str], contrasts: Sequence[tuple[str, str]]
+) -> Iterator[Pairs]:
+    """The pairs of each contrast (a, b) of checkpoints of which the table (a row a cell, a column a measure) has both;
+    ``ValueError`` if it has a cell twice."""
+    long = table.melt([*KEYS, "checkpoint", "seed"], list(measures), var_name="measure").astype({"value": "float64"})
+    wide = long.pivot(index=[*KEYS, "measure", "seed"], columns="checkpoint", values="value")
+    for a, b in contrasts:
+        if a not in wide or b not in wide:
+            continue
+        first, second = (wide[checkpoint].unstack("seed") for checkpoint in (a, b))
+        yield Pairs(f"{a} - {b}", first.index.to_frame(index=False), first.to_numpy(), second.to_numpy())
+
+
+def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each row of ``values`` (rows × seeds, NaN left out): count, mean (NaN of none) and standard deviation (n - 1; NaN
+    below two). A spread within rounding of the row's largest value is 0; with an infinite value it is NaN."""
+    known = ~np.isnan(values)
+    count = known.sum(1)
+    size = np.abs(np.where(known, values, 0)).max(1, initial=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, values, 0).sum(1) / count
+        deviations = np.where(known, values - mean[:, None], 0)
+        spread = np.sqrt((deviations**2).sum(1) / (count - 1))
+    spread[count < 2] = np.nan
+    spread[spread <= ROUND_OFF * size] = 0
+    spread[np.isinf(size)] = np.nan
+    return count, mean, spread
