@@ -34,3 +34,7 @@ class CNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.features(x))
+
+    def chain(self) -> list[nn.Module]:
+        """All modules in the order in which an example passes them."""
+        return [*self.features, self.output]

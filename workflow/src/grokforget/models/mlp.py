@@ -16,6 +16,9 @@ from grokforget.data.shape import DataShape
 class Square(nn.Module):
     """x², the activation with which a two-layer net can do modular addition exactly (Gromov 2023, arXiv 2301.02679)."""
 
+    degree = 2
+    """(s x)² = s² x²; see ``models/rescale.py``."""
+
     def forward(self, x: Tensor) -> Tensor:
         return x * x
 
@@ -55,3 +58,7 @@ class MLP(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.output(self.features(x))
+
+    def chain(self) -> list[nn.Module]:
+        """All modules in the order in which an example passes them."""
+        return [*self.features, self.output]

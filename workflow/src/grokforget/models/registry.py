@@ -17,6 +17,8 @@ class Model(Component):
 
     needs: ClassVar[str | None] = None
     """``images`` or ``tokens`` where the model takes only one of them."""
+    homogeneous: ClassVar[bool] = False
+    """Whether its weights can be scaled so that its logits are multiplied by one factor (``models/rescale.py``)."""
 
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         """What was found and what is allowed, where the model cannot work on a data set."""
@@ -29,6 +31,7 @@ class MLP(Model):
     """Multi-layer perceptron."""
 
     implementation: ClassVar[str] = "grokforget.models.mlp:MLP"
+    homogeneous: ClassVar[bool] = True
 
     kind: Literal["mlp"] = "mlp"
     hidden: list[Width] = Field(default=[200, 200], min_length=1)
@@ -44,6 +47,7 @@ class CNN(Model):
     """Blocks of convolution, ReLU and 2x2 max pool, then one hidden layer."""
 
     implementation: ClassVar[str] = "grokforget.models.cnn:CNN"
+    homogeneous: ClassVar[bool] = True
     needs: ClassVar[str | None] = "images"
 
     kind: Literal["cnn"] = "cnn"

@@ -28,10 +28,11 @@ class Block(nn.Module):
         self.value = nn.Linear(width, width, bias=False)
         self.merge = nn.Linear(width, width, bias=False)
         self.mlp_in = nn.Linear(width, mlp_width)
+        self.activation = nn.ReLU()
         self.mlp_out = nn.Linear(mlp_width, width)
 
     def mlp(self, x: Tensor) -> Tensor:
-        return x + self.mlp_out(torch.relu(self.mlp_in(x)))
+        return x + self.mlp_out(self.activation(self.mlp_in(x)))
 
     def split(self, x: Tensor) -> Tensor:
         """(..., T, width) → (..., heads, T, width/heads)"""
@@ -88,10 +89,21 @@ class Transformer(nn.Module):
         """The same function without tables shared between examples, for per-example gradients."""
         return self._layers(x, last_only=True)
 
-    def _layers(self, x: Tensor, last_only: bool) -> Tensor:
+    def embed(self, x: Tensor) -> Tensor:
+        """What enters the first block, (N, T, width)."""
         equals = x.new_full((len(x), 1), self.vocabulary)
         position = torch.arange(self.length, device=x.device).expand(len(x), -1)
-        stream = self.token(torch.cat([x, equals], dim=1)) + self.position(position)
+        embedded: Tensor = self.token(torch.cat([x, equals], dim=1)) + self.position(position)
+        return embedded
+
+    def from_embedding(self, stream: Tensor) -> Tensor:
+        """Logits from ``embed``'s points."""
+        return self._blocks(stream, last_only=True)
+
+    def _layers(self, x: Tensor, last_only: bool) -> Tensor:
+        return self._blocks(self.embed(x), last_only)
+
+    def _blocks(self, stream: Tensor, last_only: bool) -> Tensor:
         for number, block in enumerate(self.blocks, start=1):
             stream = block(stream, last_only and number == len(self.blocks))
         return self.output(stream[:, -1:] if last_only else stream)[:, -1]

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.training.losses import Loss
+from grokforget.training.modes import in_eval_mode
 
 BATCH = 4096
 """Examples per forward pass: whole laptop data sets at once, and larger ones within a few GB."""
@@ -30,12 +31,9 @@ class Examples:
 
 @torch.no_grad()
 def logits_of(model: nn.Module, x: Tensor) -> Tensor:
-    """Logits (N, K) in eval mode; the model's mode is put back."""
-    was_training = model.training
-    model.eval()
-    logits = torch.cat([model(part) for part in x.split(BATCH)])
-    model.train(was_training)
-    return logits
+    """Logits (N, K) in eval mode; every module's mode is put back."""
+    with in_eval_mode(model):
+        return torch.cat([model(part) for part in x.split(BATCH)])
 
 
 def accuracy_and_loss(model: nn.Module, examples: Examples, loss: Loss) -> tuple[float, float]:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokforget.training.evaluate import Examples
+from grokforget.training.modes import in_eval_mode
 
 EXPANDED_POSITIONS = 4
 """Up to so many positions L the square is expanded; above, per-example gradients (N, out, in) are formed in chunks."""
@@ -51,9 +52,7 @@ def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024
         )
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     forward: Callable[[Tensor], Tensor] = getattr(model, "per_example_forward", model)
-    was_training = model.training
-    model.eval()
-    try:
+    with in_eval_mode(model):
         for x in examples.x.split(batch_size):
             calls, logits = _recorded(model, forward, x)
             for layer, name in _layers(model):
@@ -70,8 +69,6 @@ def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024
                 for square, gradient in zip(squares, gradients, strict=True):
                     for key, value in square(gradient):
                         total[f"{names[id(square.call.module)]}.{key}"] += value
-    finally:
-        model.train(was_training)
     return {name: value / len(examples) for name, value in total.items()}
 
 

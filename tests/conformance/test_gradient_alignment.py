@@ -1,0 +1,403 @@
+"""Gradients of single examples and their alignment, against one backward pass an example and hand-made cases."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from grokforget.analysis import layer_gradients
+from grokforget.analysis.gradient_alignment import angle, cosine, gradient_alignment
+from grokforget.analysis.layer_gradients import cross_entropies, gradients, mean_gradient
+from grokforget.analysis.probe import Probe
+from grokforget.data.shape import DataShape
+from grokforget.models.cnn import CNN
+from grokforget.models.mlp import MLP
+from grokforget.models.transformer import Transformer
+from grokforget.training.evaluate import Examples
+
+CLASSES = 4
+SETTINGS = {"examples": 64, "batches": 5, "batch_size": 3, "pairs": 64}
+
+
+def gaussian(*shape: int, seed: int = 3) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def randomised(model: nn.Module) -> nn.Module:
+    with torch.no_grad():
+        for number, parameter in enumerate(model.parameters()):
+            parameter.copy_(gaussian(*parameter.shape, seed=number) * 0.5)
+    return model.eval()
+
+
+def mlp() -> nn.Module:
+    return MLP(DataShape((5,), CLASSES), hidden=[6, 5], activation="relu", bias=True, initialisation="default")
+
+
+def quadratic() -> nn.Module:
+    return MLP(DataShape((5,), CLASSES), hidden=[6], activation="quadratic", bias=False, initialisation="normal")
+
+
+def transformer(layers: int) -> nn.Module:
+    return Transformer(DataShape((2,), CLASSES, 5), layers=layers, width=6, heads=2, mlp_width=7)
+
+
+class Odd(nn.Module):
+    """Strange convolutions, a normalisation, a layer used twice, one without bias, and a parameter of the model's own."""
+
+    output_layer = "output"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(8))
+        self.convolution = nn.Conv2d(1, 2, (3, 2), stride=(2, 1), padding=(1, 0), dilation=(1, 2), bias=False)
+        self.grouped = nn.Conv2d(2, 2, 1, groups=2)
+        self.norm = nn.LayerNorm(6)
+        self.rows = nn.Linear(6, 6)
+        self.relu = nn.ReLU(inplace=True)
+        self.hidden = nn.Linear(2 * 4 * 6, 6)
+        self.output = nn.Linear(6, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.grouped(self.convolution(x * self.scale))
+        x = self.rows(self.rows(self.norm(x)).tanh())
+        return self.output(self.relu(self.hidden(x.flatten(1))))
+
+
+class Tied(nn.Module):
+    """Output weights are the embedding's; a second embedding pads."""
+
+    output_layer = "output"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Embedding(CLASSES, 6)
+        self.padded = nn.Embedding(CLASSES, 6, padding_idx=0)
+        self.mix = nn.Linear(6, 6)
+        self.output = nn.Linear(6, CLASSES, bias=False)
+        self.output.weight = self.token.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(self.mix(self.token(x) * self.padded(x)).tanh().sum(1))
+
+
+PAIRS = torch.tensor([[1, 1], [2, 3], [3, 2], [0, 0], [1, 3], [1, 1], [0, 2]])
+MODELS: dict[str, tuple[Callable[[], nn.Module], Tensor]] = {
+    "mlp": (mlp, gaussian(7, 5)),
+    "quadratic": (quadratic, gaussian(7, 5)),
+    "cnn": (
+        lambda: CNN(DataShape((1, 8, 8), CLASSES), channels=[3, 20], kernel_size=3, hidden=5),
+        gaussian(7, 1, 8, 8),
+    ),
+    "transformer": (lambda: transformer(1), PAIRS),
+    "two layers": (lambda: transformer(2), PAIRS),
+    "odd": (Odd, gaussian(7, 1, 8, 8)),
+    "tied": (Tied, PAIRS),
+}
+
+
+def made(name: str) -> tuple[nn.Module, Examples]:
+    build, x = MODELS[name]
+    return randomised(build()), Examples(x, torch.arange(len(x)) % CLASSES)
+
+
+def one_by_one(model: nn.Module, examples: Examples) -> dict[str, Tensor]:
+    """(n, P) by layer: a backward pass of the usual cross-entropy for every example alone, by ``forward``."""
+    model = randomised_copy(model)
+    rows: dict[str, list[Tensor]] = {}
+    for x, y in zip(examples.x, examples.y, strict=True):
+        model.zero_grad()
+        x = x.double() if x.is_floating_point() else x
+        (-model(x[None])[0].log_softmax(0)[y]).backward()
+        parts: dict[str, list[Tensor]] = {}
+        for name, parameter in model.named_parameters():
+            parts.setdefault(name.rsplit(".", 1)[0] if "." in name else name, []).append(parameter.grad.flatten())
+        for name, found in parts.items():
+            rows.setdefault(name, []).append(torch.cat(found).clone())
+    return {name: torch.stack(found) for name, found in rows.items()} | {
+        "": torch.stack([torch.cat(found) for found in zip(*rows.values(), strict=True)])
+    }
+
+
+def randomised_copy(model: nn.Module) -> nn.Module:
+    return Probe(model, {}, CLASSES, 0, {}).double()
+
+
+def parted(examples: Examples, n: int) -> dict[str, Examples]:
+    return {
+        "forget": Examples(examples.x[:n], examples.y[:n]),
+        "retain": Examples(examples.x[n:], examples.y[n:]),
+    }
+
+
+def values_of(model: nn.Module, sets: dict[str, Examples], **changed: int) -> dict[tuple[str, str], float]:
+    rows = gradient_alignment(Probe(model, sets, CLASSES, 7, {}), **(SETTINGS | changed))
+    assert len({(row.measure, row.part) for row in rows}) == len(rows)
+    return {(row.measure, row.part): row.value for row in rows}
+
+
+# single gradients
+
+
+@pytest.mark.parametrize("chunk", [1, 2**20])
+@pytest.mark.parametrize("name", MODELS)
+def test_lengths_and_products_are_those_of_single_backward_passes(
+    name: str, chunk: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layer_gradients, "CHUNK_FLOATS", chunk)
+    model, examples = made(name)
+    expected = one_by_one(model, examples)
+    double = randomised_copy(model)
+    x = examples.x.double() if examples.x.is_floating_point() else examples.x
+    got = gradients(double, Examples(x, examples.y))
+    some = gradients(double, Examples(x[2:5], examples.y[2:5]))
+    assert got.keys() == expected.keys() - {""}
+    for layer, part in got.items():
+        rows = expected[layer]
+        assert rows.abs().max() > 1e-6, f"{layer}: zeros test nothing"
+        scale = rows.square().sum(1).max()
+        torch.testing.assert_close(part.squared_norms() / scale, rows.square().sum(1) / scale, rtol=0, atol=1e-12)
+        torch.testing.assert_close(part.products(some[layer]) / scale, rows @ rows[2:5].T / scale, rtol=0, atol=1e-12)
+    for size in (2, 100):
+        torch.testing.assert_close(mean_gradient(double, Examples(x, examples.y), size), expected[""].mean(0))
+
+
+def test_most_layers_are_not_formed() -> None:
+    for name, formed in {"cnn": set(), "transformer": set(), "tied": {"token", "padded"}}.items():
+        model, examples = made(name)
+        found = gradients(model, examples)
+        assert {layer for layer, part in found.items() if isinstance(part, layer_gradients.Formed)} == formed
+
+
+def test_a_layer_used_twice_or_of_another_kind_is_formed() -> None:
+    model, examples = made("odd")
+    formed = {k for k, part in gradients(model, examples).items() if isinstance(part, layer_gradients.Formed)}
+    assert formed == {"scale", "grouped", "norm", "rows"}
+
+
+def test_cross_entropies_are_the_usual_ones() -> None:
+    logits, labels = gaussian(9, CLASSES).double() * 5, torch.arange(9) % CLASSES
+    expected = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
+    torch.testing.assert_close(cross_entropies(logits, labels), expected)
+
+
+@pytest.mark.parametrize("margin", [30.0, 200.0, -21.0, -30.0, -38.0, -45.0, -200.0])
+def test_gradients_of_confident_examples_keep_their_digits(margin: float) -> None:
+    logits = torch.tensor([[0.0, margin]], dtype=torch.float64, requires_grad=True)
+    cross_entropies(logits, torch.tensor([1])).sum().backward()
+    expected = 1 / (1 + math.exp(margin))  # 1 - p(y|x)
+    np.testing.assert_allclose(logits.grad[0].numpy(), [expected, -expected], rtol=1e-13)
+
+
+def test_an_error_half_way_leaves_no_hook() -> None:
+    model, examples = made("mlp")
+    model.output = nn.Linear(3, CLASSES)
+    with pytest.raises(RuntimeError):
+        gradients(model, examples)
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+# the analysis against single gradients
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_measure_is_what_single_gradients_make_of_it(name: str) -> None:
+    model, examples = made(name)
+    sets = parted(examples, 3)
+    got = values_of(model, sets)
+    single = {key: one_by_one(model, part) for key, part in sets.items()}
+    parts = list(single["forget"])
+    for part in parts:
+        f, r = (single[key][part].numpy() for key in ("forget", "retain"))
+        mean_f, mean_r = f.mean(0), r.mean(0)
+        expected = mean_f @ mean_r / math.sqrt(mean_f @ mean_f * (mean_r @ mean_r))
+        assert got["gradient_cosine", part] == pytest.approx(expected, abs=1e-10)
+        assert got["gradient_angle", part] == pytest.approx(math.degrees(math.acos(expected)), abs=1e-5)
+        ratios = []
+        for key, rows in (("forget", f), ("retain", r)):
+            norm = np.linalg.norm(rows.mean(0))
+            assert got[f"{key}_gradient_norm", part] == pytest.approx(norm, rel=1e-9)
+            ratios.append(norm / math.sqrt(rows.var(0, ddof=1).sum() / len(rows)))
+            assert got[f"{key}_gradient_signal_to_noise", part] == pytest.approx(ratios[-1], rel=1e-8)
+            size = np.linalg.norm(rows, axis=1).mean() * 2**-52
+            assert got[f"{key}_gradient_over_roundoff", part] == pytest.approx(norm / size, rel=1e-9)
+        assert got["gradient_cosine_is_noise", part] == float(min(ratios) < 2)
+    unit = {key: rows[""].numpy() / np.linalg.norm(rows[""].numpy(), axis=1)[:, None] for key, rows in single.items()}
+    f, r = unit["forget"], unit["retain"]
+    expected_pairs = {
+        "pair_cosine": [a @ b for a in f for b in r],
+        "forget_pair_cosine": [f[i] @ f[j] for i in range(len(f)) for j in range(i)],
+        "retain_pair_cosine": [r[i] @ r[j] for i in range(len(r)) for j in range(i)],
+    }
+    for measure, cosines in expected_pairs.items():
+        wanted = [np.mean(cosines), np.std(cosines, ddof=1), *np.quantile(cosines, [0.1, 0.5, 0.9])]
+        found = [got[f"{measure}_{key}", ""] for key in ("mean", "sd", "q10", "q50", "q90")]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
+
+
+def test_a_layer_is_a_module_with_weight_and_bias_together() -> None:
+    model, examples = made("mlp")
+    parts = [part for measure, part in values_of(model, parted(examples, 3)) if measure == "gradient_cosine"]
+    assert parts == ["features.0", "features.2", "output", ""]
+
+
+# hand-made gradients: logits W x with W = 0 and 2 classes, so that an example's gradient is (p - e_y) xᵀ with p = 1/2
+
+
+class Linear(nn.Module):
+    output_layer = "output"
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.output = nn.Linear(width, 2, bias=False)
+        nn.init.zeros_(self.output.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.output(x)
+
+
+def points(rows: list[list[float]], labels: list[int] | None = None) -> Examples:
+    return Examples(torch.tensor(rows, dtype=torch.float32), torch.tensor(labels or [0] * len(rows)))
+
+
+def of(forget: Examples, retain: Examples, **changed: int) -> dict[str, float]:
+    got = values_of(Linear(forget.x.shape[1]).eval(), {"forget": forget, "retain": retain}, **changed)
+    return {measure: value for (measure, part), value in got.items() if not part}
+
+
+def test_identical_gradients() -> None:
+    same = points([[1, 2, 3], [0.5, -1, 2]])
+    got = of(same, same)
+    assert got["gradient_cosine"] == pytest.approx(1, abs=1e-15)
+    assert got["gradient_angle"] == 0
+    # (p - e_y) is (-1/2, 1/2), as long as 1/√2.
+    expected = math.hypot(0.75, 0.5, 2.5) / math.sqrt(2)
+    assert got["forget_gradient_norm"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_gradients_of_disjoint_features_are_orthogonal() -> None:
+    got = of(points([[1, 2, 0, 0], [3, -1, 0, 0]]), points([[0, 0, 1, 1], [0, 0, 2, 0]], [0, 1]))
+    assert got["gradient_cosine"] == 0
+    assert got["gradient_angle"] == pytest.approx(90)
+    assert got["pair_cosine_mean"] == got["pair_cosine_sd"] == got["batch_cosine_mean"] == 0
+
+
+def test_gradients_of_other_labels_are_opposite() -> None:
+    rows = [[1.0, 2.0], [3.0, -1.0]]
+    got = of(points(rows, [0, 0]), points(rows, [1, 1]))
+    assert got["gradient_cosine"] == pytest.approx(-1)
+    assert got["gradient_angle"] == pytest.approx(180)
+    # Cosines of pairs: -1 twice, and twice -(1·3 - 2·1) / √(5·10).
+    assert got["pair_cosine_mean"] == pytest.approx(-(1 + 1 / math.sqrt(50)) / 2)
+    assert got["retain_pair_cosine_mean"] == pytest.approx(1 / math.sqrt(50))
+
+
+def test_small_angles_keep_their_digits() -> None:
+    a = torch.tensor([1.0, 0.0], dtype=torch.float64)
+    b = torch.tensor([1.0, 1e-9], dtype=torch.float64)
+    assert angle(a, b) == pytest.approx(math.degrees(1e-9), rel=1e-9)
+    assert angle(a, -b) == pytest.approx(180, abs=1e-6)
+    assert cosine(a * 1e-250, b * 1e-250) == pytest.approx(1)
+
+
+def test_a_batch_as_large_as_the_sets_is_the_sets() -> None:
+    forget, retain = points([[1, 2], [3, 1]]), points([[2, 0], [-1, 3], [0, 1]])
+    got = of(forget, retain, batch_size=3)
+    assert got["batch_cosine_mean"] == pytest.approx(got["gradient_cosine"], abs=1e-12)
+    assert got["batch_cosine_sd"] == pytest.approx(0, abs=1e-12)
+
+
+def test_batches_are_drawn_anew_and_without_repeats() -> None:
+    # Retain gradients along the axes; a batch of two of three has cosine 1/√2 with an axis in it, 0 with one that is not.
+    got = of(points([[1, 0, 0]]), points([[1, 0, 0], [0, 1, 0], [0, 0, 1]]), batches=400, batch_size=2)
+    assert got["batch_cosine_q90"] == pytest.approx(1 / math.sqrt(2))
+    assert got["batch_cosine_q10"] == 0
+    assert got["batch_cosine_mean"] == pytest.approx(2 / 3 / math.sqrt(2), abs=4 * 0.5 / 20 / math.sqrt(2))
+
+
+def test_zero_gradients_have_no_direction() -> None:
+    got = of(points([[0, 0], [0, 0]]), points([[1, 0], [0, 1]]))
+    assert math.isnan(got["gradient_cosine"])
+    assert math.isnan(got["gradient_angle"])
+    assert math.isnan(got["pair_cosine_mean"])
+    assert got["forget_gradient_norm"] == 0
+    assert (got["forget_zero_gradient_share"], got["retain_zero_gradient_share"]) == (1, 0)
+    assert got["gradient_cosine_is_noise"] == 1
+
+
+def test_examples_without_gradient_are_left_out_of_pairs() -> None:
+    got = of(points([[1, 0], [0, 0], [0, 0], [1, 0]]), points([[1, 0], [0, 0]]))
+    assert got["forget_zero_gradient_share"] == 0.5
+    assert (got["pair_cosine_mean"], got["pair_cosine_sd"]) == pytest.approx((1, 0))
+    assert got["forget_pair_cosine_mean"] == pytest.approx(1)
+    assert math.isnan(got["retain_pair_cosine_mean"])
+    got = of(points([[1, 0], [0, 0]]), points([[1, 0]]), batches=50, batch_size=1)
+    assert (got["batch_cosine_mean"], got["batch_cosine_sd"]) == pytest.approx((1, 0))
+
+
+def test_the_flag_tells_noise_from_signal() -> None:
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(50, 20, generator=generator)
+    apart, alike = noise - noise.mean(0), 1 + 0.1 * noise
+    labels = torch.zeros(50, dtype=torch.int64)
+    drawn = noise[torch.arange(50) % 25]
+    cases = {(alike, alike): 0, (alike, apart): 1, (apart, alike): 1, (drawn, drawn): 1}
+    for (forget, retain), flag in cases.items():
+        got = of(Examples(forget, labels), Examples(retain, labels))
+        assert got["gradient_cosine_is_noise"] == flag
+    clear = of(Examples(alike, labels), Examples(apart, labels))
+    assert clear["forget_gradient_over_roundoff"] > 1e15
+    assert clear["retain_gradient_over_roundoff"] < 1e10  # what float32 inputs that sum to 0 leave
+    # A mean that is exactly its standard error times the threshold's two sides.
+    for offset, flag in ((0.9, 1), (1.1, 0)):
+        near = torch.tensor([[1.0], [-1.0]]) + 2 * offset  # mean 2 offset, standard error 1
+        assert of(Examples(near, labels[:2]), Examples(alike[:, :1], labels))["gradient_cosine_is_noise"] == flag
+
+
+def test_identical_examples_have_as_clear_a_signal_as_round_off_allows() -> None:
+    got = of(points([[1, 2]] * 4), points([[1, 1]]))
+    assert 1e6 < got["forget_gradient_signal_to_noise"] < 1e9
+    assert math.isnan(got["retain_gradient_signal_to_noise"])
+    assert got["gradient_cosine_is_noise"] == 1
+
+
+def test_examples_limits_the_sample() -> None:
+    model, examples = made("mlp")
+    sets = {"forget": examples, "retain": Examples(gaussian(40, 5, seed=9), torch.arange(40) % CLASSES)}
+    got = values_of(model, sets, examples=10)
+    assert (got["forget_sample_share", ""], got["retain_sample_share", ""]) == (1, 0.25)
+    sample = Probe(model, sets, CLASSES, 7, {}).some("retain", 10)
+    assert got["retain_gradient_norm", ""] == pytest.approx(one_by_one(model, sample)[""].mean(0).norm().item())
+
+
+def test_the_model_is_left_as_it_was() -> None:
+    for name in ("cnn", "two layers", "odd"):
+        model, examples = made(name)
+        model.output.weight.requires_grad_(False)
+        first = next(model.parameters())
+        first.grad = torch.ones_like(first)
+        before = {key: value.clone() for key, value in model.state_dict().items()}
+        with torch.no_grad():
+            values_of(model, parted(examples, 3))
+        assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        assert not model.training
+        assert not model.output.weight.requires_grad
+        assert torch.equal(first.grad, torch.ones_like(first))
+        assert all(p.grad is None for p in model.parameters() if p is not first)
+        assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_diverged_model_gives_nan() -> None:
+    model, examples = made("mlp")
+    nn.init.constant_(model.output.bias, math.nan)
+    got = values_of(model, parted(examples, 3))
+    assert math.isnan(got["gradient_cosine", ""])
+    assert math.isnan(got["pair_cosine_mean", ""])
+    assert got["gradient_cosine_is_noise", ""] == 1
+    assert got["forget_zero_gradient_share", ""] == 0

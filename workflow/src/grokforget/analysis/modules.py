@@ -1,0 +1,65 @@
+"""What a module of a network is: hidden neurons, channels and attention heads, and the layers that they make up.
+
+A unit is a neuron (a row of a hidden linear layer, with its bias), an output channel of a convolution (with its bias), or
+an attention head. A weight belongs to the unit that it leads into. In a transformer's block the weights that write to the
+residual stream, whose places are no units, belong to the unit that they come from: a head is its rows of query, key and
+value and its columns of merge, and a neuron of the block's MLP is its row with bias and its column of the way out. The
+output layer, embeddings, normalisation layers and the bias of that way out belong to no module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from grokforget.models.transformer import Block
+
+
+class Part(NamedTuple):
+    """A parameter that a layer's units share out among themselves along one of its axes, in equal runs."""
+
+    parameter: str
+    axis: int
+
+
+class Layer(NamedTuple):
+    """A hidden layer: its name, how many units it has, and their weights."""
+
+    name: str
+    units: int
+    parts: tuple[Part, ...]
+
+
+def hidden_layers(model: nn.Module) -> list[Layer]:
+    """All layers of units, in the order of the model's modules.
+
+    The model names its output layer in ``output_layer``. Raises ValueError where it has no hidden layer.
+    """
+    layers: list[Layer] = []
+    in_blocks: set[nn.Module] = set()
+    for name, module in model.named_modules():
+        if isinstance(module, Block):
+            in_blocks.update(module.modules())
+            ways = [Part(f"{name}.{way}.weight", 0) for way in ("query", "key", "value")]
+            layers.append(Layer(f"{name}.heads", module.heads, (*ways, Part(f"{name}.merge.weight", 1))))
+            width = module.mlp_in.out_features
+            into = (Part(f"{name}.mlp_in.weight", 0), Part(f"{name}.mlp_in.bias", 0))
+            layers.append(Layer(f"{name}.mlp_in", width, (*into, Part(f"{name}.mlp_out.weight", 1))))
+        elif isinstance(module, nn.Linear | nn.Conv2d) and module not in in_blocks and name != model.output_layer:
+            parts = tuple(Part(f"{name}.{key}", 0) for key, _ in module.named_parameters(recurse=False))
+            layers.append(Layer(name, module.weight.shape[0], parts))
+    if not layers:
+        raise ValueError(f"{type(model).__name__} has no hidden linear or convolutional layer, so no modules")
+    return layers
+
+
+def by_unit(tensor: Tensor, part: Part, units: int, leading: int = 0) -> Tensor:
+    """A view of a parameter (or of one with ``leading`` axes in front) as (*leading, units, ...)."""
+    return tensor.movedim(leading + part.axis, leading).unflatten(leading, (units, -1))
+
+
+def pieces(layer: Layer, gradients: Mapping[str, Tensor]) -> Iterator[Tensor]:
+    """Per-example gradients (N, *shape) by parameter → for each parameter of the layer (N, units, weights of a unit)."""
+    return (by_unit(gradients[part.parameter], part, layer.units, 1).flatten(2) for part in layer.parts)

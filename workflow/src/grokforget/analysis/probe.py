@@ -1,0 +1,74 @@
+"""What an analysis is given, and what it gives back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from grokforget.seeds import derive_seed
+from grokforget.training.evaluate import Examples
+
+
+class Value(NamedTuple):
+    """One number of an analysis: ``part`` says of what (a layer's name, say), and is empty for the whole."""
+
+    measure: str
+    part: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A model, and the data of the request that it is looked at for.
+
+    ``model`` is in eval mode and float32; an analysis leaves its weights, its mode and its hooks as they were.
+    ``examples`` holds ``forget``, ``retain``, ``validation`` and ``test``. ``seed`` is the same for all checkpoints,
+    snapshots and methods of a request, so that they are compared on the same draws. ``training`` is the setting's recipe
+    (a ``TrainingSettings`` as a dict). ``original`` is the state before unlearning and ``retrained`` that of the retrained
+    reference; both are empty for a snapshot along training.
+    """
+
+    model: nn.Module
+    examples: Mapping[str, Examples]
+    n_classes: int
+    seed: int
+    training: Mapping[str, Any]
+    original: Mapping[str, Tensor] = field(default_factory=dict)
+    retrained: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """A CPU generator for one purpose, so that a GPU run draws the same numbers."""
+        return torch.Generator().manual_seed(derive_seed(self.seed, "analysis", *purpose))
+
+    def some(self, split: str, n: int) -> Examples:
+        """``n`` examples of a split drawn without replacement, or all in their order where there are no more than that."""
+        examples = self.examples[split]
+        if len(examples) <= n:
+            return examples
+        return examples[torch.randperm(len(examples), generator=self.generator(split))[:n].sort().values]
+
+    def double(self) -> nn.Module:
+        """A copy of the model in float64 and eval mode."""
+        return copy.deepcopy(self.model).double().eval()
+
+
+def as_double(examples: Examples) -> Examples:
+    """Float inputs in float64; tokens as they are."""
+    return Examples(examples.x.double() if examples.x.is_floating_point() else examples.x, examples.y)
+
+
+def continuous(model: nn.Module, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+    """Inputs as points (N, ...) of a real vector space, and the function from such points to logits.
+
+    Encoded images and one-hot vectors are that already; for tokens they are the embeddings, if the model gives them
+    (``embed`` and ``from_embedding``).
+    """
+    embed, from_embedding = getattr(model, "embed", None), getattr(model, "from_embedding", None)
+    if embed and from_embedding:
+        return embed(x).detach(), from_embedding
+    return x, model
