@@ -28,7 +28,7 @@ wildcard_constraints:
     setting=one_of(STUDY.settings),
     seed=r"\d+",
     forget_set=one_of(STUDY.forget_sets),
-    train_set=one_of(STUDY.train_sets()),
+    train_set=one_of(["full", *(f"without-{name}" for name in STUDY.forget_sets)]),
     method=one_of(STUDY.methods),
     segment=r"\d+",
 
@@ -43,6 +43,7 @@ localrules:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/training.smk"
 include: "workflow/rules/unlearning.smk"
+include: "workflow/rules/analyses.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/tuning.smk"

@@ -48,6 +48,10 @@ STUDY: dict[str, Any] = {
         "scrub": {"kind": "scrub", "epochs": 3, "max_epochs": 2},
     },
     "measures": {"accuracy": {"kind": "accuracy"}},
+    "analyses": {
+        "alignment": {"kind": "gradient-alignment", "examples": 16, "batches": 2, "batch_size": 4, "pairs": 3}
+    },
+    "likelihood_ratio_attack": True,
     "sweep": {"method": "ascent", "snapshots": 4},
     "tuning": {"seed": 9, "candidates": {"ascent": {"parameter": "learning_rate", "values": [1e-2, 1e-3]}}},
 }

@@ -13,6 +13,7 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 SMOKE = REPOSITORY / "workflow" / "studies" / "smoke.yaml"
+SMALL = REPOSITORY / "tests" / "small.yaml"
 CODE = ("Snakefile", "config.yaml", "requirements.lock", "workflow", "profiles", "envs")
 
 

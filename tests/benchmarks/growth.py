@@ -29,25 +29,32 @@ ENDINGS = {
     "split": (".safetensors",),
     "train": ("/state.safetensors", "/snapshots.safetensors", "/curve.parquet"),
     "table1": (".csv", ".md", ".tex"),
+    "paper-table": (".csv", ".md", ".tex"),
+    "published": (".csv", ".md"),
+    "claims": (".csv", ".md", ".parquet"),
     "figure": (".svg", ".pdf", ".png"),
     "provenance": (".json",),
     "": (".parquet",),
 }
 """Stage → what its files end with, behind the key; batches have a file a unit."""
+SETTINGS = ("digits-mlp", "digits-cnn", "modular-transformer")
 UNLEARNED = ("models.safetensors", "trajectory.parquet", "outputs.parquet", "diagnostics.parquet")
 
 
 def study(seeds: int, forget_sets: int, methods: int) -> dict[str, Any]:
-    """The laptop study with more of everything: 3 settings x 3 checkpoints x what is given."""
+    """The laptop study with more cells, without controls, tuning and analyses: 3 settings x 3 checkpoints x what is given."""
     value: dict[str, Any] = yaml.safe_load((REPOSITORY / "config.yaml").read_text())
     value |= {"study": "growth", "seeds": list(range(seeds))}
     value["forget_sets"] = {f"random-{n}": {"kind": "random", "fraction": 0.01 * (n + 1)} for n in range(forget_sets)}
     kept = {name: value["methods"][name] for name in ("original", "retrain", "gradient-ascent")}
     more = {f"ascent-{n}": {"kind": "gradient-ascent", "learning_rate": 0.001 * (n + 1)} for n in range(methods - 3)}
     value["methods"] = {**kept, **more}
-    value.pop("tuning", None)
+    for key in ("tuning", "sweep", "analyses", "likelihood_ratio_attack"):
+        value.pop(key, None)
+    value["settings"] = {name: value["settings"][name] for name in SETTINGS}
     for setting in value["settings"].values():
-        setting.pop("methods", None)
+        for key in ("methods", "checkpoints", "forget_sets"):
+            setting.pop(key, None)
     return value
 
 
@@ -61,7 +68,8 @@ def pretend(workspace: Workspace, config: Path) -> int:
         if "units" in job.task:
             names = [f"{unit}/{file}" for unit in job.task["units"] for file in UNLEARNED]
             if stage != "unlearn":
-                names = [f"{unit}.parquet" for unit in job.task["units"]]
+                ending = "safetensors" if stage == "shadow" else "parquet"
+                names = [f"{unit}.{ending}" for unit in job.task["units"]]
             files = [f"{key}/{name}" for key in job.products for name in names]
         else:
             endings = ENDINGS.get("figure" if stage.startswith("figure") else stage, ENDINGS[""])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from statistics import median
 
 
@@ -16,3 +16,15 @@ def seconds(action: Callable[[], object], repeats: int) -> float:
         action()
         times.append(time.perf_counter() - began)
     return median(times)
+
+
+def processor_seconds(actions: Sequence[Callable[[], object]], repeats: int) -> list[float]:
+    """Of each, the median processor time of ``repeats`` calls, after one that does not count; in turn, so that a change of
+    the machine's load meets all of them."""
+    times: list[list[float]] = [[] for _ in actions]
+    for _ in range(repeats + 1):
+        for action, taken in zip(actions, times, strict=True):
+            began = time.process_time()
+            action()
+            taken.append(time.process_time() - began)
+    return [median(taken[1:]) for taken in times]

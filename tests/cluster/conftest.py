@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from cluster.slurm import Slurm, missing_packages, running_slurm
+from snakemake_runs import SMALL, Workspace
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +18,11 @@ def slurm() -> Iterator[Slurm]:
         pytest.skip(reason)
     with running_slurm() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
+    """The small study, run here and without Slurm."""
+    workspace = Workspace(tmp_path_factory.mktemp("small"))
+    workspace.snakemake(study=SMALL)
+    return workspace

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from cluster.slurm import Slurm, missing_packages, write_configuration
-from snakemake_runs import REPOSITORY, SMOKE, Workspace
+from snakemake_runs import REPOSITORY, SMALL, Workspace
 
 pytestmark = pytest.mark.xdist_group("slurm")
 
@@ -57,10 +57,10 @@ def training_process(folder: Path) -> psutil.Process | None:
 
 
 @pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
-def test_the_smoke_study_gives_the_bytes_of_a_local_run(profile: str, workspace: Workspace, smoke: Workspace) -> None:
+def test_a_study_gives_the_bytes_of_a_local_run(profile: str, workspace: Workspace, small: Workspace) -> None:
     quick = ON_SLURM[2:] if profile == "slurm" else ("--seconds-between-status-checks", 1)
-    workspace.snakemake("--workflow-profile", PROFILES / profile, *quick, cores=None)
-    assert workspace.tables() == smoke.tables()
+    workspace.snakemake("--workflow-profile", PROFILES / profile, *quick, study=SMALL, cores=None)
+    assert workspace.tables("small") == small.tables("small")
 
 
 AGAIN = ("COMPLETED", "2468M", "14:00")
@@ -84,10 +84,10 @@ def test_a_training_job_stopped_in_the_middle_goes_on_from_there(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     study = workspace.folder / "study.yaml"
-    text = SMOKE.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000")
+    text = SMALL.read_text().replace("steps: 1000", "steps: 20000").replace("_steps: 500", "_steps: 20000")
     asked = "    resources: {memory_mb: 1234, minutes: 7}\n    selection: {"
     study.write_text(text.replace("    selection: {", asked))
-    run = Path("results/smoke/train/modular-mlp/seed0/full/segment001")
+    run = Path("results/small/train/modular-mlp/seed0/full/segment001")
     command = workspace.command(*ON_SLURM, run / "state.safetensors", study=study, cores=None)
     known = {job["id"] for job in slurm.jobs()}
     with (workspace.folder / "output").open("w") as output:
@@ -113,7 +113,7 @@ def test_a_training_job_stopped_in_the_middle_goes_on_from_there(
     assert running.returncode == 0, text
     jobs = [each for each in slurm.jobs() if "rule_train" in each["comment"] and each["id"] not in known]
     assert [(each["state"], each["memory"], each["time_limit"]) for each in jobs] in allowed
-    log = (workspace.folder / "results/smoke/logs/train/modular-mlp/seed0/full/segment001.log").read_text()
+    log = (workspace.folder / "results/small/logs/train/modular-mlp/seed0/full/segment001.log").read_text()
     resumed = re.search(r"going on from step (\d+), where this segment was interrupted", log)
     assert resumed, log
     assert 0 < int(resumed[1]) < 20000

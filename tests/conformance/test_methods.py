@@ -25,6 +25,7 @@ from grokforget.unlearning.gradient_ascent import GradientAscent
 from grokforget.unlearning.nabla_tau import NablaTau, n_epochs, nabla_tau_loss
 from grokforget.unlearning.problem import Method, Problem
 from grokforget.unlearning.references import Original, Retrain
+from grokforget.unlearning.relative_ascent import RelativeAscent
 from grokforget.unlearning.scrub import Scrub, distillation, reference_error, rewind_epoch
 
 FEATURES, CLASSES = 5, 3
@@ -208,6 +209,86 @@ def test_gradient_ascent_raises_the_forget_loss_without_end() -> None:
     method = GradientAscent(learning_rate=0.1, momentum=0.9, weight_decay=0.0, epochs=40, batch_size=7)
     path(method, given)
     assert accuracy_and_loss(given.model, given.forget, nn.functional.cross_entropy)[1] > 20
+
+
+# relative ascent
+
+
+def plain_relative_ascent(
+    given: Problem, share: float, epochs: int, size: int, forward: Forward = plain.mlp
+) -> list[plain.Weights]:
+    def norm(w: plain.Weights) -> float:
+        return math.sqrt(sum(float((value**2).sum()) for value in w.values()))
+
+    weights, steps = plain.weights_of(given.model), []
+    for epoch in range(epochs):
+        for batch in given.batches("forget", size, epoch):
+            g = plain.gradient(lambda w, b=batch: plain.cross_entropy(forward(w, b.x), b.y), weights)
+            length = share * norm(weights)
+            weights = {name: weights[name] + length * g[name] / norm(g) for name in g}
+            steps.append(weights)
+    return steps
+
+
+@pytest.mark.parametrize("share", [0.003, 0.05, 0.4])
+def test_relative_ascent_moves_uphill_by_a_share_of_the_weight_norm(share: float) -> None:
+    given = problem()
+    expected = plain_relative_ascent(given, share, epochs=3, size=3)
+    method = RelativeAscent(share=share, epochs=3, batch_size=3)
+    assert_same_path(path(method, given), expected)
+    assert method.diagnostics == {"updates_without_direction": 0}
+
+
+def test_relative_ascent_of_a_convolutional_net_is_its_formula() -> None:
+    given, forward = cnn_problem()
+    expected = plain_relative_ascent(given, 0.02, epochs=2, size=4, forward=forward)
+    assert_same_path(path(RelativeAscent(share=0.02, epochs=2, batch_size=4), given), expected)
+
+
+def test_relative_ascent_moves_a_saturated_float32_model_as_far_as_any_other() -> None:
+    given = problem(dtype=torch.float32)
+    with torch.no_grad():
+        given.model.output.weight.zero_()
+        given.model.output.bias.copy_(torch.tensor([95.0, 0.0, 0.0]))
+    given = replace(given, forget=Examples(given.forget.x, torch.zeros(7, dtype=torch.int64)))
+    given.model.requires_grad_()
+    loss = nn.functional.cross_entropy(given.model(given.forget.x), given.forget.y)
+    (gradient,) = torch.autograd.grad(loss, given.model.output.bias)
+    assert 0 < gradient.abs().max() < 1e-38, "below the smallest normal number of float32"
+    before = plain.weights_of(given.model)
+    (after,) = path(RelativeAscent(share=0.1, epochs=1, batch_size=7), given)
+    moved, norm = (
+        math.sqrt(sum(float((w.double() ** 2).sum()) for w in weights.values()))
+        for weights in ({name: after[name] - before[name] for name in before}, before)
+    )
+    assert moved == pytest.approx(0.1 * norm, rel=1e-4)
+
+
+@pytest.mark.parametrize("bias", [500.0, math.nan], ids=["zero gradient", "gradient that is no number"])
+def test_relative_ascent_without_a_direction_moves_nothing(bias: float) -> None:
+    given = problem(dtype=torch.float32)
+    with torch.no_grad():
+        given.model.output.weight.zero_()
+        given.model.output.bias.copy_(torch.tensor([bias, 0.0, 0.0]))
+    given = replace(given, forget=Examples(given.forget.x, torch.zeros(7, dtype=torch.int64)))
+    before = plain.weights_of(given.model)
+    method = RelativeAscent(share=0.1, epochs=2, batch_size=4)
+    steps = path(method, given)
+    assert len(steps) == 4
+    for weights in steps:
+        assert all(torch.equal(weights[name].nan_to_num(7), before[name].nan_to_num(7)) for name in before)
+    assert method.diagnostics == {"updates_without_direction": 4}
+
+
+def test_relative_ascent_is_in_train_mode_and_sees_the_forget_set_alone() -> None:
+    given = problem()
+    given.model.eval()
+    calls = spy(given.model)
+    path(RelativeAscent(share=0.01, epochs=2, batch_size=5), given, mode_between=False)
+    assert all(call.training for call in calls)
+    batches = [batch.x for epoch in range(2) for batch in given.batches("forget", 5, epoch)]
+    assert len(calls) == len(batches)
+    assert all(torch.equal(call.x, x) for call, x in zip(calls, batches, strict=True))
 
 
 # nabla-tau

@@ -1,4 +1,4 @@
-"""``python -m faults [--faults N] [--seed S]``: inject faults into the smoke study, and report how many runs ended
+"""``python -m faults [--faults N] [--seed S]``: inject faults into a small study, and report how many runs ended
 identical. The exit status is 0 if all did."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Faults at random moments of the smoke study, and whether the same command then ends with the same tables.
+"""Faults at random moments of a small study, and whether the same command then ends with the same tables.
 
 A run begins where an undisturbed one could have been interrupted: with the results of its first jobs, and none of the
 later ones. Then comes the fault, at a random moment, and then the same command again until it succeeds.
@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults.kinds import KINDS, Victim, files_below
-from snakemake_runs import Workspace
+from snakemake_runs import SMALL, Workspace
 
 MOST_TRIES = 6
 DISK = 96
@@ -57,7 +57,7 @@ class Harness:
         self.reference = Workspace(folder / "undisturbed")
         self.reference.folder.mkdir(parents=True)
         began = time.monotonic()
-        self.reference.snakemake()
+        self.reference.snakemake(study=SMALL)
         self.duration = time.monotonic() - began
         self.jobs = self._order()
 
@@ -90,7 +90,7 @@ class Harness:
 
     def _disturb(self, workspace: Workspace, dice: random.Random, outcome: Outcome) -> None:
         process = subprocess.Popen(
-            workspace.command(),
+            workspace.command(study=SMALL),
             cwd=workspace.folder,
             env=workspace.environment(),
             stdout=subprocess.DEVNULL,
@@ -98,14 +98,16 @@ class Harness:
             start_new_session=True,
         )
         # A moment is a job and a part of a job or two, for jobs take longer on a machine that does other things besides.
-        records = workspace.folder / "results" / "smoke" / "jobs"
+        records = workspace.folder / "results" / "small" / "jobs"
         while process.poll() is None and finished(records) < outcome.moment:
             time.sleep(0.02)
         with suppress(subprocess.TimeoutExpired):
             process.wait(dice.uniform(0, 2.5))
         outcome.hit = process.poll() is None
         try:
-            KINDS[outcome.kind](Victim(process, workspace.folder, dice, lambda: workspace.snakemake(check=False)))
+            KINDS[outcome.kind](
+                Victim(process, workspace.folder, dice, lambda: workspace.snakemake(study=SMALL, check=False))
+            )
         except FileNotFoundError:
             # The run itself has taken the file away that was to be damaged.
             outcome.hit = False
@@ -114,31 +116,31 @@ class Harness:
     def _finish(self, workspace: Workspace, outcome: Outcome) -> None:
         last = ""
         for outcome.tries in range(1, MOST_TRIES + 1):
-            done = workspace.snakemake(check=False)
+            done = workspace.snakemake(study=SMALL, check=False)
             last = done.stdout
             if done.returncode == 0:
                 break
         else:
             outcome.what = f"never finished:\n{last}"
             return
-        wanted, found = self.reference.tables(), workspace.tables()
+        wanted, found = self.reference.tables("small"), workspace.tables("small")
         outcome.what = ", ".join(
             sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
         )
-        left = workspace.planned()
+        left = workspace.planned(study=SMALL)
         if left:
             outcome.what += f" still to do: {dict(left)}"
         outcome.identical = not outcome.what
 
     def _order(self) -> list[str]:
         """Keys of the jobs in the order in which they ended."""
-        root = self.reference.folder / "results" / "smoke" / "jobs"
+        root = self.reference.folder / "results" / "small" / "jobs"
         records = sorted(root.rglob("*.json"), key=lambda path: path.stat().st_mtime_ns)
         return [path.relative_to(root).with_suffix("").as_posix() for path in records]
 
     def _files(self, key: str) -> Iterator[Path]:
         """A job's record, log, results and what it keeps, relative to the folder of a run."""
-        root = Path("results") / "smoke"
+        root = Path("results") / "small"
         record = root / "jobs" / f"{key}.json"
         yield record
         yield root / "logs" / f"{key}.log"

@@ -71,10 +71,31 @@ def bad(key: str, value: Any, *says: str, at: str | None = None) -> Any:
     )
 
 
+def within() -> dict[str, Any]:
+    return {"kind": "within-classes", "fraction": 0.5}
+
+
+def duplicates() -> dict[str, Any]:
+    return {"kind": "duplicated", "fraction": 0.1}
+
+
+def forgetting(rule: dict[str, Any], *says: str, at: str) -> Any:
+    """A study with a bad forget set more."""
+    return bad("forget_sets.more", rule, *says, at=f"forget_sets.more.{at}")
+
+
 METHODS = "fine-tune, fisher, gradient-ascent, nabla-tau, original, retrain, scrub"
+PENALTY = f"{MLP}.training.penalty"
 MALFORMED = [
     # Unknown keys, with the nearest known one.
-    bad("sedes", [0], "unknown key", "found 'sedes'", "allowed: checkpoints, data, device,", "did you mean 'seeds'?"),
+    bad(
+        "sedes",
+        [0],
+        "unknown key",
+        "found 'sedes'",
+        "allowed: analyses, checkpoints, data, device,",
+        "did you mean 'seeds'?",
+    ),
     bad("initialisation_scale", 8, "unknown key", "found 'initialisation_scale'"),
     bad(f"{MLP}.modle", {}, "unknown key", "initialisation_scale, methods, model,", "did you mean 'model'?"),
     bad(f"{MLP}.model.hiden", [3], "unknown key", "activation, bias, hidden,", "did you mean 'hidden'?"),
@@ -153,6 +174,49 @@ MALFORMED = [
     bad(f"{OPTIMIZER}.betas", [0.9, 1.0], "found 1.0", "less than 1", at=f"{OPTIMIZER}.betas.1"),
     bad(f"{OPTIMIZER}.betas", [0.9], "found [0.9]", "at least 2"),
     bad(f"{MLP}.initialisation_scale", 0, "found 0", "greater than 0"),
+    bad(f"{OPTIMIZER}.sam_rho", -0.05, "found -0.05", "greater than or equal to 0"),
+    bad(f"{OPTIMIZER}.sam_rho", float("nan"), "found '.nan'"),
+    bad(f"{OPTIMIZER}.sam_rho", "0.05", "found '0.05'", "a valid number"),
+    bad(f"{OPTIMIZER}.sam_rho", None, "found None", "a valid number"),
+    bad(f"{OPTIMIZER}.sam_roh", 0.05, "unknown key", "did you mean 'sam_rho'?"),
+    bad(f"{MLP}.training.sam_rho", 0.05, "unknown key: found 'sam_rho'"),
+    # Penalties.
+    bad(PENALTY, {"kind": "jacobean", "strength": 1.0}, "found 'jacobean'", "mean 'jacobian'?", at=f"{PENALTY}.kind"),
+    bad(PENALTY, {"strength": 1.0}, "is missing; add it", at=f"{PENALTY}.kind"),
+    bad(PENALTY, {"kind": "jacobian"}, "is missing; add it", at=f"{PENALTY}.strength"),
+    bad(PENALTY, {"kind": "jacobian", "strength": 0}, "found 0", "greater than 0", at=f"{PENALTY}.strength"),
+    bad(PENALTY, {"kind": "jacobian", "strength": -1e-3}, "found -0.001", "greater than 0", at=f"{PENALTY}.strength"),
+    bad(
+        PENALTY,
+        {"kind": "template-orthogonality", "strenght": 1.0},
+        "unknown key",
+        "did you mean 'strength'?",
+        at=f"{PENALTY}.strenght",
+    ),
+    bad(PENALTY, "jacobian", "found 'jacobian'"),
+    bad(PENALTY, 0.1, "found 0.1"),
+    # Relative ascent.
+    bad(
+        "methods.relative",
+        {"kind": "relative-ascent", "share": 0},
+        "found 0",
+        "greater than 0",
+        at="methods.relative.share",
+    ),
+    bad(
+        "methods.relative",
+        {"kind": "relative-ascent", "share": 1.5},
+        "found 1.5",
+        "less than",
+        at="methods.relative.share",
+    ),
+    bad(
+        "methods.relative",
+        {"kind": "relative-ascent", "learning_rate": 0.1},
+        "unknown key",
+        "batch_size, epochs, kind, share",
+        at="methods.relative.learning_rate",
+    ),
     bad("seeds", [0, -1], "found -1", "greater than or equal to 0", at="seeds.1"),
     bad("seeds", [0, 1, 0], "given twice", "found 0", at="seeds.2"),
     bad("seeds", [], "found []", "at least 1"),
@@ -215,6 +279,37 @@ MALFORMED = [
     ),
     bad("data.addition.validation_fraction", 0.4, "0.6 + 0.4", "a sum below 1", at="data.addition"),
     bad("data.addition", {"kind": "digits", "train": 1500, "validation": 300}, "1500", "300", "at most 1700"),
+    # Forget sets.
+    forgetting({"kind": "uneven-classes", "fraction": 0.1, "ratio": 1.0}, "found 1.0", "less than 1", at="ratio"),
+    forgetting({"kind": "uneven-classes", "ratio": 0.5}, "is missing", at="fraction"),
+    forgetting(
+        {"kind": "by-difficulty", "fraction": 0.1, "order": "hard"}, "found 'hard'", "hardest, easiest", at="order"
+    ),
+    forgetting({"kind": "by-difficulty", "fraction": 0.1, "score": "los"}, "found 'los'", "mean 'loss'?", at="score"),
+    forgetting({"kind": "by-difficulty", "fraction": 0.1, "snapshots": 0}, "found 0", "or equal to 1", at="snapshots"),
+    forgetting(
+        {"kind": "duplicated", "fraction": 0.1, "twins": "alone"}, "found 'alone'", "together, apart", at="twins"
+    ),
+    forgetting({"kind": "noisy", "intended": within(), "wrong": 0}, "found 0", "greater than 0", at="wrong"),
+    forgetting(
+        {"kind": "noisy", "intended": {**within(), "fraction": 2}}, "found 2", "less than 1", at="intended.fraction"
+    ),
+    forgetting(
+        {"kind": "noisy", "intended": {**within(), "share": 1}}, "unknown key", "'class_share'?", at="intended.share"
+    ),
+    forgetting(
+        {"kind": "noisy", "intended": {"kind": "noisy"}}, "found 'noisy'", "within-classes, whole", at="intended.kind"
+    ),
+    forgetting({"kind": "noisy", "wrong": 0.1}, "is missing", at="intended"),
+    *[
+        pytest.param(
+            both(put("forget_sets.more", rule), put("data.addition.operation", "-")),
+            ": forget_sets.more: ",
+            ("a forget set that does not fit", "duplicates under -", "+, *"),
+            id=f"{rule['kind']} without duplicates",
+        )
+        for rule in (duplicates(), {"kind": "noisy", "intended": duplicates()})
+    ],
     # Changes of a method in one setting.
     bad(f"{MLP}.methods.scrubb", {}, "found 'scrubb'", METHODS, "did you mean 'scrub'?"),
     bad(f"{MLP}.methods.scrub.epoch", 3, "unknown key", "max_epochs", "did you mean 'epochs'?"),
@@ -416,8 +511,8 @@ def test_quoted_number_is_no_number(tmp_path: Path) -> None:
 
 
 def test_override_replaces_a_whole_top_level_key() -> None:
-    plain, changed = load_study(SMOKE), load_study(SMOKE, {"seeds": [7], "sweep": {"method": "scrub"}})
-    assert changed.seeds == [7]
+    plain, changed = load_study(SMOKE), load_study(SMOKE, {"seeds": [7, 8], "sweep": {"method": "scrub"}})
+    assert changed.seeds == [7, 8]
     assert (changed.sweep.method, changed.sweep.snapshots) == ("scrub", 15)
     assert changed.settings == plain.settings
 

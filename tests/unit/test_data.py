@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import grokforget
 from grokforget.data.digits import Digits
-from grokforget.data.examples import ExampleTable, ForgetSplit, Split, class_balanced
+from grokforget.data.examples import ExampleTable, ForgetSplit, Split, TrainingExamples, class_balanced
 from grokforget.data.modular import Modular
 from grokforget.data.registry import is_prime
 from grokforget.data.shape import DataShape
@@ -33,6 +33,11 @@ class_sizes = st.lists(st.integers(1, 30), min_size=2, max_size=8)
 def labels_of(sizes: list[int]) -> np.ndarray:
     """Labels with so many examples of each class, mixed."""
     return numpy_generator(0, "labels").permutation(np.repeat(np.arange(len(sizes)), sizes))
+
+
+def of(labels: np.ndarray) -> TrainingExamples:
+    """Training examples of which the labels alone matter."""
+    return TrainingExamples(labels, np.zeros((len(labels), 2)))
 
 
 @pytest.fixture(scope="module")
@@ -163,9 +168,9 @@ def test_any_forget_set_is_sorted_without_repeats_not_empty_and_not_all(
 ) -> None:
     labels = labels_of(sizes)
     for positions in (
-        within_classes(labels, numpy_generator(seed), class_share=class_share, fraction=fraction),
-        whole_classes(labels, numpy_generator(seed), class_share=class_share),
-        random_examples(labels, numpy_generator(seed), fraction=fraction),
+        within_classes(of(labels), numpy_generator(seed), class_share=class_share, fraction=fraction),
+        whole_classes(of(labels), numpy_generator(seed), class_share=class_share),
+        random_examples(of(labels), numpy_generator(seed), fraction=fraction),
     ):
         assert np.all(np.diff(positions) > 0)
         assert 0 < len(positions) < len(labels)
@@ -177,7 +182,7 @@ def test_any_forget_set_is_sorted_without_repeats_not_empty_and_not_all(
 @given(sizes=class_sizes, class_share=shares, seed=seeds)
 def test_whole_classes_are_whole_and_of_the_asked_number(sizes: list[int], class_share: float, seed: int) -> None:
     labels = labels_of(sizes)
-    positions = whole_classes(labels, numpy_generator(seed), class_share=class_share)
+    positions = whole_classes(of(labels), numpy_generator(seed), class_share=class_share)
     forgotten = set(labels[positions])
     assert forgotten.isdisjoint(np.delete(labels, positions))
     assert len(forgotten) == min(max(round(class_share * len(sizes)), 1), len(sizes) - 1)
@@ -189,7 +194,7 @@ def test_within_classes_takes_the_share_of_the_drawn_classes(
     sizes: list[int], class_share: float, fraction: float, seed: int
 ) -> None:
     labels = labels_of(sizes)
-    positions = within_classes(labels, numpy_generator(seed), class_share=class_share, fraction=fraction)
+    positions = within_classes(of(labels), numpy_generator(seed), class_share=class_share, fraction=fraction)
     drawn = drawn_classes(labels, numpy_generator(seed), class_share)
     assert set(labels[positions]) <= set(drawn)
     total = sum(sizes[label] for label in drawn)
@@ -201,37 +206,37 @@ def test_within_classes_takes_the_share_of_the_drawn_classes(
 @light
 @given(n=st.integers(2, 300), fraction=shares, seed=seeds)
 def test_random_examples_takes_the_share(n: int, fraction: float, seed: int) -> None:
-    positions = random_examples(np.zeros(n, dtype=int), numpy_generator(seed), fraction=fraction)
+    positions = random_examples(of(np.zeros(n, dtype=int)), numpy_generator(seed), fraction=fraction)
     assert abs(len(positions) - fraction * n) <= 1
 
 
 @pytest.mark.parametrize("share", [0.01, 0.99])
 def test_the_smallest_and_the_largest_share_leave_something_on_both_sides(share: float) -> None:
     labels = labels_of([1, 1])
-    assert len(random_examples(labels, numpy_generator(0), fraction=share)) == 1
-    assert len(whole_classes(labels, numpy_generator(0), class_share=share)) == 1
-    assert len(within_classes(labels, numpy_generator(0), class_share=share, fraction=share)) == 1
+    assert len(random_examples(of(labels), numpy_generator(0), fraction=share)) == 1
+    assert len(whole_classes(of(labels), numpy_generator(0), class_share=share)) == 1
+    assert len(within_classes(of(labels), numpy_generator(0), class_share=share, fraction=share)) == 1
 
 
 def test_the_papers_design_is_half_of_two_of_ten_classes() -> None:
     labels = labels_of([20] * 10)
-    positions = within_classes(labels, numpy_generator(0), class_share=0.2, fraction=0.5)
+    positions = within_classes(of(labels), numpy_generator(0), class_share=0.2, fraction=0.5)
     assert sorted(np.bincount(labels[positions], minlength=10)) == [0] * 8 + [10, 10]
 
 
 def test_within_classes_never_takes_all_of_the_drawn_classes() -> None:
     labels = labels_of([20] * 10)
-    assert len(within_classes(labels, numpy_generator(0), class_share=0.2, fraction=0.99)) < 40
+    assert len(within_classes(of(labels), numpy_generator(0), class_share=0.2, fraction=0.99)) < 40
 
 
 def test_random_examples_come_from_all_classes() -> None:
     labels = labels_of([20] * 10)
-    assert set(labels[random_examples(labels, numpy_generator(0), fraction=0.5)]) == set(range(10))
+    assert set(labels[random_examples(of(labels), numpy_generator(0), fraction=0.5)]) == set(range(10))
 
 
 def test_one_class_cannot_be_forgotten_by_class() -> None:
     with pytest.raises(ValueError, match="at least two classes"):
-        whole_classes(np.zeros(5, dtype=int), numpy_generator(0), class_share=0.5)
+        whole_classes(of(np.zeros(5, dtype=int)), numpy_generator(0), class_share=0.5)
 
 
 RULES = {

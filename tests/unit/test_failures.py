@@ -129,7 +129,16 @@ MADE_BY = {
     paths.MEASURES.format(**RUN, forget_set="within"): paths.MEASUREMENT.format(**RUN),
     paths.TABLE.format(table="unlearning"): paths.COLLECTION.format(table="unlearning"),
     paths.TABLE.format(table="summary"): paths.COLLECTION.format(table="summary"),
-    paths.TUNING.format(setting="mlp", method="ascent"): paths.TUNING_JOB.format(setting="mlp", method="ascent"),
+    paths.VALUES.format(**RUN, moment="before", forget_set="within", analysis="alignment"): paths.INSPECTION.format(
+        **RUN
+    ),
+    paths.SHADOW.format(**RUN, train_set="without-within"): paths.SHADOWS.format(**RUN),
+    paths.ATTACKED.format(setting="mlp", forget_set="random"): paths.ATTACK.format(setting="mlp"),
+    paths.TABLE.format(table="along"): paths.COLLECTION.format(table="along"),
+    paths.TABLE.format(table="tuned"): paths.COLLECTION.format(table="tuned"),
+    "paper/claims.md": "paper/claims",
+    "paper/membership.tex": "paper/membership",
+    paths.TUNING.format(setting="mlp", seed=9, method="ascent"): paths.TUNING_JOB.format(setting="mlp", seed=9),
     "figures/figure1a.svg": "figures/figure1a",
     "provenance.json": "provenance",
 }

@@ -16,6 +16,7 @@ from grokforget.forget_sets.registry import FORGET_SETS
 from grokforget.measures.registry import MEASURES
 from grokforget.models.registry import MODELS
 from grokforget.stages import STAGES
+from grokforget.training.penalties.registry import PENALTIES
 from grokforget.unlearning.registry import METHODS
 
 PACKAGE = {
@@ -173,7 +174,7 @@ def test_a_module_that_is_not_of_the_package_is_an_error(rewrite: Edit, name: st
 # The real package.
 COMPONENTS = sorted(
     component.implementation
-    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, MEASURES)
+    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, MEASURES, PENALTIES)
     for component in registry.values()
 )
 
@@ -225,7 +226,7 @@ def prints() -> dict[str, str]:
 
 def test_a_new_registry_entry_or_setting_invalidates_nothing(copy: Path) -> None:
     before = prints()
-    changed = [*copy.glob("*/registry.py"), *copy.glob("config/*.py")]
+    changed = [*copy.rglob("registry.py"), *copy.glob("config/*.py")]
     assert len(changed) >= 5 + 4
     for path in changed:
         change(path)
@@ -237,6 +238,13 @@ def test_a_methods_code_invalidates_that_method_alone(copy: Path) -> None:
     change(copy / "unlearning" / "scrub.py")
     after = prints()
     assert [name for name in before if after[name] != before[name]] == [METHODS["scrub"].implementation]
+
+
+def test_a_penaltys_code_invalidates_that_penalty_alone(copy: Path) -> None:
+    before = prints()
+    change(copy / "training" / "penalties" / "jacobian.py")
+    after = prints()
+    assert [name for name in before if after[name] != before[name]] == [PENALTIES["jacobian"].implementation]
 
 
 def test_code_that_all_training_runs_invalidates_training_but_no_table(copy: Path) -> None:

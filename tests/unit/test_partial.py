@@ -30,6 +30,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "plain sgd": {"name": "sgd", "learning_rate": 0.1},
     "sgd": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "schedule": "cosine", "decay_steps": 35},
     "adamw": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
+    "uphill": {"name": "adamw", "learning_rate": 0.01, "sam_rho": 0.2},
     "that diverges": {"name": "sgd", "learning_rate": 100.0, "momentum": 0.9},
 }
 
@@ -37,8 +38,9 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
 def settings(optimizer: str) -> dict[str, Any]:
     loss = "mse" if optimizer == "that diverges" else "cross-entropy"
     recipe = {"loss": loss, "optimizer": OPTIMIZERS[optimizer], "steps": STOP, "segment_steps": STOP}
+    penalty = {"penalty": {"kind": "jacobian", "strength": 0.3}} if optimizer == "uphill" else {}
     grids = {"evaluate_every": 4, "evaluations_per_decade": 3, "snapshots_per_decade": 4, "snapshot_change": 0.1}
-    return TrainingSettings.model_validate({**recipe, **grids, "batch_size": 5}).model_dump()
+    return TrainingSettings.model_validate({**recipe, **grids, **penalty, "batch_size": 5}).spec()
 
 
 def network() -> nn.Module:
@@ -84,7 +86,7 @@ def interrupted(optimizer: str, at: int, path: Path) -> None:
 
 
 @pytest.mark.parametrize("at", [1, 7, 8, 21, STOP])
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS)[:3])
+@pytest.mark.parametrize("optimizer", list(OPTIMIZERS)[:4])
 def test_it_goes_on_from_any_step_to_the_same_bits(optimizer: str, at: int, tmp_path: Path) -> None:
     whole_state, path = first(optimizer), tmp_path / "partial.safetensors"
     whole = go(whole_state, optimizer)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grokforget.analysis.registry import ANALYSES
 from grokforget.config.loader import load_study
 from grokforget.config.schema import SCHEMA, schema_text
 from grokforget.data.registry import DATA_SETS
@@ -18,6 +19,7 @@ from grokforget.forget_sets.registry import FORGET_SETS
 from grokforget.measures.registry import MEASURES
 from grokforget.models.registry import MODELS
 from grokforget.stages import STAGES
+from grokforget.training.penalties.registry import PENALTIES
 from grokforget.unlearning.registry import METHODS
 from grokforget.versions import locked_versions
 
@@ -62,14 +64,14 @@ def test_the_laptop_study_uses_the_values_that_were_chosen() -> None:
     with open(ROOT / "workflow" / "studies" / "tuning" / "laptop-choice.csv") as file:
         choices = list(csv.DictReader(file))
     assert {(row["setting"], row["method"]) for row in choices} == {
-        (setting, method) for setting in study.settings for method in study.tuning.candidates
+        (setting, method) for setting in study.settings if study.tuned(setting) for method in study.tuning.candidates
     }
     for row in choices:
         method = study.method(row["setting"], row["method"])
         assert getattr(method, row["parameter"]) == pytest.approx(float(row["value"])), row
 
 
-@pytest.mark.parametrize("registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, MEASURES])
+@pytest.mark.parametrize("registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, MEASURES, ANALYSES, PENALTIES])
 def test_every_entry_names_code_that_exists(registry: dict) -> None:
     from grokforget.components import load_implementation
 
@@ -88,7 +90,7 @@ def test_every_stage_exists() -> None:
     ("modules", "unwanted"),
     [
         (
-            ["grokforget.config.study", "grokforget.config.loader", "grokforget.fingerprint"],
+            ["grokforget.config.study", "grokforget.config.claims", "grokforget.plan", "grokforget.fingerprint"],
             {"torch", "pandas", "numpy"},
         ),
         (["grokforget.stages.prepare"], {"torch", "torchvision", "seaborn", "matplotlib"}),
@@ -97,6 +99,17 @@ def test_every_stage_exists() -> None:
             {"torchvision", "seaborn", "matplotlib", "pandas", "sklearn"},
         ),
         (["grokforget.stages.measure", "grokforget.stages.collect"], {"torch", "torchvision", "seaborn", "matplotlib"}),
+        (
+            [
+                f"grokforget.stages.{name}"
+                for name in ("attack", "tuned", "claims", "published", "paper_table", "select")
+            ],
+            {"torch", "torchvision", "seaborn", "matplotlib"},
+        ),
+        (
+            ["grokforget.stages.analyse", "grokforget.stages.shadow"],
+            {"torchvision", "seaborn", "matplotlib", "sklearn"},
+        ),
         (["grokforget.stages.figure1a", "grokforget.stages.figure2"], {"torch", "torchvision"}),
     ],
 )

@@ -63,7 +63,7 @@ def training(
         {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "steps": STEPS, "segment_steps": STEPS}
         | {"evaluate_every": 10, "evaluations_per_decade": 4, "snapshots_per_decade": 3, "snapshot_change": 1.0}
         | more
-    ).model_dump()
+    ).spec()
 
 
 class Run:
@@ -339,6 +339,14 @@ CASES = {
     "cnn-adam": ("cnn", training(ADAM, loss="mse")),
     "transformer-adamw": ("transformer", training(ADAMW, batch_size=16)),
     "transformer-2-sgd": ("transformer-2", training({**SGD, **COSINE}, batch_size=16)),
+    "mlp-sam": ("mlp", training({**SGD, "sam_rho": 0.05}, batch_size=16)),
+    "cnn-sam": ("cnn", training({**ADAMW, "sam_rho": 0.05}, loss="mse")),
+    "mlp-orthogonal": ("mlp", training(ADAMW, penalty={"kind": "template-orthogonality", "strength": 0.1})),
+    "mlp-jacobian": ("mlp", training(ADAMW, batch_size=16, penalty={"kind": "jacobian", "strength": 0.1})),
+    "transformer-jacobian-sam": (
+        "transformer",
+        training({**ADAMW, "sam_rho": 0.05}, penalty={"kind": "jacobian", "strength": 0.1}),
+    ),
 }
 
 
@@ -363,6 +371,24 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
     assert all(cut[step] == row for step, row in rows([segment]).items())
     snapshots = {step: weights for part in parts for step, weights in part.snapshots.items()}
     assert all(same_bits(snapshots[step], weights) for step, weights in segment.snapshots.items())
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        training({**SGD, "sam_rho": 0.05}),
+        training(SGD, penalty={"kind": "jacobian", "strength": 0.1}),
+        training(SGD, penalty={"kind": "template-orthogonality", "strength": 0.1}),
+    ],
+)
+def test_each_addition_to_a_recipe_changes_the_run(tasks: dict[str, Any], recipe: dict[str, Any]) -> None:
+    weights = []
+    for each in (recipe, training(SGD)):
+        run = Run(tasks, "mlp", each)
+        state = run.begin()
+        run.go(state)
+        weights.append(state.model.state_dict())
+    assert not same_bits(*weights)
 
 
 def test_snapshots_do_not_depend_on_how_a_run_is_cut(tasks: dict[str, Any], tmp_path: Path) -> None:

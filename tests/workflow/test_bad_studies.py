@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from snakemake_runs import REPOSITORY, SMOKE, Workspace
+from snakemake_runs import REPOSITORY, SMALL, SMOKE, Workspace
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_two_studies_at_once_are_refused(tmp_path: Path) -> None:
 
 def test_values_of_the_command_line_are_checked_too(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
-    done = workspace.snakemake("--config", "seeds=[0]", "--dry-run")
+    done = workspace.snakemake("--config", "seeds=[0]", "--dry-run", study=SMALL)
     assert "seed 0" in done.stdout
     assert "seed 1" not in done.stdout
     done = workspace.snakemake("--config", "sedes=[0]", "--dry-run", check=False)

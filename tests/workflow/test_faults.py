@@ -27,7 +27,7 @@ def test_the_same_command_ends_with_the_same_tables(number: int, harness: Harnes
 
 def test_the_harness_tells_a_run_that_ended_differently(harness: Harness, tmp_path: Path) -> None:
     """It would find nothing if it compared nothing."""
-    reference = harness.reference.folder / "results" / "smoke" / "tables" / "checkpoints.parquet"
+    reference = harness.reference.folder / "results" / "small" / "tables" / "checkpoints.parquet"
     content = reference.read_bytes()
     reference.write_bytes(content[:-1])
     try:

@@ -28,17 +28,20 @@ from snakemake_runs import Workspace
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
-# The jobs of the smoke study behind each stage: one setting, two seeds, one forget set, two train sets, two segments.
-PAPER = {"summarise": 1, "table1": 1, "provenance": 1}
-AFTER_MEASURING = {"measure": 2, "collect": 1, **PAPER, "figure": 1}
-AFTER_UNLEARNING = {**AFTER_MEASURING, "collect": 3}
+# The jobs of the smoke study behind each stage: one setting, two seeds and that of the tuning, one forget set, two train sets,
+# two segments. None of its analyses is of what unlearning leaves.
+PAPER = {"summarise": 1, "table1": 1, "claims": 1, "published": 1, "provenance": 1}
+AFTER_MEASURING = {"measure": 2, "collect": 1, **PAPER, "paper_table": 1, "figure": 3}
+AFTER_UNLEARNING = {**AFTER_MEASURING, "attack": 1, "collect": 4, "paper_table": 3, "figure": 7}
 UNLEARNING = {"unlearn": 2, **AFTER_UNLEARNING}
-SELECTION = {"select": 2, **UNLEARNING, "collect": 4, "figure": 3}
-SELECTION_AND_SWEEP = {**SELECTION, "sweep": 2, "collect": 5}
-TRAINING = {"train": 8, **SELECTION_AND_SWEEP, "collect": 6}
-EVERYTHING = {"prepare": 1, "split": 2, "forget": 2, **TRAINING}
-COLLECTED = {"collect": 6, **PAPER, "figure": 3}
-FIGURES = {"figure": 3, "provenance": 1}
+TUNED = {"tune": 3, "tuned": 1}
+SWEPT = {"sweep": 2, **TUNED}
+SELECTION = {"select": 3, **UNLEARNING, "analyse": 2, "shadow": 2, **TUNED, "collect": 6, "figure": 11}
+SELECTION_AND_SWEEP = {**SELECTION, "sweep": 2, "collect": 8}
+TRAINING = {"train": 10, **SELECTION_AND_SWEEP, "collect": 9}
+EVERYTHING = {"prepare": 1, "split": 3, "forget": 3, **TRAINING}
+COLLECTED = {"collect": 9, **PAPER, "tuned": 1, "attack": 1, "paper_table": 3, "figure": 11}
+FIGURES = {"figure": 11, "provenance": 1}
 
 CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     # What a job does is the same.
@@ -62,31 +65,60 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
         study("    selection: {", "    resources: {memory_mb: 4000, minutes: 300}\n    selection: {"),
         {"provenance": 1},
     ),
-    "what is tuned": (study("sweep: {", "tuning: {seed: 7}\nsweep: {"), {"provenance": 1}),
+    "the seed that chooses": (
+        study("tuning:\n", "tuning:\n  seed: 7\n"),
+        {
+            "split": 1,
+            "forget": 1,
+            "train": 2,
+            "select": 1,
+            "tune": 1,
+            "tuned": 1,
+            "collect": 1,
+            "claims": 1,
+            "figure": 2,
+        }
+        | {"provenance": 1},
+    ),
+    "what is tried": (
+        study("values: [1e-3, 1e-2]", "values: [1e-3, 3e-3]"),
+        {**TUNED, "collect": 1, "claims": 1, "figure": 2, "provenance": 1},
+    ),
     # The study.
     "one method's learning rate": (
         study("learning_rate: 1e-2}", "learning_rate: 2e-2}"),
-        {**UNLEARNING, "sweep": 2, "collect": 4, "figure": 2},
+        {**UNLEARNING, **SWEPT, "collect": 6, "figure": 9},
     ),
     "a method of one setting": (
         study("    selection: {", "    methods: {scrub: {epochs: 2}}\n    selection: {"),
         UNLEARNING,
     ),
-    "a further method": (study("  fine-tune:", "  tuned: {kind: fine-tune, epochs: 1}\n  fine-tune:"), UNLEARNING),
-    "a method less": (study("  fisher: {kind: fisher}\n", ""), UNLEARNING),
+    "a further method": (
+        study("  fine-tune:", "  tuned: {kind: fine-tune, epochs: 1}\n  fine-tune:"),
+        {**UNLEARNING, "figure": 8},
+    ),
+    "a method less": (study("  fisher: {kind: fisher}\n", ""), {**UNLEARNING, "figure": 8}),
     "a further seed": (
         study("seeds: [0, 1]", "seeds: [0, 1, 2]"),
         {
             **COLLECTED,
             **{"split": 1, "forget": 1, "train": 4, "select": 1, "unlearn": 1, "sweep": 1, "measure": 1},
+            **{"analyse": 1, "shadow": 1, "tune": 1},
         },
     ),
-    "a seed less": (study("seeds: [0, 1]", "seeds: [1]"), COLLECTED),
+    # An attack with shadow models needs two.
+    "a seed less": (
+        several(study("seeds: [0, 1]", "seeds: [1]"), study("likelihood_ratio_attack: true\n", "")),
+        {**COLLECTED, "attack": 0, "collect": 8, "figure": 10},
+    ),
     "a further forget set": (
         study("\nmethods:", "  random: {kind: random, fraction: 0.1}\n\nmethods:"),
-        {**EVERYTHING, "prepare": 0, "split": 0, "train": 4},
+        {**EVERYTHING, "prepare": 0, "split": 0, "train": 4, "select": 2, "paper_table": 4},
     ),
-    "what a forget set draws": (study("fraction: 0.5}", "fraction: 0.4}"), {**TRAINING, "forget": 2, "train": 4}),
+    "what a forget set draws": (
+        study("fraction: 0.5}", "fraction: 0.4}"),
+        {**TRAINING, "forget": 3, "train": 4, "select": 2},
+    ),
     "a further setting": (
         study(
             "\nforget_sets:",
@@ -94,10 +126,11 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
             "    training: {loss: mse, optimizer: {name: adamw, learning_rate: 5e-3}, steps: 500, segment_steps: 500,"
             " evaluate_every: 20}\n    selection: {transition: accuracy}\n\nforget_sets:",
         ),
-        {**COLLECTED, "forget": 2, "train": 4, "select": 2, "unlearn": 2, "sweep": 2, "measure": 2},
+        {**COLLECTED, "forget": 3, "train": 5, "select": 3, "unlearn": 2, "sweep": 2, "measure": 2}
+        | {"analyse": 2, "shadow": 2, "tune": 3},
     ),
-    "more training steps": (study("steps: 1000", "steps: 1500"), {**TRAINING, "train": 4}),
-    "where runs are cut": (study("segment_steps: 500", "segment_steps: 200"), {**TRAINING, "train": 20}),
+    "more training steps": (study("steps: 1000", "steps: 1500"), {**TRAINING, "train": 5}),
+    "where runs are cut": (study("segment_steps: 500", "segment_steps: 200"), {**TRAINING, "train": 25}),
     "the training's weight decay": (study("weight_decay: 1.0", "weight_decay: 0.9"), TRAINING),
     "how checkpoints are selected": (
         study("{transition: accuracy}", "{transition: accuracy, grokked_accuracy: 0.98}"),
@@ -106,7 +139,7 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "how often trajectories are evaluated": (study("measures:\n", "trajectory_stride: 2\n\nmeasures:\n"), UNLEARNING),
     "how many snapshots are swept": (
         study("snapshots: 8", "snapshots: 6"),
-        {"sweep": 2, "collect": 1, "figure": 1, "provenance": 1},
+        {"sweep": 2, "analyse": 2, "collect": 2, "figure": 3, "provenance": 1},
     ),
     "a measure less": (study("  membership: {kind: membership}\n", ""), AFTER_MEASURING),
     "another number of threads": (study("seeds:", "threads: 2\nseeds:"), TRAINING),
@@ -115,23 +148,56 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "SCRUB": (code("unlearning/scrub.py"), UNLEARNING),
     "what gradient ascent and fine-tuning share": (
         code("unlearning/descent.py"),
-        {**UNLEARNING, "sweep": 2, "collect": 4, "figure": 2},
+        {**UNLEARNING, **SWEPT, "collect": 6, "figure": 9},
     ),
     "a model that several settings share": (code("models/mlp.py"), TRAINING),
     "another model": (code("models/cnn.py"), {}),
     "the training loop": (code("training/loop.py"), TRAINING),
     "how checkpoints are found": (code("grokking/detect.py"), SELECTION),
-    "a forget set's rule": (code("forget_sets/by_class.py"), {**TRAINING, "forget": 2, "train": 4}),
+    "a forget set's rule": (code("forget_sets/by_class.py"), {**TRAINING, "forget": 3, "train": 4, "select": 2}),
     "a data set": (code("data/modular.py"), EVERYTHING),
     "a measure": (code("measures/ues.py"), AFTER_MEASURING),
-    "the statistics": (code("analysis/statistics.py"), PAPER),
+    "an analysis": (
+        code("analysis/cka.py"),
+        {"analyse": 2, "collect": 1, "claims": 1, "published": 1, "paper_table": 2, "figure": 5, "provenance": 1},
+    ),
+    "an analysis along training": (
+        code("analysis/module_model.py"),
+        {"analyse": 2, "collect": 2, "claims": 1, "published": 1, "paper_table": 2, "figure": 6, "provenance": 1},
+    ),
+    "the size of an analysis": (
+        study("cka: {kind: cka, matchings: 2}", "cka: {kind: cka, matchings: 3}"),
+        {"analyse": 2, "collect": 1, "claims": 1, "published": 1, "paper_table": 2, "figure": 5, "provenance": 1},
+    ),
+    "an analysis less": (
+        study("  cka: {kind: cka, matchings: 2}\n", ""),
+        {"analyse": 2, "collect": 1, "claims": 1, "published": 1, "paper_table": 2, "figure": 4, "provenance": 1},
+    ),
+    "the attack with shadow models": (
+        code("analysis/likelihood_ratio.py"),
+        {"attack": 1, "collect": 1, "paper_table": 1, "figure": 1, "provenance": 1},
+    ),
+    "the statistics": (code("analysis/statistics.py"), {"summarise": 1, "table1": 1, "provenance": 1}),
+    "how spreads are compared": (
+        code("analysis/spread.py"),
+        {"summarise": 1, "table1": 1, "claims": 1, "figure": 1, "provenance": 1},
+    ),
+    "how claims are decided": (
+        replaced(Path("workflow") / "claims.yaml", "level: 0.05", "level: 0.01"),
+        {"claims": 1, "figure": 1, "provenance": 1},
+    ),
+    "a published number": (
+        replaced(Path("workflow") / "resources" / "paper_numbers.csv", "73.72", "73.73"),
+        {"published": 1, "provenance": 1},
+    ),
     "one figure": (code("stages/figure2.py"), {"figure": 1, "provenance": 1}),
     "the style of the figures": (code("results/style.py"), FIGURES),
     "table 1": (code("stages/table1.py"), {"table1": 1, "provenance": 1}),
+    "a paper table's layout": (code("stages/paper_table.py"), {"paper_table": 3, "provenance": 1}),
     # The libraries.
     "the locked torch": (locked("torch"), TRAINING),
     "the locked seaborn": (locked("seaborn"), FIGURES),
-    "the locked scikit-learn": (locked("scikit-learn"), {**EVERYTHING, "train": 8}),
+    "the locked scikit-learn": (locked("scikit-learn"), EVERYTHING),
 }
 
 # Those that are run as well, with the units that batches are to compute: job → unit → what was done.
@@ -140,6 +206,7 @@ RUNS: dict[str, dict[str, set[str]]] = {
     "one method's learning rate": {
         "unlearn/modular-mlp/seed1/within-50": {"gradient-ascent"},
         "sweep/modular-mlp/seed1": {"within-50"},
+        "tuning/modular-mlp/seed1": {"gradient-ascent"},
     },
     "a further method": {"unlearn/modular-mlp/seed0/within-50": {"tuned"}},
     "a method less": {"unlearn/modular-mlp/seed0/within-50": set()},
@@ -151,11 +218,14 @@ RUNS: dict[str, dict[str, set[str]]] = {
         "measures/modular-mlp/seed0": {"random"},
     },
     "more training steps": {"checkpoints/modular-mlp/seed0": {"full", "without-within-50"}},
+    "an analysis along training": {
+        "analysis/modular-mlp/seed1": {"before/within-50/module-model", "along/within-50/module-model"},
+    },
     "a seed less": {},
     "the style of the figures": {},
     "the locked seaborn": {},
 }
-SAME_NUMBERS = {"SCRUB", "the style of the figures", "the locked seaborn"}
+SAME_NUMBERS = {"SCRUB", "an analysis along training", "the style of the figures", "the locked seaborn"}
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -75,7 +75,7 @@ def test_verify_finds_what_is_damaged_and_the_next_run_makes_just_that_again(cop
 
 def test_clean_lists_what_no_job_makes_and_removes_it_on_request_alone(copy: Workspace) -> None:
     assert manage(copy, "clean") == (0, ["results/smoke: every file belongs to a job of this study."])
-    study("seeds: [0, 1]", "seeds: [1]")(copy.repository)
+    several(study("seeds: [0, 1]", "seeds: [1]"), study("likelihood_ratio_attack: true\n", ""))(copy.repository)
     root = copy.folder / "results" / "smoke"
     (root / "tables" / ".half.4711.parquet").touch()
     (root / "mine.txt").touch()

@@ -88,7 +88,19 @@ def test_contrasts_are_the_differences_of_the_seeds(smoke: Workspace) -> None:
 def test_figures_and_paper_tables_are_there_in_every_format(smoke: Workspace) -> None:
     root = smoke.folder / "results" / "smoke"
     magic = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
-    for figure, ending in product(("figure1a", "figure1b", "figure2"), magic):
+    names = (
+        "figure1a",
+        "figure1b",
+        "figure2",
+        "alignment",
+        "cka",
+        "modules",
+        "ablation",
+        "pareto",
+        "attacks",
+        "claims",
+    )
+    for figure, ending in product(names, magic):
         content = (root / "figures" / f"{figure}.{ending}").read_bytes()
         assert content.startswith(magic[ending])
         assert len(content) > 5000
@@ -134,6 +146,29 @@ def test_a_record_tells_what_its_job_read(smoke: Workspace) -> None:
     assert "read results/smoke/sweep/modular-mlp/seed0/within-50.parquet" in log
     assert re.search(r"wrote results/smoke/tables/sweep.parquet \(\d+ bytes, [0-9a-f]{12}\)", log)
     assert re.search(r"imports [\d.]+ s, work [\d.]+ s, notes [\d.]+ s, peak memory \d+ MB", log)
+
+
+def test_no_analysis_takes_twice_the_memory_of_training(smoke: Workspace) -> None:
+    jobs = smoke.folder / "results" / "smoke" / "jobs"
+
+    def peaks(stage: str) -> list[float]:
+        return [json.loads(path.read_text())["costs"]["peak_mb"] for path in (jobs / stage).rglob("*.json")]
+
+    assert len(peaks("analysis")) == 2
+    assert max(peaks("analysis")) <= 2 * min(peaks("train"))
+
+
+def test_every_claim_has_a_verdict(smoke: Workspace) -> None:
+    root = smoke.folder / "results" / "smoke"
+    claims = pd.read_csv(root / "paper" / "claims.csv")
+    assert claims.claim.unique().tolist() == list(range(1, 12))
+    assert claims.claim_verdict.isin(["supported", "contradicted", "undecided", "not tested here"]).all()
+    page = (root / "paper" / "claims.md").read_text()
+    assert all(f"## {number}. " in page for number in range(1, 12))
+    tests = table(smoke, "claims").query("claim == 2 and setting == 'all' and decides").set_index("test")
+    contrasts = table(smoke, "contrasts").query("contrast == 'grokked - early' and measure == 'test_accuracy'")
+    unlearned = contrasts[~contrasts.method.isin(["original", "retrain"])]
+    assert tests.effect["test accuracy, grokked - early"] == pytest.approx(unlearned.difference.mean())
 
 
 def test_tables_hold_no_time_host_or_path(smoke: Workspace) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from snakemake_runs import SMOKE, Workspace
+from snakemake_runs import SMALL, Workspace
 
 
 def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) -> None:
     """A weight decay that throws the weights about, one seed (no spread, no interval), and references by other names."""
-    text = SMOKE.read_text()
+    text = SMALL.read_text()
     optimizer = re.search(r"optimizer: \{.*\}", text)
     assert optimizer
     for old, new in (
@@ -27,7 +27,7 @@ def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) ->
     study = tmp_path / "study.yaml"
     study.write_text(text)
     Workspace(tmp_path).snakemake(study=study)
-    results = tmp_path / "results" / "smoke"
+    results = tmp_path / "results" / "small"
     checkpoints = pd.read_parquet(results / "tables" / "checkpoints.parquet")
     assert set(checkpoints.kind) == {"diverged"}
     assert not checkpoints.found[checkpoints.checkpoint == "grokked"].any()

@@ -4,7 +4,7 @@ import os
 
 from grokforget import paths
 from grokforget.config.loader import ConfigError, load_study
-from grokforget.plan import FIGURES, SUMMARIES, Plan
+from grokforget.plan import FIGURES, PAPER_TABLES, SUMMARIES, TESTS, Plan
 from grokforget.preflight import CannotRun, force, prepare_run
 from grokforget.recipes import canonical
 from snakemake.exceptions import WorkflowError
@@ -116,7 +116,7 @@ def get_nothing(wildcards):
 
 def over_runs(pattern):
     """Inputs for every (setting, seed) of the study."""
-    return expand(at(pattern), setting=list(STUDY.settings), seed=STUDY.seeds)
+    return [at(pattern, setting=setting, seed=seed) for setting, seed in STUDY.runs()]
 
 
 def get_examples(wildcards):
@@ -127,6 +127,11 @@ def get_examples(wildcards):
 def get_split(wildcards):
     """The split of a setting's data set."""
     return at(paths.SPLIT, data=STUDY.settings[wildcards.setting].data, seed=wildcards.seed)
+
+
+def get_difficulty(wildcards):
+    """The difficulty of a run's training examples, where a forget set is drawn by it."""
+    return at(paths.SCORING, **get_run(wildcards)) if PLAN.scored(wildcards.setting) else []
 
 
 def get_forgotten(wildcards):
@@ -156,12 +161,12 @@ def get_run(wildcards):
 
 def get_curves(wildcards):
     """The curves of all segments of a setting's runs on all train sets."""
-    return over_segments(paths.CURVE, wildcards, PLAN.train_sets(int(wildcards.seed)))
+    return over_segments(paths.CURVE, wildcards, PLAN.train_sets(wildcards.setting, int(wildcards.seed)))
 
 
 def get_snapshots(wildcards):
     """The snapshots of all segments of a setting's runs on all train sets."""
-    return over_segments(paths.SNAPSHOTS, wildcards, PLAN.train_sets(int(wildcards.seed)))
+    return over_segments(paths.SNAPSHOTS, wildcards, PLAN.train_sets(wildcards.setting, int(wildcards.seed)))
 
 
 def get_full_snapshots(wildcards):
@@ -189,7 +194,7 @@ def get_segment_files(wildcards, input, pattern):
 
 def get_unlearned(wildcards):
     """The cells of a run on all forget sets."""
-    return expand(at(paths.REQUEST, **get_run(wildcards)), forget_set=list(STUDY.forget_sets))
+    return expand(at(paths.REQUEST, **get_run(wildcards)), forget_set=STUDY.forget_sets_of(wildcards.setting))
 
 
 def get_figure_tables(wildcards):
@@ -197,36 +202,100 @@ def get_figure_tables(wildcards):
     return expand(at(paths.TABLE), table=FIGURES[wildcards.figure])
 
 
-def get_tuning_split(wildcards):
-    """The split of the tuning seed."""
-    return at(paths.SPLIT, data=STUDY.settings[wildcards.setting].data, seed=STUDY.tuning.seed)
+def get_deciding_tables(wildcards):
+    """The tables that the claims are decided by."""
+    return expand(at(paths.TABLE), table=PLAN.decide_claims)
+
+
+def get_paper_tables(wildcards):
+    """The tables that one of the paper's is made from."""
+    return expand(at(paths.TABLE), table=PLAN.shown_in(wildcards.table))
+
+
+def named(names, files):
+    """Inputs by name, as the arguments of a job."""
+    return " ".join(f"--input {name} {file}" for name, file in zip(names, files, strict=True))
+
+
+def get_reference(wildcards):
+    """The checkpoints of the setting that a control is matched with."""
+    control = STUDY.settings[wildcards.setting].control
+    if not control or "matched" not in STUDY.checkpoints_of(wildcards.setting):
+        return []
+    return at(paths.SELECTION, **{**wildcards, "setting": control.of})
+
+
+def get_forget_files(wildcards, input):
+    """The forget sets on which candidates are tried, as the arguments of their job."""
+    return " ".join(f"{input.forget}/{name}.safetensors" for name in STUDY.tuned(wildcards.setting))
 
 
 def get_tuned(wildcards):
     """What the hyper-parameters are chosen from."""
-    return expand(at(paths.TUNING), setting=list(STUDY.settings), method=list(STUDY.tuning.candidates))
+    return [at(paths.TUNING_JOB, setting=name, seed=STUDY.tuning.seed) for name in PLAN.tuned_settings]
+
+
+def get_all_tuned(wildcards):
+    """What has been tried with every seed."""
+    return [
+        at(paths.TUNING_JOB, setting=name, seed=seed)
+        for name in PLAN.tuned_settings
+        for seed in PLAN.tuning_seeds(name)
+    ]
+
+
+def get_attacked_runs(pattern):
+    """Inputs of an attack: something of every seed of a setting."""
+
+    def get_runs(wildcards):
+        setting = wildcards.setting
+        where = [
+            {"setting": setting, "data": STUDY.settings[setting].data, "seed": seed, "forget_set": forget_set}
+            for seed in STUDY.seeds_of(setting)
+            for forget_set in STUDY.forget_sets_of(setting)
+        ]
+        return list(dict.fromkeys(at(pattern, **one) for one in where))
+
+    return get_runs
 
 
 def get_collected(wildcards):
     """What a table is collected from."""
-    table = wildcards.table
-    if table == "training":
-        return [path for setting in STUDY.settings for seed in STUDY.seeds for path in get_all_curves(setting, seed)]
-    if table in ("trajectories", "analysis"):
-        return over_requests(paths.REQUEST)
-    return over_runs({"checkpoints": paths.SELECTION, "unlearning": paths.MEASUREMENT, "sweep": paths.SWEEPS}[table])
+    collected = {
+        "training": get_all_curves,
+        "checkpoints": lambda: over_runs(paths.SELECTION),
+        "unlearning": lambda: over_runs(paths.MEASUREMENT),
+        "trajectories": over_requests,
+        "sweep": lambda: [at(paths.SWEEPS, setting=one, seed=seed) for one, seed in STUDY.runs() if STUDY.swept(one)],
+        "analysis": lambda: [*over_requests(), *get_inspected()],
+        "along": get_inspected,
+        "membership": lambda: [at(paths.ATTACK, setting=setting) for setting in STUDY.settings],
+        "tuning": lambda: get_all_tuned(wildcards),
+    }
+    return collected[wildcards.table]()
 
 
-def get_all_curves(setting, seed):
-    """The curves of one (setting, seed)."""
-    segments, train_sets = PLAN.segments(setting), STUDY.train_sets()
-    where = at(paths.CURVE, setting=setting, seed=seed)
-    return expand(where, train_set=train_sets, segment=segments)
+def get_inspected():
+    """The analyses of all runs that have any."""
+    return [at(paths.INSPECTION, setting=one, seed=seed) for one, seed in STUDY.runs() if PLAN.inspected(one)]
 
 
-def over_requests(pattern):
-    """Inputs for every (setting, seed, forget set) of the study."""
-    return expand(at(pattern), setting=list(STUDY.settings), seed=STUDY.seeds, forget_set=list(STUDY.forget_sets))
+def get_all_curves():
+    """The curves of all runs."""
+    return [
+        at(paths.CURVE, setting=setting, seed=seed, train_set=train_set, segment=segment)
+        for setting, seed in STUDY.runs()
+        for train_set in STUDY.train_sets_of(setting)
+        for segment in PLAN.segments(setting)
+    ]
+
+
+def over_requests():
+    """The cells of every (setting, seed, forget set) of the study."""
+    return [
+        at(paths.REQUEST, setting=setting, seed=seed, forget_set=forget_set)
+        for setting, seed, forget_set in STUDY.requests()
+    ]
 
 
 def get_results(wildcards):
@@ -237,7 +306,12 @@ def get_results(wildcards):
 def get_products(wildcards):
     """All tables and figures."""
     return [
-        *(at(paths.TABLE, table=table) for table in (*PLAN.tables, *SUMMARIES)),
-        *(f"{RESULTS}/figures/{figure}.{ending}" for figure in FIGURES for ending in ("svg", "pdf", "png")),
-        *(f"{RESULTS}/paper/table1.{ending}" for ending in ("csv", "md", "tex")),
+        *(at(paths.TABLE, table=table) for table in (*PLAN.tables, *SUMMARIES, TESTS)),
+        *(f"{RESULTS}/figures/{figure}.{ending}" for figure in PLAN.figures for ending in ("svg", "pdf", "png")),
+        *(f"{RESULTS}/paper/{name}.{ending}" for name in ("claims", "published") for ending in ("csv", "md")),
+        *(
+            f"{RESULTS}/paper/{name}.{ending}"
+            for name in ("table1", *PLAN.paper_tables)
+            for ending in ("csv", "md", "tex")
+        ),
     ]

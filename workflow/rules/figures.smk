@@ -17,7 +17,7 @@ rule figure:
     log:
         log_of(paths.FIGURE),
     wildcard_constraints:
-        figure=one_of(FIGURES),
+        figure=one_of(PLAN.figures),
     conda:
         "../../envs/figures.yaml"
     resources:
@@ -28,6 +28,6 @@ rule figure:
     message:
         "Draw {wildcards.figure}"
     shell:
-        "exec python -m grokforget {wildcards.figure} --task {params.task:q} --input tables {input.tables}"
+        "exec python -m grokforget figure-{wildcards.figure} --task {params.task:q} --input tables {input.tables}"
         " --output svg {output.svg} --output pdf {output.pdf} --output png {output.png}"
         " --record {output.record} --log {log}"

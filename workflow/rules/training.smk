@@ -39,13 +39,14 @@ rule select:
         examples=inputs(paths.SELECTION, get_examples),
         curves=inputs(paths.SELECTION, get_curves),
         snapshots=inputs(paths.SELECTION, get_snapshots),
+        reference=inputs(paths.SELECTION, get_reference),
     output:
         checkpoints=directory(at(paths.SELECTION)),
         record=record_of(paths.SELECTION),
     log:
         log_of(paths.SELECTION),
     conda:
-        "../../envs/tables.yaml"
+        "../../envs/training.yaml"
     resources:
         mem_mb=more(1500),
         runtime=more(10),
@@ -53,10 +54,11 @@ rule select:
         task=lambda w: canonical(PLAN.select(w.setting, int(w.seed))),
         curves=lambda w, input: get_segment_files(w, input, paths.CURVE),
         snapshots=lambda w, input: get_segment_files(w, input, paths.SNAPSHOTS),
+        reference=lambda w, input: f"{input.reference}/@.parquet" if input.reference else "",
     message:
         "Select the checkpoints of {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "exec python -m grokforget select --task {params.task:q} --input examples {input.examples}"
-        " --input curves {params.curves} --input snapshots {params.snapshots}"
+        " --input curves {params.curves} --input snapshots {params.snapshots} --input reference {params.reference}"
         " --output table {output.checkpoints}/@.parquet --output weights {output.checkpoints}/@.safetensors"
         " --record {output.record} --log {log}"

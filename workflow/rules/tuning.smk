@@ -1,14 +1,14 @@
-"""The choice of hyper-parameters, on a seed that no table reports. Not part of `all`: `snakemake tuning`."""
+"""The candidates of the methods' hyper-parameters, and the choice among them on a seed that no table reports: `snakemake tuning`."""
 
 
 rule tune:
     input:
         examples=inputs(paths.TUNING_JOB, get_examples),
-        split=inputs(paths.TUNING_JOB, get_tuning_split),
-        forget=inputs(paths.TUNING_JOB, made(paths.FORGETTING, seed=STUDY.tuning.seed)),
-        checkpoints=inputs(paths.TUNING_JOB, made(paths.SELECTION, seed=STUDY.tuning.seed)),
+        split=inputs(paths.TUNING_JOB, get_split),
+        forget=inputs(paths.TUNING_JOB, made(paths.FORGETTING)),
+        checkpoints=inputs(paths.TUNING_JOB, made(paths.SELECTION)),
     output:
-        table=at(paths.TUNING),
+        tables=directory(at(paths.TUNING_JOB)),
         record=record_of(paths.TUNING_JOB),
     log:
         log_of(paths.TUNING_JOB),
@@ -20,14 +20,14 @@ rule tune:
         mem_mb=get_memory,
         runtime=get_twice_the_minutes,
     params:
-        task=lambda w: canonical(PLAN.tune(w.setting, w.method)),
-        forget=lambda w, input: " ".join(f"{input.forget}/{name}.safetensors" for name in STUDY.forget_sets),
+        task=lambda w: canonical(PLAN.tune(w.setting, int(w.seed))),
+        forget=get_forget_files,
     message:
-        "Try the candidates of {wildcards.method} on {wildcards.setting}"
+        "Try the candidates of every method: {wildcards.setting}, seed {wildcards.seed}"
     shell:
         "exec python -m grokforget tune --task {params.task:q} --input examples {input.examples} --input split {input.split}"
         " --input forget {params.forget} --input checkpoints {input.checkpoints}/full.safetensors"
-        " --output table {output.table} --record {output.record} --log {log}"
+        " --output table {output.tables}/@.parquet --record {output.record} --log {log}"
 
 
 rule choose:

@@ -18,10 +18,11 @@ from grokforget import paths
 from grokforget.config.loader import ConfigError, load_study
 from grokforget.plan import Plan, PlannedJob
 from grokforget.preflight import CannotRun, hold
+from grokforget.recipes import units
 from grokforget.records import read_record, sha256
 from grokforget.staleness import UPSTREAM, Stale, reasons, standing, summary
 
-RUN_STAGES = ["prepare", "split", "forget", "train", "select", "sweep", "unlearn", "measure"]
+RUN_STAGES = ["prepare", "split", "difficulty", "forget", "train", "select", "sweep", "unlearn", "measure"]
 LEFT_OVER = re.compile(r"\..+\.\d+\.\w+")
 """What a killed job was writing: ``.name.<process>.ending``."""
 
@@ -159,10 +160,19 @@ def _comes_before(job: PlannedJob, target: PlannedJob) -> bool:
         return stage.startswith("collect-") and stage.removeprefix("collect-") in above
     if stage == "sweep" and "sweep" not in [*above, last.removeprefix("collect-")]:
         return False
-    if last in RUN_STAGES and RUN_STAGES.index(stage) >= RUN_STAGES.index(last):
+    # Training on the full train set comes before a difficulty, which forget sets may be drawn by.
+    scoring = stage == "train" and "/full/" in job.key and _scored(target)
+    if last in RUN_STAGES and RUN_STAGES.index(stage) >= RUN_STAGES.index(last) and not scoring:
         return False
     run = re.search(r"/([^/]+/)?seed\d+", target.key)
     return run is None or run[0] in f"/{job.key}" or stage in ("prepare", "split")
+
+
+def _scored(job: PlannedJob) -> bool:
+    """Whether a job measures difficulty, or reads it."""
+    return job.task["stage"] == "difficulty" or any(
+        "difficulty" in unit["upstream"] for unit in units(job.task).values()
+    )
 
 
 def _job_of(plan: Plan, jobs: list[PlannedJob], target: str) -> PlannedJob | None:

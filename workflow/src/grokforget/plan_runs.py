@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -26,16 +26,9 @@ class RunPlan:
         training = self.study.settings[setting].training
         return paths.segment_numbers(training.steps, training.segment_steps)
 
-    def train_sets(self, seed: int) -> list[str]:
+    def train_sets(self, setting: str, seed: int) -> list[str]:
         """What is trained on with a seed: the tuning seed needs no retrained references."""
-        return self.study.train_sets() if seed in self.study.seeds else ["full"]
-
-    def requests(self) -> Iterator[tuple[str, int, str]]:
-        """Every (setting, seed, forget set)."""
-        for setting in self.study.settings:
-            for seed in self.study.seeds:
-                for forget_set in self.study.forget_sets:
-                    yield setting, seed, forget_set
+        return self.study.train_sets_of(setting) if seed in self.study.seeds_of(setting) else ["full"]
 
     def prepare(self, data: str) -> Task:
         """All examples of a data set."""
@@ -59,9 +52,36 @@ class RunPlan:
                 {"seed": seed},
                 self._examples(setting, seed),
                 {
-                    name: ({"forget_set": rule.spec(), "name": name}, {})
+                    name: (
+                        {
+                            "forget_set": rule.spec(),
+                            "name": name,
+                            **({"difficulty": True} if rule.difficulty() else {}),
+                        },
+                        {"difficulty": self._recipe("difficulty", setting, seed, name=name)}
+                        if rule.difficulty()
+                        else {},
+                    )
                     for name, rule in self.study.forget_sets.items()
+                    if name in self.study.forget_sets_of(setting)
                 },
+            ),
+        )
+
+    def scored(self, setting: str) -> list[str]:
+        """The forget sets that are drawn by difficulty."""
+        forget_sets = self.study.forget_sets
+        return [name for name in self.study.forget_sets_of(setting) if forget_sets[name].difficulty()]
+
+    def difficulty(self, setting: str, seed: int) -> Task:
+        """The training examples' difficulty, a unit a forget set that is drawn by it."""
+        return self._once(
+            ("difficulty", setting, seed),
+            lambda: task(
+                "difficulty",
+                self._compute(setting, seed),
+                {**self._examples(setting, seed), **self._run(setting, seed, "full")},
+                {name: (self.study.forget_sets[name].difficulty(), {}) for name in self.scored(setting)},
             ),
         )
 
@@ -70,10 +90,8 @@ class RunPlan:
 
         def make() -> Task:
             training = self.study.settings[setting].training
-            settings = training.model_dump(mode="json", exclude={"steps", "segment_steps"})
             upstream = self._examples(setting, seed)
-            if train_set != "full":
-                upstream["forget"] = self._recipe("forget", setting, seed, name=train_set.removeprefix("without-"))
+            upstream |= self._forgotten(setting, seed, train_set)
             if int(segment) > 1:
                 # In order, so that a long run's last segment does not call itself back to the first.
                 for number in range(1, int(segment) - 1):
@@ -81,20 +99,32 @@ class RunPlan:
                 before = paths.segment_name(int(segment) - 1)
                 upstream["state"] = self._recipe("train", setting, seed, train_set, before)
             stop = int(segment) * training.segment_steps
-            return task("train", {**self._compute(setting, seed), "training": settings, "stop": stop}, upstream)
+            return task("train", {**self._compute(setting, seed), "training": training.spec(), "stop": stop}, upstream)
 
         return self._once(("train", setting, seed, train_set, segment), make)
 
     def select(self, setting: str, seed: int) -> Task:
-        """The checkpoints of the runs on all train sets, a unit each."""
-        selection = self.study.settings[setting].selection.model_dump(mode="json")
+        """The checkpoints of the runs on all train sets, a unit each; those of a control may be matched with those of the
+        setting that it is compared with."""
+        settings = self.study.settings[setting]
+        checkpoints = self.study.checkpoints_of(setting)
+
+        def run(train_set: str) -> dict[str, Any]:
+            upstream = self._run(setting, seed, train_set)
+            if settings.control and "matched" in checkpoints:
+                upstream["reference"] = self._recipe("select", settings.control.of, seed, name=train_set)
+            return upstream
+
+        spec = {"selection": settings.selection.model_dump(mode="json"), "checkpoints": checkpoints}
+        if "rescaled" in checkpoints:
+            spec["model"] = self._compute(setting, seed)["model"]
         return self._once(
             ("select", setting, seed),
             lambda: task(
                 "select",
-                {"selection": selection, "checkpoints": self.study.checkpoints},
+                spec,
                 {"examples": self._examples(setting, seed)["examples"]},
-                {train_set: ({}, self._run(setting, seed, train_set)) for train_set in self.train_sets(seed)},
+                {train_set: ({}, run(train_set)) for train_set in self.train_sets(setting, seed)},
             ),
         )
 
@@ -114,7 +144,7 @@ class RunPlan:
                 "unlearn",
                 {
                     **self._compute(setting, seed),
-                    "checkpoints": self.study.checkpoints,
+                    "checkpoints": self.study.checkpoints_of(setting),
                     "forget_set": forget_set,
                     "stride": self.study.trajectory_stride,
                 },
@@ -142,7 +172,7 @@ class RunPlan:
                 {**self._examples(setting, seed), **self._run(setting, seed, "full")},
                 {
                     name: ({"forget_set": name}, {"forget": self._recipe("forget", setting, seed, name=name)})
-                    for name in self.study.forget_sets
+                    for name in self.study.swept(setting)
                 },
             ),
         )
@@ -157,7 +187,7 @@ class RunPlan:
                 {
                     "methods": list(study.methods),
                     **{kind: study.name_of(kind) for kind in REFERENCES},
-                    "checkpoints": study.checkpoints,
+                    "checkpoints": study.checkpoints_of(setting),
                     "measures": {name: measure.spec() for name, measure in study.measures.items()},
                     "seed": seed,
                 },
@@ -172,30 +202,7 @@ class RunPlan:
                             }
                         },
                     )
-                    for forget_set in study.forget_sets
-                },
-            ),
-        )
-
-    def tune(self, setting: str, method: str) -> Task:
-        """One method's candidates on all forget sets and checkpoints, with the tuning seed."""
-        seed, candidates = self.study.tuning.seed, self.study.tuning.candidates[method]
-        return self._once(
-            ("tune", setting, method),
-            lambda: task(
-                "tune",
-                {
-                    **self._compute(setting, seed),
-                    "method": self.study.method(setting, method).spec(),
-                    "parameter": candidates.parameter,
-                    "candidates": candidates.values,
-                    "forget_sets": list(self.study.forget_sets),
-                    "checkpoints": self.study.checkpoints,
-                },
-                {
-                    **self._examples(setting, seed),
-                    "forget": [self._recipe("forget", setting, seed, name=name) for name in self.study.forget_sets],
-                    "checkpoints": self._recipe("select", setting, seed, name="full"),
+                    for forget_set in study.forget_sets_of(setting)
                 },
             ),
         )
@@ -217,6 +224,11 @@ class RunPlan:
     def _examples(self, setting: str, seed: int) -> dict[str, Any]:
         data = self.study.settings[setting].data
         return {"examples": self._recipe("prepare", data), "split": self._recipe("split", data, seed)}
+
+    def _forgotten(self, setting: str, seed: int, train_set: str) -> dict[str, Any]:
+        if train_set == "full":
+            return {}
+        return {"forget": self._recipe("forget", setting, seed, name=train_set.removeprefix("without-"))}
 
     def _run(self, setting: str, seed: int, train_set: str) -> dict[str, Any]:
         return {"segments": [self._recipe("train", setting, seed, train_set, name) for name in self.segments(setting)]}

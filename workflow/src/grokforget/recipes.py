@@ -24,9 +24,14 @@ LIBRARIES: dict[str, tuple[str, ...]] = {
     "prepare": ("numpy", "scikit-learn"),
     "split": ("numpy",),
     "forget": ("numpy",),
-    **dict.fromkeys(("train", "unlearn", "sweep", "tune"), ("torch", "numpy")),
-    **dict.fromkeys(("select", "choose", "summarise", "table1"), ("numpy", "pandas", "scipy")),
-    "measure": ("numpy", "pandas", "scipy", "scikit-learn"),
+    **dict.fromkeys(("train", "difficulty", "unlearn", "sweep", "tune", "analyse", "shadow"), ("torch", "numpy")),
+    **dict.fromkeys(
+        ("select", "choose", "tuned", "summarise", "table1", "claims", "published", "paper-table"),
+        ("numpy", "pandas", "scipy"),
+    ),
+    **dict.fromkeys(("measure", "attack"), ("numpy", "pandas", "scipy", "scikit-learn")),
+    # Its intervals are Student's.
+    "figure-designs": ("matplotlib", "seaborn", "pandas", "scipy"),
     "provenance": (),
 }
 """The libraries that decide a stage's numbers; collecting stages are like ``select``, figures see below."""

@@ -70,6 +70,14 @@ def problem(what: str, found: object, allowed: list[str] | str, at: list[str] | 
     return PydanticCustomError("study", "{what}: found {found}; allowed: {allowed}{hint}", context)
 
 
+def no_repeats(values: list[Any]) -> list[Any]:
+    """A validator of lists: the values as they are, or the problem that one is given twice."""
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            raise problem("given twice", value, "each value once", at=[str(position)])
+    return values
+
+
 def explain(error: ErrorDetails) -> str:
     """One problem in the words of the file: what was found and what is allowed."""
     found, context = error.get("input"), error.get("ctx", {})

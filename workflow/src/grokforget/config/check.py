@@ -20,9 +20,7 @@ def main(arguments: list[str]) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)
         return 1
-    cells = (
-        len(study.settings) * len(study.seeds) * len(study.forget_sets) * len(study.checkpoints) * len(study.methods)
-    )
+    cells = sum(len(study.checkpoints_of(setting)) for setting, _, _ in study.requests()) * len(study.methods)
     print(
         f"{path}: study {study.study!r} is valid: {len(study.settings)} settings, {len(study.seeds)} seeds, {cells} cells"
     )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import yaml
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from grokforget.config.base import explain
+from grokforget.config.base import Strict, explain
 from grokforget.config.study import Study
+
+Configuration = TypeVar("Configuration", bound=Strict)
 
 
 class ConfigError(Exception):
@@ -58,10 +60,20 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
 
     Raises ConfigError, with one line a problem, before anything is run or written.
     """
+    return load_yaml(path, Study, overrides, remedy=" Give a study with --configfile FILE.")
+
+
+def load_yaml(
+    path: Path, kind: type[Configuration], overrides: Mapping[str, Any] | None = None, remedy: str = ""
+) -> Configuration:
+    """Read and check a file of settings; ``overrides`` replaces top-level keys.
+
+    Raises ConfigError, with one line a problem; ``remedy`` is added where the file cannot be read.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}. Give a study with --configfile FILE.") from error
+        raise ConfigError(f"{path}: cannot be read: {error}.{remedy}") from error
     try:
         value = yaml.load(text, Loader=_Loader)
         tree = yaml.compose(text, Loader=_Loader)
@@ -72,14 +84,14 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}") from error
     if not isinstance(value, dict):
-        kind = "nothing" if value is None else f"a {type(value).__name__}"
-        raise ConfigError(f"{path}: found {kind}; allowed: a mapping with the keys {', '.join(Study.model_fields)}")
+        found = "nothing" if value is None else f"a {type(value).__name__}"
+        raise ConfigError(f"{path}: found {found}; allowed: a mapping with the keys {', '.join(kind.model_fields)}")
     try:
         given = {key: _typed(item) for key, item in (overrides or {}).items()}
     except yaml.YAMLError as error:
         raise ConfigError(f"--config: not valid YAML: {str(error).splitlines()[0]}") from error
     try:
-        return Study.model_validate({**value, **given})
+        return kind.model_validate({**value, **given})
     except ValidationError as error:
         lines = [_line(path, tree, detail, given) for detail in error.errors(include_url=False)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error

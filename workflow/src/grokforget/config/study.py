@@ -2,56 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from grokforget.config.base import Component, Strict, explain, problem
-from grokforget.config.training import SelectionSettings, TrainingSettings
+from grokforget.analysis.registry import Analysis, AnalysisSettings
+from grokforget.config.base import Component, Strict, explain, no_repeats, problem
+from grokforget.config.setting import CheckpointName, Checkpoints, Name, Seeds, Setting, SomeNames
 from grokforget.data.registry import DataSettings
 from grokforget.forget_sets.registry import ForgetSetSettings
 from grokforget.measures.registry import MeasureSettings
-from grokforget.models.registry import ModelSettings
 from grokforget.unlearning.registry import REFERENCES, MethodSettings
-
-CheckpointName = Literal["early", "memorised", "grokked"]
-
-
-def _no_repeats(values: list[Any]) -> list[Any]:
-    for position, value in enumerate(values):
-        if value in values[:position]:
-            raise problem("given twice", value, "each value once", at=[str(position)])
-    return values
-
-
-Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(_no_repeats)]
-# Names become folder names, and "without-NAME" names a train set.
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
-
-
-class Resources(Strict):
-    """What a scheduler is asked for; it changes no result. A job that fails is tried again with as much more."""
-
-    memory_mb: int = Field(default=1500, ge=100)
-    """Of each job that runs the setting's model; `logs/` say what such jobs have taken."""
-    minutes: int = Field(default=60, ge=1)
-    """Of a training segment; unlearning by all methods on one forget set, and the sweep, get twice as much."""
-
-
-class Setting(Strict):
-    """Data set × model × training recipe: what is trained, once a seed."""
-
-    data: str
-    """Name of one of the study's data sets."""
-    model: ModelSettings
-    initialisation_scale: float = Field(default=1.0, gt=0, le=1000)
-    """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
-    training: TrainingSettings
-    selection: SelectionSettings
-    resources: Resources = Resources()
-    methods: dict[str, dict[str, Any]] = Field(default={})
-    """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""
 
 
 class SnapshotSweep(Strict):
@@ -61,21 +24,26 @@ class SnapshotSweep(Strict):
     """Name of one of the study's methods."""
     snapshots: int = Field(default=15, ge=2, le=1000)
     """About how many snapshots, spread evenly over log steps."""
+    forget_sets: SomeNames | None = None
+    """For which of a setting's forget sets; null is all of them. Controls are not swept."""
 
 
 class Candidates(Strict):
     """Values to try of one hyper-parameter of a method."""
 
     parameter: str = "learning_rate"
-    values: Annotated[list[int | float], Field(min_length=1), AfterValidator(_no_repeats)]
+    values: Annotated[list[int | float], Field(min_length=1), AfterValidator(no_repeats)]
 
 
 class TuningSettings(Strict):
     """How the hyper-parameters of the methods are chosen: on a seed that no table reports, by one rule for every
-    checkpoint."""
+    checkpoint. With ``candidates``, all of them are tried on the reported seeds too, and ``tuned.parquet`` compares the
+    checkpoints each at its own choice."""
 
     seed: int = Field(default=1000, ge=0, lt=2**31)
     """Training seed of the tuning runs; not one of the study's seeds."""
+    forget_sets: SomeNames | None = None
+    """On which of a setting's forget sets the candidates are tried; null is all of them. Controls are not tuned."""
     candidates: dict[str, Candidates] = Field(default={})
     """Method → what to try. The choice is copied into the settings' ``methods``."""
 
@@ -93,9 +61,7 @@ class Study(Strict):
     """Settings by name."""
     forget_sets: dict[Name, ForgetSetSettings] = Field(min_length=1)
     """Forget sets by name."""
-    checkpoints: Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(_no_repeats)] = Field(
-        default=["early", "memorised", "grokked"]
-    )
+    checkpoints: Checkpoints = Field(default=["early", "memorised", "grokked"])
     """Snapshots from which unlearning starts."""
     methods: dict[Name, MethodSettings] = Field(min_length=1)
     """Methods by name; the names are those of the tables."""
@@ -103,6 +69,10 @@ class Study(Strict):
     """Updates between two evaluations during unlearning."""
     measures: dict[Name, MeasureSettings] = Field(min_length=1)
     """Measures by name; their columns join those of ``unlearning.parquet``."""
+    analyses: dict[Name, AnalysisSettings] = Field(default={})
+    """Analyses of the models themselves by name; their rows make up ``analysis.parquet`` and ``along.parquet``."""
+    likelihood_ratio_attack: bool = False
+    """Whether to attack with the runs of the other seeds as shadow models (LiRA); needs two seeds or more."""
     sweep: SnapshotSweep = SnapshotSweep()
     tuning: TuningSettings = TuningSettings()
     device: Literal["cpu", "cuda"] = "cpu"
@@ -111,7 +81,7 @@ class Study(Strict):
     """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the
     outcome."""
 
-    @field_validator("data", "settings", "forget_sets", "methods", "measures", mode="before")
+    @field_validator("data", "settings", "forget_sets", "methods", "measures", "analyses", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
         if isinstance(value, list):
@@ -121,11 +91,103 @@ class Study(Strict):
     @model_validator(mode="after")
     def _consistent(self) -> Self:
         for name, setting in self.settings.items():
-            at = ["settings", name]
             if setting.data not in self.data:
-                raise problem("no such data set", setting.data, sorted(self.data), at=[*at, "data"])
+                raise problem("no such data set", setting.data, sorted(self.data), at=["settings", name, "data"])
+            self._check_control(name)
             self._check_methods(name)
         self._check_components()
+        self._check_forget_sets()
+        self._check_references()
+        self._check_measures()
+        self._check_tuning()
+        for name in self.settings if self.likelihood_ratio_attack else []:
+            if len(seeds := self.seeds_of(name)) < 2:
+                at = ["settings", name, "seeds"] if self.settings[name].seeds else ["seeds"]
+                raise problem("an attack without shadow models", seeds, "two seeds or more", at=at)
+        return self
+
+    def _check_control(self, name: str) -> None:
+        """Controls are compared with a setting that is none, at checkpoints that both can have."""
+        setting, at = self.settings[name], ["settings", name]
+        checkpoints = self.checkpoints_of(name)
+        if setting.control:
+            if len(checkpoints) != 1:
+                raise problem(
+                    "a control with several checkpoints",
+                    checkpoints,
+                    "one of them, which stands for it",
+                    at=[*at, "checkpoints"],
+                )
+            allowed = [other for other, base in self.settings.items() if base.control is None]
+            if setting.control.of not in allowed:
+                raise problem(
+                    "a control of what is no such setting", setting.control.of, allowed, at=[*at, "control", "of"]
+                )
+            self._check_control_name(name)
+        if "matched" in checkpoints:
+            if not setting.control:
+                raise problem(
+                    "the checkpoint matched in a setting that is no control",
+                    None,
+                    "{of: SETTING, name: NAME}",
+                    at=[*at, "control"],
+                )
+            base = setting.control.of
+            if "grokked" not in self.checkpoints_of(base):
+                raise problem(
+                    f"the checkpoint matched, without grokked in {base!r}",
+                    checkpoints,
+                    "grokked there",
+                    at=[*at, "checkpoints"],
+                )
+            missing = sorted(set(self.seeds_of(name)) - set(self.seeds_of(base)))
+            absent = sorted(set(self.forget_sets_of(name)) - set(self.forget_sets_of(base)))
+            for what, gap in (("seeds", missing), ("forget_sets", absent)):
+                if gap:
+                    raise problem(f"{what} that {base!r} does not have", gap, "those that it has", at=[*at, what])
+        if "rescaled" in checkpoints:
+            if not setting.model.homogeneous:
+                raise problem(
+                    "the checkpoint rescaled with a model that no factor leaves as it is",
+                    setting.model.kind,
+                    "a model that is homogeneous in its weights (mlp, cnn), or other checkpoints",
+                    at=[*at, "checkpoints"],
+                )
+            if not {"memorised", "grokked"} <= set(checkpoints):
+                raise problem(
+                    "the checkpoint rescaled alone",
+                    checkpoints,
+                    "memorised and grokked beside it",
+                    at=[*at, "checkpoints"],
+                )
+
+    def _check_control_name(self, name: str) -> None:
+        """In tables and claims a control stands as a further checkpoint of the setting that it is compared with."""
+        control = self.settings[name].control
+        assert control
+        of_same = {other: one.control for other, one in self.settings.items() if one.control and other != name}
+        taken = {one.name for one in of_same.values() if one.of == control.of} | {*get_args(CheckpointName)}
+        if control.name in taken:
+            raise problem(
+                f"a name that stands for something else in {control.of!r}",
+                control.name,
+                "a name that is no checkpoint's and no other control's of that setting",
+                at=["settings", name, "control", "name"],
+            )
+
+    def _check_forget_sets(self) -> None:
+        chosen: list[tuple[list[str], SomeNames | None]] = [
+            *((["settings", name, "forget_sets"], setting.forget_sets) for name, setting in self.settings.items()),
+            *((["analyses", name, "forget_sets"], analysis.forget_sets) for name, analysis in self.analyses.items()),
+            (["sweep", "forget_sets"], self.sweep.forget_sets),
+            (["tuning", "forget_sets"], self.tuning.forget_sets),
+        ]
+        for at, names in chosen:
+            for position, name in enumerate(names or []):
+                if name not in self.forget_sets:
+                    raise problem("no such forget set", name, sorted(self.forget_sets), at=[*at, str(position)])
+
+    def _check_references(self) -> None:
         if self.sweep.method not in self.methods:
             raise problem("no such method", self.sweep.method, sorted(self.methods), at=["sweep", "method"])
         if self.methods[self.sweep.method].kind in REFERENCES:
@@ -137,15 +199,20 @@ class Study(Strict):
                 raise problem(
                     f"not one reference of kind {kind!r}", names, f"one method of kind {kind}", at=["methods"]
                 )
-        kinds = [measure.kind for measure in self.measures.values()]
-        if "accuracy" not in kinds:
+
+    def _check_measures(self) -> None:
+        for key, components in (("measures", self.measures), ("analyses", self.analyses)):
+            kinds = [component.kind for component in components.values()]
+            for position, (name, kind) in enumerate(zip(components, kinds, strict=True)):
+                if kind in kinds[:position]:
+                    raise problem(f"a kind given twice in {key}", kind, "each kind once", at=[key, name])
+        if "accuracy" not in (kinds := [measure.kind for measure in self.measures.values()]):
             raise problem(
                 "no measure of accuracy", kinds, "one of kind accuracy, which tables and figures show", at=["measures"]
             )
-        for position, (name, kind) in enumerate(zip(self.measures, kinds, strict=True)):
-            if kind in kinds[:position]:
-                raise problem("a kind of measure given twice", kind, "each kind once", at=["measures", name])
-        if self.tuning.seed in self.seeds:
+
+    def _check_tuning(self) -> None:
+        if any(self.tuning.seed in self.seeds_of(name) for name in self.settings):
             raise problem("a reported seed", self.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
         for name, candidates in self.tuning.candidates.items():
             at = ["tuning", "candidates", name]
@@ -159,7 +226,6 @@ class Study(Strict):
                     self.methods[name].updated({candidates.parameter: value})
                 except ValidationError as error:
                     raise _nested(error, [*at, "values", str(position)], own_key=False) from error
-        return self
 
     def _check_methods(self, setting: str) -> None:
         for method, changes in self.settings[setting].methods.items():
@@ -186,19 +252,78 @@ class Study(Strict):
             reason = setting.model.conflict() or setting.model.conflict_with(self.data[setting.data])
             if reason:
                 raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
+            for forget_set, rule in self.forget_sets.items():
+                reason = rule.conflict_with(self.data[setting.data])
+                if reason:
+                    raise problem(
+                        "a forget set that does not fit", reason[0], reason[1], at=["forget_sets", forget_set]
+                    )
 
     def method(self, setting: str, name: str) -> Component:
-        """The method's settings in one setting."""
+        """The method's settings in one setting; a control's are those of the setting that it is compared with."""
         method: Component = self.methods[name]
-        return method.updated(self.settings[setting].methods.get(name, {}))
+        control = self.settings[setting].control
+        inherited = self.settings[control.of].methods.get(name, {}) if control else {}
+        return method.updated({**inherited, **self.settings[setting].methods.get(name, {})})
 
     def name_of(self, kind: str) -> str:
         """The name of the method of a kind that a study has once: ``original`` or ``retrain``."""
         return next(name for name, method in self.methods.items() if method.kind == kind)
 
-    def train_sets(self) -> list[str]:
-        """``full`` and, for each forget set, ``without-<name>``."""
-        return ["full", *(f"without-{name}" for name in self.forget_sets)]
+    @property
+    def main_settings(self) -> list[str]:
+        """The settings that are no controls."""
+        return [name for name, setting in self.settings.items() if setting.control is None]
+
+    def seeds_of(self, setting: str) -> list[int]:
+        """The reported seeds of a setting."""
+        return self.settings[setting].seeds or self.seeds
+
+    def forget_sets_of(self, setting: str) -> list[str]:
+        """The forget sets of a setting, in the study's order."""
+        chosen = self.settings[setting].forget_sets
+        return [name for name in self.forget_sets if chosen is None or name in chosen]
+
+    def checkpoints_of(self, setting: str) -> list[str]:
+        """The checkpoints of a setting."""
+        return [*(self.settings[setting].checkpoints or self.checkpoints)]
+
+    def train_sets_of(self, setting: str) -> list[str]:
+        """``full`` and, for each of a setting's forget sets, ``without-<name>``."""
+        return ["full", *(f"without-{name}" for name in self.forget_sets_of(setting))]
+
+    def swept(self, setting: str) -> list[str]:
+        """The forget sets for which a setting is looked at along training; none for a control."""
+        return self._some_of(setting, self.sweep.forget_sets)
+
+    def tuned(self, setting: str) -> list[str]:
+        """The forget sets on which candidates are tried; none for a control."""
+        return self._some_of(setting, self.tuning.forget_sets)
+
+    def analysed(self, setting: str, name: str) -> list[str]:
+        """The forget sets for which an analysis is done; none where it does not fit the data."""
+        analysis: Analysis = self.analyses[name]
+        if analysis.needs not in (None, self.data[self.settings[setting].data].inputs):
+            return []
+        chosen = analysis.forget_sets
+        return [one for one in self.forget_sets_of(setting) if chosen is None or one in chosen]
+
+    def runs(self) -> Iterator[tuple[str, int]]:
+        """Every reported (setting, seed)."""
+        for setting in self.settings:
+            for seed in self.seeds_of(setting):
+                yield setting, seed
+
+    def requests(self) -> Iterator[tuple[str, int, str]]:
+        """Every reported (setting, seed, forget set)."""
+        for setting, seed in self.runs():
+            for forget_set in self.forget_sets_of(setting):
+                yield setting, seed, forget_set
+
+    def _some_of(self, setting: str, chosen: list[str] | None) -> list[str]:
+        if self.settings[setting].control:
+            return []
+        return [name for name in self.forget_sets_of(setting) if chosen is None or name in chosen]
 
 
 def _nested(error: ValidationError, at: list[str], own_key: bool = True) -> PydanticCustomError:

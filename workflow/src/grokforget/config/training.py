@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from grokforget.config.base import Strict, problem
+from grokforget.training.penalties.registry import PenaltySettings
 
 Accuracy = Annotated[float, Field(gt=0, lt=1)]
 
@@ -28,6 +29,9 @@ class OptimizerSettings(Strict):
     decay_steps: int | None = Field(default=None, ge=1)
     """Updates over which ``cosine`` takes the learning rate to 0; required with it. Not the run's length: a longer run
     is no other run."""
+    sam_rho: float = Field(default=0.0, ge=0, le=100)
+    """ρ of sharpness-aware minimisation (Foret et al. 2021, arXiv 2010.01412; .05 there): every update takes its gradient
+    that far uphill, at twice the cost. 0 is without."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -50,6 +54,8 @@ class TrainingSettings(Strict):
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
+    penalty: PenaltySettings | None = None
+    """A term beside the loss; the curves show the loss without it."""
     steps: int = Field(ge=1)
     """Updates in all; a multiple of ``segment_steps``, so that asking for more runs only new segments."""
     segment_steps: int = Field(ge=1)
@@ -73,6 +79,11 @@ class TrainingSettings(Strict):
             allowed = f"a multiple of evaluate_every, {self.evaluate_every}"
             raise problem("a segment that ends between evaluations", self.segment_steps, allowed, at=["segment_steps"])
         return self
+
+    def spec(self) -> dict[str, Any]:
+        """What training needs of the recipe, as plain JSON types: not how long it is, nor how it is cut into jobs."""
+        settings = self.model_dump(mode="json", exclude={"steps", "segment_steps"})
+        return {**settings, "penalty": self.penalty.spec() if self.penalty else None}
 
 
 class SelectionSettings(Strict):

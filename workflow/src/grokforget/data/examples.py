@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -53,11 +53,48 @@ class Split:
 
 
 @dataclass(frozen=True)
+class TrainingExamples:
+    """What a forget set's rule is given: the n training examples in the order of ``Split.train``.
+
+    ``labels`` (n,) int64, ``inputs`` (n, ...) as in the ``ExampleTable``, and ``difficulty`` (n,) float64, higher is harder,
+    for a rule that asks for it and None for all others.
+    """
+
+    labels: np.ndarray
+    inputs: np.ndarray
+    difficulty: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request to forget that is not what was meant: sorted int64 positions among the training examples of what was
+    asked for and of what should have been."""
+
+    requested: np.ndarray
+    intended: np.ndarray
+
+
+def no_indices() -> np.ndarray:
+    """None, (0,) int64."""
+    return np.zeros(0, dtype=np.int64)
+
+
+@dataclass(frozen=True)
 class ForgetSplit:
-    """The training examples parted in two: sorted, disjoint int64 indices into the ``ExampleTable``."""
+    """The training examples parted in two: sorted, disjoint int64 indices into the ``ExampleTable``.
+
+    ``forget`` is the request as it came in, ``retain`` all the rest: what methods and retrained references go by. Where the
+    request is not what was meant, ``missed`` are those of ``retain`` that should have been forgotten, and ``mistaken`` those
+    of ``forget`` that should have been retained; else both are empty.
+    """
 
     forget: np.ndarray
     retain: np.ndarray
+    missed: np.ndarray = field(default_factory=no_indices)
+    mistaken: np.ndarray = field(default_factory=no_indices)
 
     def write(self, path: Path) -> None:
         write_tensors(path, vars(self))

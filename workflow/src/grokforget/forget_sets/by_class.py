@@ -1,21 +1,23 @@
 """Forget sets within a few classes.
 
-A rule is a function ``(labels, generator, **settings)`` → sorted positions, int64, in ``labels``, which are those of
-the training set.
+A rule is a function ``(train, generator, **settings)`` → sorted positions, int64, among the training examples ``train``;
+or a ``Request``, where what is asked for is not what was meant.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from grokforget.data.examples import TrainingExamples
 
-def whole_classes(labels: np.ndarray, generator: np.random.Generator, *, class_share: float) -> np.ndarray:
+
+def whole_classes(train: TrainingExamples, generator: np.random.Generator, *, class_share: float) -> np.ndarray:
     """All examples of ``class_share`` of the classes, drawn at random."""
-    return np.flatnonzero(np.isin(labels, drawn_classes(labels, generator, class_share)))
+    return np.flatnonzero(np.isin(train.labels, drawn_classes(train.labels, generator, class_share)))
 
 
 def within_classes(
-    labels: np.ndarray, generator: np.random.Generator, *, class_share: float, fraction: float
+    train: TrainingExamples, generator: np.random.Generator, *, class_share: float, fraction: float
 ) -> np.ndarray:
     """``fraction`` of the examples in each of ``class_share`` of the classes: at least one, and never all, of the drawn
     classes.
@@ -24,8 +26,8 @@ def within_classes(
     """
     picked: list[np.ndarray] = []
     seen = 0
-    for label in drawn_classes(labels, generator, class_share):
-        members = generator.permutation(np.flatnonzero(labels == label))
+    for label in drawn_classes(train.labels, generator, class_share):
+        members = generator.permutation(np.flatnonzero(train.labels == label))
         seen += len(members)
         wanted = max(min(round(fraction * seen), seen - 1), 1) - sum(map(len, picked))
         picked.append(members[:wanted])

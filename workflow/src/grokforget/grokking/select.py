@@ -56,3 +56,19 @@ def select_checkpoints(
         "memorised": (int(steps[memorised]), bool(len(fitted))),
         "grokked": (int(steps[grokked]), found),
     }
+
+
+def match(
+    steps: np.ndarray, train_accuracy: np.ndarray, validation_accuracy: np.ndarray, *, fitted: float, wanted: float
+) -> tuple[int, bool]:
+    """The first trained snapshot that has fitted its training data (train accuracy ``fitted``) and whose validation accuracy
+    is within ``TOLERANCE`` of the one ``wanted`` (that of the checkpoint ``grokked`` of another setting), so that neither
+    tells the two apart: (step, whether there is one). Without one, the best on validation data.
+    """
+    trained = np.flatnonzero(steps > 0)
+    if not len(trained):
+        return int(steps[-1]), False
+    alike = (train_accuracy[trained] >= fitted) & (validation_accuracy[trained] >= wanted - TOLERANCE)
+    reached = trained[alike]
+    chosen = reached[0] if len(reached) else trained[np.argmax(validation_accuracy[trained])]
+    return int(steps[chosen]), bool(len(reached))

@@ -22,7 +22,17 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
     "early": {"color": "#56b4e9", "linestyle": (0, (1, 1.2)), "marker": "o"},
     "memorised": {"color": "#d55e00", "linestyle": (0, (5, 2)), "marker": "s"},
     "grokked": {"color": "#000000", "linestyle": "-", "marker": "^"},
+    "rescaled": {"color": "#cc79a7", "linestyle": (0, (3, 1, 1, 1)), "marker": "D"},
 }
+# Controls by their order in the study.
+CONTROLS: tuple[dict[str, Any], ...] = (
+    {"color": "#009e73", "linestyle": "-", "marker": "v"},
+    {"color": "#f0e442", "linestyle": (0, (5, 2)), "marker": "P"},
+    {"color": "#7f7f7f", "linestyle": (0, (1, 1.2)), "marker": "X"},
+    {"color": "#b15928", "linestyle": (0, (3, 1, 1, 1)), "marker": "<"},
+    {"color": "#6a3d9a", "linestyle": "-", "marker": ">"},
+    {"color": "#a6cee3", "linestyle": (0, (5, 2)), "marker": "p"},
+)
 # The sets of examples likewise.
 SPLITS: dict[str, dict[str, Any]] = {
     "train": {"color": "#999999", "linestyle": (0, (5, 2))},

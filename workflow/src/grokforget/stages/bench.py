@@ -32,6 +32,9 @@ class Bench:
         split, parted = Split.read(job.input("split")), ForgetSplit.read(job.input("forget"))
         self.model = build_model(self.spec["model"], table.shape, seed=0).to(device)
         indices = {"forget": parted.forget, "retain": parted.retain, "validation": split.validation, "test": split.test}
+        # What an erroneous request left out, or asked for by mistake: looked at, never learned from.
+        errors = {"missed": parted.missed, "mistaken": parted.mistaken}
+        indices |= {name: index for name, index in errors.items() if len(index)}
         self.examples = {name: encoded(self.model, table, index, device) for name, index in indices.items()}
         self.n_classes = table.n_classes
 

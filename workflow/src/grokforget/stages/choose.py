@@ -24,10 +24,10 @@ def choose(job: Job) -> None:
     checkpoints of different accuracy on one scale. Candidates under which any checkpoint collapses are out. Of the
     others the one with the best balance on average over the checkpoints is taken; where all collapse some checkpoint,
     the smallest. The rule names no checkpoint, so it serves none at another's cost. Writes ``candidates`` (all of them)
-    and ``choice``. Spec: ``settings``, ``methods``.
+    and ``choice``. Spec: ``settings``, ``methods``, ``seed`` (the one that chooses).
     """
     tables = [
-        labelled(job, paths.TUNING, {"setting": setting, "method": method})
+        labelled(job, paths.TUNING, {"setting": setting, "seed": job.spec["seed"], "method": method})
         for setting in job.spec["settings"]
         for method in job.spec["methods"]
     ]

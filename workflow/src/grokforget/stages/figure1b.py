@@ -17,12 +17,13 @@ def figure1b(job: Job) -> None:
     training step.
 
     Thin lines are seeds, thick ones their mean (interpolated in log step); the faint dotted lines are the accuracies
-    before unlearning. Reads ``tables`` (sweep, checkpoints); spec: ``settings``, ``forget_sets``, ``sweep_method``.
+    before unlearning. Reads ``tables`` (sweep, checkpoints); spec: ``settings``, ``swept`` (forget sets),
+    ``sweep_method``.
     """
     set_style()
     sweep, checkpoints = map(read_table, job.inputs["tables"])
     checkpoints = checkpoints[checkpoints.train_set == "full"]
-    settings, forget_sets = job.spec["settings"], job.spec["forget_sets"]
+    settings, forget_sets = job.spec["settings"], job.spec["swept"]
     figure, panels = plt.subplots(
         len(forget_sets),
         len(settings),
@@ -33,7 +34,11 @@ def figure1b(job: Job) -> None:
     )
     for row, forget_set in zip(panels, forget_sets, strict=True):
         for axes, setting in zip(row, settings, strict=True):
-            draw(axes, sweep[(sweep.setting == setting) & (sweep.forget_set == forget_set)])
+            rows = sweep[(sweep.setting == setting) & (sweep.forget_set == forget_set)]
+            if rows.empty:
+                axes.set_axis_off()
+                continue
+            draw(axes, rows)
             times = checkpoints[checkpoints.setting == setting][["t_mem", "t_grok"]].median()
             for (name, time), side in zip(times.items(), ("right", "left"), strict=True):
                 if not np.isnan(time):

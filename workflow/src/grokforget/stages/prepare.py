@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from grokforget.components import build, load_implementation
-from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+import numpy as np
+
+from grokforget.components import build
+from grokforget.data.examples import ExampleTable, ForgetSplit, Request, Split, TrainingExamples
 from grokforget.seeds import numpy_generator
 from grokforget.stages.job import Job
+from grokforget.storage import read_tensors
 
 
 def prepare(job: Job) -> None:
@@ -23,19 +26,36 @@ def split(job: Job) -> None:
 
 
 def forget(job: Job) -> None:
-    """Forget and retain indices. Reads ``examples``, ``split``, writes ``forget``; spec: ``forget_set`` (a component),
-    ``name``, ``seed``."""
-    labels = ExampleTable.read(job.input("examples")).labels
-    train = Split.read(job.input("split")).train
+    """What to forget and what to retain. Reads ``examples``, ``split`` and, where the spec says ``difficulty``: true, the
+    file ``difficulty``; writes ``forget``. Spec: ``forget_set`` (a component), ``name``, ``seed``.
+
+    Raises ValueError where the rule leaves nothing to forget or nothing to retain.
+    """
+    table, train = ExampleTable.read(job.input("examples")), Split.read(job.input("split")).train
+    difficulty = difficulty_of(job, train) if job.spec.get("difficulty") else None
     generator = numpy_generator(job.spec["seed"], "forget", job.spec["name"])
-    rule = job.spec["forget_set"]
-    positions = load_implementation(rule["implementation"])(labels[train], generator, **rule["settings"])
-    chosen = ForgetSplit(train[positions], train[sorted(set(range(len(train))) - set(positions.tolist()))])
+    given = TrainingExamples(table.labels[train], table.inputs[train], difficulty)
+    answer = build(job.spec["forget_set"], given, generator)
+    request = answer if isinstance(answer, Request) else Request(requested=answer, intended=answer)
+    chosen = ForgetSplit(
+        forget=train[request.requested],
+        retain=np.delete(train, request.requested),
+        missed=train[np.setdiff1d(request.intended, request.requested)],
+        mistaken=train[np.setdiff1d(request.requested, request.intended)],
+    )
     if not len(chosen.forget) or not len(chosen.retain):
         raise ValueError(
             f"forget set {job.spec['name']!r} leaves {len(chosen.forget)} to forget and {len(chosen.retain)} to retain"
         )
     chosen.write(job.outputs["forget"])
+
+
+def difficulty_of(job: Job, train: np.ndarray) -> np.ndarray:
+    """The training examples' difficulty; ValueError where the file is of other examples."""
+    scores, _ = read_tensors(job.input("difficulty"))
+    if not np.array_equal(scores["index"], train):
+        raise ValueError(f"{job.input('difficulty')} is not of the training examples of {job.input('split')}")
+    return scores["difficulty"]
 
 
 def check_partition(parts: list, n: int) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,7 @@ import pandas as pd
 
 from grokforget.data.examples import ExampleTable
 from grokforget.grokking.detect import read_curve
-from grokforget.grokking.select import select_checkpoints
+from grokforget.grokking.select import match, select_checkpoints
 from grokforget.stages.job import Job
 from grokforget.storage import read_table, read_tensors, tensor_groups, write_table, write_tensors
 
@@ -20,11 +22,12 @@ log = logging.getLogger("grokforget")
 def select(job: Job) -> None:
     """Measure the transition and pick the checkpoints.
 
-    Reads ``examples``, ``curves`` and ``snapshots`` of all segments in order. Writes ``table`` (a row a checkpoint:
-    step, whether it was found, its curve values, and the grokking measures of the run) and ``weights``. Spec:
-    ``selection``, ``checkpoints``.
+    Reads ``examples``, ``curves`` and ``snapshots`` of all segments in order, and where there is a checkpoint ``matched``
+    the ``reference``, the table of the setting that this one is a control of. Writes ``table`` (a row a checkpoint: step,
+    whether it was found, its curve values, and the grokking measures of the run) and ``weights``. Spec: ``selection``,
+    ``checkpoints``, and ``model`` where there is a checkpoint ``rescaled``.
     """
-    n_classes = ExampleTable.read(job.input("examples")).n_classes
+    table = ExampleTable.read(job.input("examples"))
     curve = pd.concat([read_table(path) for path in job.inputs["curves"]], ignore_index=True)
     where = {int(step): path for path in job.inputs["snapshots"] for step in tensor_groups(path)}
     at_snapshots = curve[curve.step.isin(where)]
@@ -33,26 +36,51 @@ def select(job: Job) -> None:
         curve.step.to_numpy(),
         curve.train_accuracy.to_numpy(),
         curve.validation_accuracy.to_numpy(),
-        n_classes=n_classes,
+        n_classes=table.n_classes,
         settings=settings,
         diverged=bool(curve.diverged.any()),
     )
     log.info("curve: %s", grokking)
-    chosen = select_checkpoints(
-        at_snapshots.step.to_numpy(),
-        at_snapshots.train_accuracy.to_numpy(),
-        at_snapshots.validation_accuracy.to_numpy(),
-        grokking,
-        settings,
+    steps, fitted, generalised = (
+        at_snapshots[name].to_numpy() for name in ("step", "train_accuracy", "validation_accuracy")
     )
+    chosen = select_checkpoints(steps, fitted, generalised, grokking, settings)
+    if "matched" in job.spec["checkpoints"]:
+        reference = read_table(job.input("reference")).set_index("checkpoint")
+        wanted = float(reference.validation_accuracy["grokked"])
+        chosen["matched"] = match(steps, fitted, generalised, fitted=settings["memorised_accuracy"], wanted=wanted)
     rows: list[dict[str, Any]] = []
-    weights: dict[str, np.ndarray] = {}
+    weights: dict[str, dict[str, np.ndarray]] = {}
     for name in job.spec["checkpoints"]:
+        if name == "rescaled":
+            continue
         step, found = chosen[name]
         values = curve[curve.step == step].iloc[0].drop(["step", "diverged"]).to_dict()
         rows.append({"checkpoint": name, "step": step, "found": found, **values, **grokking.row()})
         log.info("%s: step %d%s", name, step, "" if found else " (not found: the nearest there is)")
-        state, _ = read_tensors(where[step], prefix=f"{step}/")
-        weights |= {f"{name}/{key}": value for key, value in state.items()}
-    write_tensors(job.outputs["weights"], weights)
+        weights[name], _ = read_tensors(where[step], prefix=f"{step}/")
+    if "rescaled" in job.spec["checkpoints"]:
+        weights["rescaled"] = rescale(job, table, weights["memorised"], weights["grokked"])
+        rows.append(rescaled_row({row["checkpoint"]: row for row in rows}))
+    named = {f"{name}/{key}": value for name, state in weights.items() for key, value in state.items()}
+    write_tensors(job.outputs["weights"], named)
     write_table(job.outputs["table"], pd.DataFrame(rows))
+
+
+def rescale(
+    job: Job, table: ExampleTable, memorised: Mapping[str, np.ndarray], grokked: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """The memorised weights at the norm of the grokked ones."""
+    # Only here: no other checkpoint needs torch.
+    from grokforget.models.build import build_model
+    from grokforget.models.rescale import rescaled_state
+
+    return rescaled_state(build_model(job.spec["model"], table.shape, seed=0), memorised, grokked)
+
+
+def rescaled_row(rows: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """What is known of the rescaled model without running it: its predictions are those of ``memorised``, its norm that of
+    ``grokked``, and its losses are neither's."""
+    row = {**rows["memorised"], "checkpoint": "rescaled", "weight_norm": rows["grokked"]["weight_norm"]}
+    row["found"] = rows["memorised"]["found"] and rows["grokked"]["found"]
+    return {name: math.nan if name.endswith("_loss") else value for name, value in row.items()}

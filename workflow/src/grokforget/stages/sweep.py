@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from grokforget.stages.bench import FINAL_ONLY, Bench
 from grokforget.stages.job import Job
+from grokforget.stages.snapshots import spread
 from grokforget.storage import tensor_groups, write_rows
 from grokforget.training.state import read_state
 
@@ -31,11 +30,3 @@ def sweep(job: Job) -> None:
             }
         )
     write_rows(job.outputs["table"], rows)
-
-
-def spread(steps: list[int], wanted: int) -> list[int]:
-    """About ``wanted`` of the steps after 0: those nearest to an even grid over their logarithms, each once, the first
-    and last among them."""
-    trained = np.array([step for step in steps if step > 0])
-    grid = np.linspace(np.log(trained[0]), np.log(trained[-1]), wanted)
-    return sorted({int(trained[np.argmin(np.abs(np.log(trained) - point))]) for point in grid})

@@ -1,4 +1,4 @@
-"""Every candidate value of a method's learning rate, on a seed that no table reports."""
+"""Every candidate value of a hyper-parameter of a method."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from grokforget.training.state import read_state
 
 
 def tune(job: Job) -> None:
-    """Try every candidate value of one method's learning rate, on a seed that is not reported.
+    """Try every candidate value of one method's hyper-parameter, on every forget set of the spec, from every checkpoint.
 
     Reads ``examples``, ``split``, ``checkpoints`` and one ``forget`` file a forget set, in the order of the spec.
     Writes ``table``: a row a (candidate, forget set, checkpoint). Spec: as ``unlearn_stage``, with ``parameter``,
@@ -32,7 +32,8 @@ def tune(job: Job) -> None:
                 "forget_set": forget_set,
                 "checkpoint": checkpoint,
                 "parameter": job.spec["parameter"],
-                "value": value,
+                # A candidate may be written as a whole number in one list and not in the other.
+                "value": float(value),
             }
             for split in ("forget", "retain", "test"):
                 row |= {

@@ -1,24 +1,28 @@
 """The training loop: from one step to a later one, bit-exactly wherever it is interrupted.
 
 A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
-state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches and the
-learning rate.
+state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches, the
+learning rate, and what a penalty draws.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from grokforget.components import build
 from grokforget.seeds import derive_seed
 from grokforget.training.evaluate import Examples, evaluate, weight_norm
 from grokforget.training.losses import LOSSES
 from grokforget.training.optimizers import learning_rate, make_optimizer
+from grokforget.training.penalties.penalty import Penalty
 from grokforget.training.schedule import evaluation_steps, log_steps
+from grokforget.training.sharpness import sharpness_aware
 
 
 @dataclass
@@ -75,8 +79,8 @@ def train(
 ) -> Segment:
     """Advance ``state`` in place to ``stop`` updates and return the curve and the snapshots of the steps passed.
 
-    ``splits`` holds ``train``, ``validation`` and ``test``; ``settings`` is a ``TrainingSettings`` as a dict. The rows
-    of a segment are those of the steps (start, stop], and step 0 in the first. A run whose loss or weights are no
+    ``splits`` holds ``train``, ``validation`` and ``test``; ``settings`` is a ``TrainingSettings``' spec. The rows of a
+    segment are those of the steps (start, stop], and step 0 in the first. A run whose loss or weights are no
     longer finite is flagged ``diverged`` at its next evaluation and stands still from there on: it is a result, not an
     error.
 
@@ -84,6 +88,8 @@ def train(
     there, when it comes back as ``done``.
     """
     model, optimizer, loss = state.model, state.optimizer, LOSSES[settings["loss"]]
+    penalty: Penalty | None = build(settings["penalty"]) if settings["penalty"] else None
+    rho = settings["optimizer"]["sam_rho"]
     examples = splits["train"]
     first = state.step
     evaluations = evaluation_steps(first + 1, stop, settings["evaluations_per_decade"], settings["evaluate_every"])
@@ -109,6 +115,13 @@ def train(
             segment.snapshots[state.step] = {k: v.detach().clone() for k, v in model.state_dict().items()}
         on_evaluation(row)
 
+    def gradient(batch: Examples) -> None:
+        optimizer.zero_grad()
+        objective = loss(model(batch.x), batch.y)
+        if penalty:
+            objective = objective + penalty(model, batch, seed=seed, step=state.step)
+        objective.backward()
+
     if first == 0:
         look()
     model.train()
@@ -118,8 +131,10 @@ def train(
         batch = examples if index is None else examples[index]
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(settings["optimizer"], state.step)
-        optimizer.zero_grad()
-        loss(model(batch.x), batch.y).backward()
+        if rho:
+            sharpness_aware(model, rho, partial(gradient, batch))
+        else:
+            gradient(batch)
         optimizer.step()
         state.step += 1
         if state.step in evaluations or state.step in grid or state.step == stop:

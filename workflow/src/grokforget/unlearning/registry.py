@@ -117,7 +117,21 @@ class FineTune(Component):
     batch_size: Count = 256
 
 
+class RelativeAscent(Component):
+    """Gradient ascent on the forget set whose every update is as long as a share of the current weight norm: a control
+    beside ``gradient-ascent``, in which neither weight norm nor gradient size decides how far a model moves."""
+
+    implementation: ClassVar[str] = "grokforget.unlearning.relative_ascent:RelativeAscent"
+
+    kind: Literal["relative-ascent"] = "relative-ascent"
+    share: float = Field(default=0.01, gt=0, le=1)
+    """Length of an update as a share of the weight norm."""
+    epochs: Count = 5
+    """Passes over the forget set."""
+    batch_size: Count = 256
+
+
 REFERENCES = ("original", "retrain")
 """The kinds that unlearn nothing: a study has each once, under whatever name."""
-METHODS = registry(Original, Retrain, GradientAscent, NablaTau, Scrub, FisherForgetting, FineTune)
+METHODS = registry(Original, Retrain, GradientAscent, NablaTau, Scrub, FisherForgetting, FineTune, RelativeAscent)
 MethodSettings = component_union(METHODS)

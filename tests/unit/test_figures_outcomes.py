@@ -1,0 +1,527 @@
+"""Figures of what unlearning leaves: what they show equals what the tables say, and no study is too small for them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from grokforget.config.claims import claims
+from grokforget.results import dots
+from grokforget.stages import figure_claims, figure_designs, figure_pareto
+from grokforget.stages.job import Job
+from grokforget.storage import write_table
+
+SETTINGS = ["a-mlp", "b-mlp"]
+CHECKPOINTS = ["early", "memorised", "grokked", "rescaled"]
+METHODS = ["original", "retrain", "ascent", "scrub"]
+FORGET_SETS = {
+    "within-15": {"kind": "within-classes", "fraction": 0.15},
+    "random-15": {"kind": "random", "fraction": 0.15},
+    "within-50": {"kind": "within-classes", "fraction": 0.5},
+}
+SPEC: dict[str, Any] = {
+    "settings": SETTINGS,
+    "forget_sets": ["within-15", "within-50"],
+    "checkpoints": CHECKPOINTS[:3],
+    "methods": METHODS,
+    "study": {
+        "forget_sets": FORGET_SETS,
+        "controls": {"a-sam": {"of": "a-mlp", "name": "sam"}, "a-flat": {"of": "a-mlp", "name": "flat"}},
+        "analyses": {"attacked": "robustness", "again": "relearning", "far": "distance", "other": "relearning"},
+        "references": ["original", "retrain"],
+        "original": "original",
+    },
+    "claims": claims(),
+}
+FIGURES = {
+    "pareto": ["tuning", "tuned"],
+    "designs": ["unlearning"],
+    "controls": ["unlearning"],
+    "attacks": ["unlearning", "membership"],
+    "robustness": ["analysis"],
+    "relearning": ["analysis"],
+    "claims": ["claims"],
+}
+BUDGET = 30.0
+Tables = dict[str, pd.DataFrame]
+
+
+def made(seeds: tuple[int, ...] = (3, 5), settings: tuple[str, ...] = ("a-mlp", "b-mlp", "a-sam", "a-flat")) -> Tables:
+    """Tables of a study, all numbers different."""
+    draw = np.random.default_rng(0).random
+    cells, attacks, tried, values = [], [], [], []
+    for setting, seed in product(settings, seeds):
+        control = setting in SPEC["study"]["controls"]
+        names = ["matched"] if control else CHECKPOINTS[: 4 if setting == "a-mlp" else 3]
+        for forget_set, checkpoint, method in product(["within-50"] if control else FORGET_SETS, names, METHODS):
+            where = {"setting": setting, "seed": seed, "forget_set": forget_set, "checkpoint": checkpoint}
+            columns = ["forget_accuracy", "retain_accuracy", "test_accuracy", "retrain_gap", "membership_accuracy"]
+            columns.append("confidence_attack_nonmembers")
+            cells.append({**where, "method": method, **{name: draw() for name in columns}})
+            attacks.append({**where, "method": method, "lira_auc": draw(), "lira_tpr": draw()})
+        for checkpoint, stage in product(names, ["before", *METHODS[1:]]):
+            where = {
+                "setting": setting,
+                "seed": seed,
+                "forget_set": "within-50",
+                "checkpoint": checkpoint,
+                "stage": stage,
+            }
+            for analysis, measure, part in ANALYSED:
+                if stage == "before" and analysis != "attacked":
+                    continue
+                value = {"relearn_updates": BUDGET * draw(), "relearned": 1.0}.get(measure, draw())
+                values.append({**where, "analysis": analysis, "measure": measure, "part": part, "value": value})
+    for setting, seed, checkpoint, value in product(
+        ["a-mlp", "b-mlp"], [*seeds, 99], CHECKPOINTS[:3], [0.1, 0.01, 1.0]
+    ):
+        for method in METHODS[2:]:
+            where = {"setting": setting, "seed": seed, "forget_set": "within-50", "checkpoint": checkpoint}
+            before = {f"{split}_accuracy_before": draw() for split in ("forget", "retain")}
+            after = {f"{split}_accuracy": draw() for split in ("forget", "retain")}
+            tried.append({**where, "method": method, "value": value, **before, **after, "diverged": False})
+    tuning = pd.DataFrame(tried)
+    tuned = tuning[(tuning.seed != 99) & (tuning.value == 0.1)].assign(protocol="own")
+    return {
+        "unlearning": pd.DataFrame(cells),
+        "membership": pd.DataFrame(attacks),
+        "analysis": pd.DataFrame(values),
+        "tuning": tuning,
+        "tuned": pd.concat([tuned, tuned.assign(protocol="shared", value=1.0)]),
+        "claims": decided(draw),
+    }
+
+
+ANALYSED = [
+    *(
+        ("attacked", "clean_accuracy", ""),
+        ("attacked", "worst_accuracy", "0.1"),
+        ("attacked", "worst_accuracy", "0.02"),
+    ),
+    *(("attacked", "zero_gradients", "margin"), ("attacked", "attacked_accuracy", "fgsm/margin/0.1")),
+    *(("again", "relearn_updates", "near"), ("again", "relearned", "near")),
+    *(("other", "relearn_updates", "near"), ("other", "relearned", "near")),
+    *(("far", "js_divergence", "forget"), ("far", "js_divergence", "test")),
+]
+
+
+def decided(draw: Callable[[], float]) -> pd.DataFrame:
+    """Tests of the claims with some verdict each."""
+    rows = []
+    for claim in claims()["claims"]:
+        for number, test in enumerate(claim["tests"]):
+            for setting in ("all", "a-mlp", "b-mlp"):
+                effect = draw()
+                names = {"claim": claim["id"], "test": test["name"], "decides": test["decides"], "setting": setting}
+                verdict = ("supported", "contradicted", "undecided")[number % 3]
+                ends = {"low": effect / 2, "high": 2 * effect}
+                rows.append({**names, "effect": effect, **ends, "verdict": verdict})
+    return pd.DataFrame(rows)
+
+
+def job(folder: Path, name: str, tables: Tables, spec: Mapping[str, Any] = SPEC) -> Job:
+    paths = [folder / f"{table}.parquet" for table in FIGURES[name] if table in tables]
+    for path in paths:
+        write_table(path, tables[path.stem])
+    outputs = {kind: folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")}
+    return Job(inputs={"tables": paths}, outputs=outputs, spec=spec)
+
+
+@pytest.fixture
+def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Draws a figure and gives it instead of writing it."""
+    figures: list[Figure] = []
+
+    def draw(name: str, tables: Tables, spec: Mapping[str, Any] = SPEC) -> Figure:
+        module = import_module(f"grokforget.stages.figure_{name}")
+        for place in (module, dots):
+            monkeypatch.setattr(place, "save", lambda figure, _: figures.append(figure))
+        module.draw(job(tmp_path, name, tables, spec))
+        return figures[-1]
+
+    yield draw
+    plt.close("all")
+
+
+def panel(figure: Figure, row: str, column: str) -> Axes:
+    """The panel in the row with this label on its left (its first line) and the column with this one below, its spaces
+    being those of one line."""
+    grid = {(ax.get_subplotspec().rowspan.start, ax.get_subplotspec().colspan.start): ax for ax in figure.axes}
+    last = max(place for place, _ in grid)
+    (at,) = [place for (place, side), ax in grid.items() if side == 0 and ax.get_ylabel().split("\n")[0] == row]
+    (below,) = [
+        side for (place, side), ax in grid.items() if place == last and " ".join(ax.get_xlabel().split()) == column
+    ]
+    return grid[at, below]
+
+
+def marks(axes: Axes) -> dict[float, float]:
+    """y → x of the markers of means."""
+    lines = [line for line in axes.lines if line.get_linestyle() == "None" and line.get_markersize() == 3.8]
+    return {round(y, 9): x for line in lines for x, y in line.get_xydata()}
+
+
+def expected(value: Callable[[int, int], float], lines: int, series: int) -> dict[float, float]:
+    """y → x where line i has its series j at ``value(i, j)``; what is no number is not drawn."""
+    step = 0.84 / series
+    places = {(i, j): round(i + (j - (series - 1) / 2) * step, 9) for i, j in product(range(lines), range(series))}
+    return {y: value(*place) for place, y in places.items() if not math.isnan(value(*place))}
+
+
+RECORDS: dict[int, tuple[pd.DataFrame, list[dict[Any, Any]]]] = {}
+"""Of each table that was asked, which is kept so that no other takes its place."""
+
+
+def mean(table: pd.DataFrame, column: str, **labels: Any) -> float:
+    """Over the rows with these labels, one by one."""
+    if id(table) not in RECORDS:
+        RECORDS[id(table)] = table, table.to_dict("records")
+    rows = RECORDS[id(table)][1]
+    found = [row[column] for row in rows if all(row[key] == what for key, what in labels.items())]
+    return sum(found) / len(found) if found else math.nan
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_figures_are_written_in_three_formats(name: str, tmp_path: Path) -> None:
+    few = {**claims(), "claims": claims()["claims"][8:]}
+    todo = job(tmp_path, name, made((3,), ONE), {**SPEC, "settings": ["a-mlp"], "claims": few})
+    import_module(f"grokforget.stages.figure_{name}").draw(todo)
+    magic = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
+    for kind, path in todo.outputs.items():
+        assert path.read_bytes().startswith(magic[kind])
+    assert b"seed" in todo.outputs["svg"].read_bytes() or name == "claims", "how the spread is shown is said"
+
+
+def without_values(table: pd.DataFrame) -> pd.DataFrame:
+    """With every other number missing."""
+    numbers = [name for name in table.select_dtypes("float") if name != "value" or "measure" in table]
+    return table.assign(**{name: table[name].where(np.arange(len(table)) % 2 == 0) for name in numbers})
+
+
+ONE = ("a-mlp", "a-sam")
+SMALL = {**SPEC, "settings": ["b-mlp"], "study": {**SPEC["study"], "controls": {}}}
+HARD: dict[str, tuple[Callable[[], Tables], dict[str, Any]]] = {
+    "one seed and setting, no controls": (lambda: made((3,), ("b-mlp",)), SMALL),
+    "missing values": (lambda: {name: without_values(table) for name, table in made(settings=ONE).items()}, SPEC),
+    "no values": (lambda: {name: emptied(table) for name, table in made(settings=ONE).items()}, SPEC),
+    "no rows": (lambda: {name: table.iloc[:0] for name, table in made().items()}, SPEC),
+}
+
+
+def emptied(table: pd.DataFrame) -> pd.DataFrame:
+    numbers = [name for name in table.select_dtypes("float") if name != "value" or "measure" in table]
+    return table.assign(**dict.fromkeys(numbers, math.nan))
+
+
+@pytest.mark.parametrize("case", HARD)
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_study_is_too_small(name: str, case: str, drawn: Any) -> None:
+    tables, spec = HARD[case]
+    figure = drawn(name, tables(), spec)
+    assert figure.get_figheight() <= 240 / 25.4
+    if case == "missing values":
+        figure.draw_without_rendering()
+    if case == "no rows":
+        assert name == "claims" or (not figure.axes and figure.texts), "it says why it is empty"
+
+
+ATTACKS = [
+    ("loss attack: accuracy (%)", "unlearning", "membership_accuracy", 100),
+    ("likelihood-ratio attack: area under the curve", "membership", "lira_auc", 1),
+]
+
+
+def test_attacks_show_means_and_the_retrained_model(drawn: Any) -> None:
+    tables = made()
+    figure = drawn("attacks", tables)
+    names, methods = CHECKPOINTS, ["original", "ascent", "scrub"]
+    for setting, (column, table, value, factor) in product(SETTINGS, ATTACKS):
+        axes = panel(figure, setting, column)
+        here = tables[table]
+        here = here[(here.setting == setting) & (here.forget_set == "within-50")]
+
+        def x(i: int, j: int, here: pd.DataFrame = here, value: str = value, factor: int = factor) -> float:
+            return factor * mean(here, value, method=methods[i], checkpoint=names[j])
+
+        assert marks(axes) == pytest.approx(expected(x, 3, 4))
+        ideal = {name: factor * mean(here, value, method="retrain", checkpoint=name) for name in names}
+        strokes = [path.vertices[:, 0] for part in axes.collections for path in part.get_paths() if len(path) == 2]
+        shown = {round(float(ends[0]), 6) for ends in strokes if ends[0] == ends[1]}
+        assert {round(one, 6) for one in ideal.values() if not math.isnan(one)} <= shown
+
+
+def test_attacks_can_do_without_the_table_of_likelihood_ratios(drawn: Any) -> None:
+    tables = made()
+    del tables["membership"]
+    figure = drawn("attacks", tables)
+    assert len({ax.get_subplotspec().colspan.start for ax in figure.axes}) == 2
+
+
+def test_controls_stand_beside_the_checkpoints_of_their_setting(drawn: Any) -> None:
+    tables = made()
+    figure = drawn("controls", tables)
+    assert len(figure.axes) == 4, "only the setting and forget set that have controls"
+    cells = tables["unlearning"]
+    cells = cells[cells.forget_set == "within-50"]
+    series = [*(("a-mlp", name) for name in CHECKPOINTS), ("a-sam", "matched"), ("a-flat", "matched")]
+    for column, value in [("forget accuracy (%)", "forget_accuracy"), ("retain accuracy (%)", "retain_accuracy")]:
+
+        def x(i: int, j: int, value: str = value) -> float:
+            setting, checkpoint = series[j]
+            return 100 * mean(cells, value, method=METHODS[2 + i], setting=setting, checkpoint=checkpoint)
+
+        assert marks(panel(figure, "a-mlp", column)) == pytest.approx(expected(x, 2, 6))
+
+
+def test_the_spread_is_the_standard_deviation_over_seeds() -> None:
+    _, axes = plt.subplots()
+    values = {1: 2.0, 2: 3.0, 3: 7.0}
+    rows = pd.DataFrame([{"line": "m", "series": "early", "seed": k, "value": v} for k, v in values.items()])
+    dots.draw_dots(axes, rows, ["m"], dots.looks(["early"], SPEC["study"]))
+    (bar,) = [path.vertices[:, 0] for part in axes.collections for path in part.get_paths() if len(path) == 2]
+    # Deviations from 4: -2, -1, 3, so the variance is 14 / 2.
+    assert sorted(bar) == pytest.approx([4 - math.sqrt(7), 4 + math.sqrt(7)])
+    assert marks(axes) == pytest.approx({0.0: 4.0})
+    each = [part for part in axes.collections if len(part.get_offsets()) == 3]
+    assert sorted(each[0].get_offsets()[:, 0]) == [2, 3, 7]
+    plt.close("all")
+
+
+def test_robustness_before_and_after_at_each_radius(drawn: Any) -> None:
+    tables = made()
+    figure = drawn("robustness", tables)
+    values = tables["analysis"]
+    stages, columns = (
+        ["before", "ascent", "scrub"],
+        {"no attack": "", "attack ε = 0.02": "0.02", "attack ε = 0.1": "0.1"},
+    )
+    titles = [" ".join(ax.get_xlabel().split()) for ax in figure.axes[-4:-1]]
+    assert titles == [f"accuracy (%), {title}" for title in columns], "radii grow"
+    for setting, (title, part) in product(SETTINGS, columns.items()):
+        axes = panel(figure, setting, f"accuracy (%), {title}")
+
+        def x(i: int, j: int, part: str = part, setting: str = setting) -> float:
+            measure = "worst_accuracy" if part else "clean_accuracy"
+            labels = {"setting": setting, "measure": measure, "part": part, "checkpoint": CHECKPOINTS[j]}
+            return 100 * mean(values, "value", stage=stages[i], **labels)
+
+        assert marks(axes) == pytest.approx(expected(x, 3, 4))
+
+
+def test_zero_gradients_have_a_column_only_where_there_are_some(drawn: Any) -> None:
+    tables = made(settings=ONE)
+    values = tables["analysis"]
+    zero = values.measure == "zero_gradients"
+    tables["analysis"] = values.assign(value=values.value.where(~zero, 0.0))
+    figure = drawn("robustness", tables)
+    assert len(figure.axes) == 3
+    assert "no input gradient was exactly zero" in figure.get_suptitle()
+    tables["analysis"].loc[values.index[zero][0], "value"] = 1 / 128
+    figure = drawn("robustness", tables)
+    assert len(figure.axes) == 4
+    assert "no input gradient" not in figure.get_suptitle()
+
+
+def test_relearning_that_does_not_get_there_is_hollow(drawn: Any) -> None:
+    tables = made()
+    values = tables["analysis"]
+    missed = (values.setting == "b-mlp") & (values.analysis == "again") & (values.stage == "scrub")
+    missed &= (values.checkpoint == "grokked") & (values.seed == 5)
+    values.loc[missed & (values.measure == "relearned"), "value"] = 0.0
+    values.loc[missed & (values.measure == "relearn_updates"), "value"] = BUDGET
+    figure = drawn("relearning", tables)
+    axes = panel(figure, "b-mlp", "updates until the forget loss is nearly back")
+    again = values[(values.analysis == "again") & (values.measure == "relearn_updates")]
+
+    def x(i: int, j: int) -> float:
+        return mean(again, "value", setting="b-mlp", stage=METHODS[2 + i], checkpoint=CHECKPOINTS[j])
+
+    assert marks(axes) == pytest.approx(expected(x, 2, 4)), "of two analyses of a kind the first"
+    hollow = [line for line in axes.lines if line.get_markerfacecolor() == "white" and len(line.get_xdata())]
+    assert [tuple(line.get_xdata()) for line in hollow] == [pytest.approx((x(1, 2),))]
+    assert marks(panel(figure, "a-mlp", "JS divergence, forget set (nats)")) == pytest.approx(
+        expected(
+            lambda i, j: mean(
+                values,
+                "value",
+                **{"setting": "a-mlp", "stage": METHODS[2 + i], "checkpoint": CHECKPOINTS[j]},
+                **{"measure": "js_divergence", "part": "forget"},
+            ),
+            2,
+            4,
+        )
+    )
+
+
+POINTS = {"a": (10, 50), "b": (20, 20), "c": (20, 30), "d": (30, 20), "e": (40, -1), "f": (60, 5), "g": (20, 20)}
+"""b beats c, d; e beats f; g is as good as b."""
+
+
+def test_a_front_holds_what_no_candidate_beats() -> None:
+    points = pd.DataFrame([{"name": name, "x": x, "y": y} for name, (x, y) in POINTS.items()])
+    assert sorted(figure_pareto.front(points).name) == ["a", "b", "e", "g"]
+    assert list(figure_pareto.front(points).x) == [10, 20, 20, 40]
+    assert figure_pareto.front(points.iloc[:0]).empty
+
+
+def test_candidates_are_means_over_the_reported_seeds_and_their_choice_is_ringed(drawn: Any) -> None:
+    tables = made()
+    tables["tuning"].loc[(tables["tuning"].value == 1.0) & (tables["tuning"].seed == 5), "diverged"] = True
+    figure = drawn("pareto", tables)
+    tuning = tables["tuning"][tables["tuning"].seed != 99]
+    assert [ax.get_title() for ax in figure.axes[:2]] == METHODS[2:]
+    axes = figure.axes[3]  # the second row and column: b-mlp, scrub
+    for checkpoint in CHECKPOINTS[:3]:
+        here = {"setting": "b-mlp", "method": "scrub", "checkpoint": checkpoint}
+        points = {}
+        for value in (0.01, 0.1, 1.0):
+            lost = [mean(tuning, f"retain_accuracy{end}", value=value, **here) for end in ("_before", "")]
+            points[value] = (100 * mean(tuning, "forget_accuracy", value=value, **here), 100 * (lost[0] - lost[1]))
+        ring, start, front = (
+            next(line for line in axes.lines if line.get_gid() == f"{what} {checkpoint}")
+            for what in ("chosen", "start", "front")
+        )
+        assert ring.get_xydata().tolist() == [pytest.approx(points[0.1])]
+        assert start.get_xydata().tolist() == [
+            pytest.approx((100 * mean(tuning, "forget_accuracy_before", **here), 0)),
+        ]
+        best = [
+            (x, y)
+            for x, y in sorted(points.values())
+            if not any(u <= x and v <= y and (u, v) != (x, y) for u, v in points.values())
+        ]
+        assert front.get_xydata() == pytest.approx(np.array(best))
+        shown = [
+            (*line.get_xydata()[k], line.get_markerfacecolor() == "white")
+            for line in axes.lines
+            if line.get_markersize() == 3.8 and line.get_color() == dots.CHECKPOINTS[checkpoint]["color"]
+            for k in range(len(line.get_xdata()))
+        ]
+        wanted = [(*point, value == 1.0) for value, point in points.items()]
+        assert sorted(shown) == [pytest.approx(one) for one in sorted(wanted)]
+
+
+def test_designs_show_paired_differences_averaged_over_methods(drawn: Any) -> None:
+    tables = made(seeds=(3, 5, 7))
+    cells = tables["unlearning"]
+    figure = drawn("designs", tables)
+    labels = [
+        label.get_text() for label in panel(figure, "b-mlp", "difference in forget accuracy (points)").get_yticklabels()
+    ]
+    assert labels[1] == "random-15\n(random)"
+    axes = panel(figure, "b-mlp", "difference in retain accuracy (points)")
+
+    def seeds(design: int, other: str) -> list[float]:
+        here = {"setting": "b-mlp", "forget_set": list(FORGET_SETS)[design]}
+        return [
+            sum(
+                100 * mean(cells, "retain_accuracy", seed=seed, method=method, checkpoint="grokked", **here)
+                - 100 * mean(cells, "retain_accuracy", seed=seed, method=method, checkpoint=other, **here)
+                for method in ("ascent", "scrub")
+            )
+            / 2
+            for seed in (3, 5, 7)
+        ]
+
+    for offset, other in ((-0.18, "memorised"), (0.18, "early")):
+        for design in range(3):
+            values = np.array(seeds(design, other))
+            assert marks(axes)[round(design + offset, 9)] == pytest.approx(values.mean())
+            (bar,) = [
+                line.get_xdata()
+                for line in axes.lines
+                if line.get_linestyle() == "-" and np.allclose(line.get_ydata(), design + offset)
+            ]
+            # Two-sided 95 % with two degrees of freedom: t = 4.302653.
+            half = 4.302653 * values.std(ddof=1) / math.sqrt(3)
+            assert list(bar) == pytest.approx([values.mean() - half, values.mean() + half], rel=1e-6)
+
+
+def test_designs_of_two_forget_sets_are_no_comparison(drawn: Any) -> None:
+    tables = made()
+    cells = tables["unlearning"]
+    tables["unlearning"] = cells[(cells.setting != "a-mlp") | (cells.forget_set != "random-15")]
+    figure = drawn("designs", tables)
+    assert [ax.get_ylabel() for ax in figure.axes[::3]] == ["b-mlp"]
+    assert figure_designs.FEWEST == 3
+
+
+def test_claims_show_effects_in_their_units_and_what_was_predicted(drawn: Any) -> None:
+    tables = made()
+    figure = drawn("claims", tables)
+    tests = tables["claims"]
+    told = [claim for claim in claims()["claims"] if any(test["decides"] for test in claim["tests"])]
+    assert len(figure.axes) == len(told)
+    for axes, claim in zip(figure.axes, told, strict=True):
+        deciding = [test for test in claim["tests"] if test["decides"]]
+        effects = [line for line in axes.lines if line.get_gid() == "effect"]
+        intervals = [line for line in axes.lines if line.get_gid() == "interval"]
+        singles = [line for line in axes.lines if line.get_gid() == "setting b-mlp"]
+        for number, test in enumerate(deciding):
+            here = {"claim": claim["id"], "test": test["name"]}
+            factor = 100 if test["unit"] == "points" else 1
+            assert effects[number].get_xdata() == pytest.approx([factor * mean(tests, "effect", setting="all", **here)])
+            ends = [factor * mean(tests, end, setting="all", **here) for end in ("low", "high")]
+            assert list(intervals[number].get_xdata()) == pytest.approx(ends)
+            assert singles[number].get_xdata() == pytest.approx(
+                [factor * mean(tests, "effect", setting="b-mlp", **here)]
+            )
+            none = 1.0 if test["statistic"] == "sd-ratio" else 0.0
+            left, right = axes.patches[number].get_x(), axes.patches[number].get_x() + axes.patches[number].get_width()
+            if test["direction"] == "equal":
+                assert (left, right) == pytest.approx((-test["margin"], test["margin"]))
+            else:
+                assert {"lower": right, "higher": left}[test["direction"]] == pytest.approx(none)
+                assert {"lower": left < none, "higher": right > none}[test["direction"]]
+            verdict = tests[(tests.claim == claim["id"]) & (tests.test == test["name"])].verdict.iloc[0]
+            assert effects[number].get_marker() == figure_claims.VERDICTS[verdict]["marker"]
+            assert effects[number].get_markerfacecolor() == figure_claims.VERDICTS[verdict].get(
+                "markerfacecolor", figure_claims.VERDICTS[verdict]["color"]
+            )
+    why = [text.get_text() for text in figure.texts if text.get_text().startswith("10. ")]
+    assert "Not tested here" in " ".join(why[0].split())
+
+
+def test_claims_without_a_result_say_so(drawn: Any) -> None:
+    tables = made()
+    untested = tables["claims"].claim == 6
+    tables["claims"].loc[untested, ["effect", "low", "high"]] = math.nan
+    tables["claims"].loc[untested, "verdict"] = "not tested here"
+    axes = drawn("claims", tables).axes[5]
+    assert "not tested here" in [text.get_text() for text in axes.texts]
+    assert not [line for line in axes.lines if line.get_gid() == "effect"]
+
+
+def test_tests_that_do_not_decide_leave_no_trace(drawn: Any) -> None:
+    tables = made()
+    before = [ax.get_xlim() for ax in drawn("claims", tables).axes]
+    beside = ~tables["claims"].decides
+    tables["claims"].loc[beside, ["effect", "low", "high"]] = 50.0
+    assert [ax.get_xlim() for ax in drawn("claims", tables).axes] == before
+
+
+def test_every_verdict_has_a_mark() -> None:
+    """A verdict that the figure does not know would pass for not tested."""
+    source = Path(figure_claims.__file__).parents[1] / "analysis" / "claims.py"
+    (line,) = [line for line in source.read_text().splitlines() if line.startswith("SUPPORTED, CONTRADICTED")]
+    assert line.partition(" = ")[2] == ", ".join(
+        f'"{name}"' for name in [*figure_claims.VERDICTS, figure_claims.UNTESTED]
+    )
+
+
+def test_looks_follow_the_study_and_never_run_out() -> None:
+    study = {"controls": {f"c{number}": {"name": f"control-{number}"} for number in range(8)}}
+    styles = dots.looks(["strange", "grokked", *(f"control-{number}" for number in range(8))], study)
+    assert list(styles) == ["grokked", *(f"control-{number}" for number in range(8)), "strange"]
+    assert styles["control-1"] == dots.CONTROLS[1]

@@ -1,0 +1,446 @@
+"""What is asked of trained and unlearned models: analyses, shadow models, attacks, and the controls' checkpoints."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet
+import pytest
+import torch
+from torch import Tensor
+
+from grokforget import paths
+from grokforget.analysis.likelihood_ratio import attack as likelihood_ratio
+from grokforget.analysis.likelihood_ratio import logit_confidence
+from grokforget.analysis.probe import Probe, Value
+from grokforget.config.training import SelectionSettings
+from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.grokking.select import TOLERANCE, match
+from grokforget.models.build import build_model
+from grokforget.stages.analyse import analyse
+from grokforget.stages.attack import attack, compare, shadows
+from grokforget.stages.job import Job
+from grokforget.stages.select import select
+from grokforget.stages.shadow import shadow
+from grokforget.storage import read_table, read_tensors, write_table, write_tensors
+
+MODEL = {
+    "implementation": "grokforget.models.mlp:MLP",
+    "settings": {"hidden": [5], "activation": "relu", "bias": True, "initialisation": "default"},
+    "alpha": 1.0,
+}
+COMPUTE = {"model": MODEL, "seed": 0, "threads": 1, "device": "cpu"}
+N = 12
+TABLE = ExampleTable(
+    np.random.default_rng(0).random((N, 1, 2, 2), dtype=np.float32), np.arange(N, dtype=np.int64) % 3, 3
+)
+SPLIT = Split(np.arange(6), np.array([6, 7]), np.arange(8, 12))
+FORGET = ForgetSplit(np.array([0, 3]), np.array([1, 2, 4, 5]))
+
+
+def weights(seed: int) -> dict[str, Tensor]:
+    """A state of the model, drawn anew for each seed."""
+    return {name: value.clone() for name, value in build_model(MODEL, TABLE.shape, seed).state_dict().items()}
+
+
+def write_states(path: Path, **states: dict[str, Tensor]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_tensors(
+        path, {f"{key}/{name}": value.numpy() for key, state in states.items() for name, value in state.items()}
+    )
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A folder with the files of one run."""
+    TABLE.write(tmp_path / "examples.safetensors")
+    SPLIT.write(tmp_path / "split.safetensors")
+    (tmp_path / "forget").mkdir()
+    FORGET.write(tmp_path / "forget" / "within.safetensors")
+    return tmp_path
+
+
+# Analyses.
+
+SEEN: list[dict[str, Any]] = []
+
+
+def recorded(probe: Probe, **settings: Any) -> list[Value]:
+    """An analysis that notes what it is given, and leaves the model changed as none should."""
+    SEEN.append(
+        {
+            "model": {name: value.clone() for name, value in probe.model.state_dict().items()},
+            "training": probe.model.training,
+            **{name: getattr(probe, name) for name in ("examples", "seed", "n_classes", "original", "retrained")},
+            "recipe": probe.training,
+            "settings": settings,
+        }
+    )
+    with torch.no_grad():
+        for parameter in probe.model.parameters():
+            parameter.zero_()
+    probe.model.train()
+    return [Value("measure", "part", float(len(SEEN))), Value("other", "", math.nan)]
+
+
+def silent(probe: Probe) -> list[Value]:
+    return []
+
+
+def inspected(run: Path, name: str, inputs: dict[str, list[Path]], **spec: Any) -> tuple[pd.DataFrame, pyarrow.Schema]:
+    SEEN.clear()
+    component = {"implementation": f"{__name__}:{name}", "settings": {"n": 3} if name == "recorded" else {}}
+    spec = {**COMPUTE, "forget_set": "within", "analysis": component, "training": {"loss": "mse"}, **spec}
+    shared = {what: [run / f"{what}.safetensors"] for what in ("examples", "split")}
+    analyse(Job({**shared, "forget": [run / "forget"], **inputs}, {"table": run / "table.parquet"}, spec))
+    return read_table(run / "table.parquet"), pyarrow.parquet.read_schema(run / "table.parquet")
+
+
+@pytest.fixture
+def models(run: Path) -> Path:
+    """Checkpoints of the run and of the retrained one, and results of two methods."""
+    write_states(run / "checkpoints" / "full.safetensors", early=weights(1), grokked=weights(2))
+    write_states(run / "checkpoints" / "without-within.safetensors", early=weights(3), grokked=weights(4))
+    for n, method in enumerate(("retrain", "ga")):
+        path = run / "unlearned" / "within" / method / "models.safetensors"
+        write_states(path, early=weights(5 + 2 * n), grokked=weights(6 + 2 * n))
+    return run
+
+
+def same(state: Any, seed: int) -> bool:
+    other = weights(seed)
+    return state.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in state.items())
+
+
+def results(models: Path, name: str = "recorded", **spec: Any) -> tuple[pd.DataFrame, pyarrow.Schema]:
+    inputs = {"checkpoints": [models / "checkpoints"], "unlearned": [models / "unlearned"], "snapshots": []}
+    told = {"checkpoints": ["early", "grokked"], "before": True, "methods": ["retrain", "ga"], **spec}
+    return inspected(models, name, inputs, **told)
+
+
+def test_every_checkpoint_and_every_result_is_analysed_in_its_own_state(models: Path) -> None:
+    table, _ = results(models)
+    labels = [(name, stage) for name in ("early", "grokked") for stage in ("before", "retrain", "ga")]
+    assert list(zip(table.checkpoint[::2], table.stage[::2], strict=True)) == labels
+    assert list(table.columns) == ["checkpoint", "stage", "measure", "part", "value"]
+    assert table.value[::2].tolist() == [1, 2, 3, 4, 5, 6]
+    assert table[["measure", "part"]].drop_duplicates().to_numpy().tolist() == [["measure", "part"], ["other", ""]]
+    # The model, the one before unlearning and the retrained one, whatever an analysis has left behind.
+    for seen, model, original, retrained in zip(
+        SEEN, (1, 5, 7, 2, 6, 8), (1, 1, 1, 2, 2, 2), (3, 3, 3, 4, 4, 4), strict=True
+    ):
+        assert same(seen["model"], model)
+        assert same(seen["original"], original)
+        assert same(seen["retrained"], retrained)
+        assert not seen["training"]
+    assert len({seen["seed"] for seen in SEEN}) == 1, "all are looked at on the same draws"
+    assert SEEN[0]["settings"] == {"n": 3}
+    assert SEEN[0]["recipe"] == {"loss": "mse"}
+
+
+def test_an_analysis_is_given_the_examples_of_the_request(models: Path) -> None:
+    results(models)
+    examples = SEEN[0]["examples"]
+    assert SEEN[0]["n_classes"] == 3
+    where = {"forget": FORGET.forget, "retain": FORGET.retain, "validation": SPLIT.validation, "test": SPLIT.test}
+    for name, index in where.items():
+        assert examples[name].y.tolist() == TABLE.labels[index].tolist()
+        assert np.array_equal(
+            examples[name].x.numpy().reshape(len(index), -1), TABLE.inputs[index].reshape(len(index), -1)
+        )
+
+
+def test_another_request_has_other_draws(models: Path) -> None:
+    results(models)
+    first = SEEN[0]["seed"]
+    FORGET.write(models / "forget" / "other.safetensors")
+    results(models, forget_set="other", methods=[])
+    assert SEEN[0]["seed"] != first
+    results(models, seed=1)
+    assert SEEN[0]["seed"] != first
+
+
+def test_only_what_is_asked_for_is_analysed_and_read(models: Path) -> None:
+    (models / "checkpoints" / "without-within.safetensors").unlink()
+    table, _ = results(models, methods=[])
+    assert table.stage.unique().tolist() == ["before"]
+    assert all(seen["retrained"] == {} for seen in SEEN)
+    write_states(models / "checkpoints" / "without-within.safetensors", grokked=weights(4))
+    table, _ = results(models, before=False, checkpoints=["grokked"], methods=["ga"])
+    assert table[["checkpoint", "stage"]].drop_duplicates().to_numpy().tolist() == [["grokked", "ga"]]
+
+
+def test_snapshots_of_all_segments_are_analysed_in_order(run: Path) -> None:
+    snapshots = [run / "1.safetensors", run / "2.safetensors"]
+    write_states(snapshots[0], **{"0": weights(0), "10": weights(1)})
+    write_states(snapshots[1], **{"20": weights(2), "100": weights(3)})
+    inputs = {"snapshots": snapshots, "checkpoints": [run / "none"], "unlearned": [run / "none"]}
+    table, schema = inspected(run, "recorded", inputs, snapshots=3)
+    # From 10 to 100 in even steps of the logarithm: 10, 31.6, 100; the untrained model is none.
+    assert table.step[::2].tolist() == [10, 20, 100]
+    assert list(table.columns) == ["step", "measure", "part", "value"]
+    assert [same(seen["model"], seed) for seen, seed in zip(SEEN, (1, 2, 3), strict=True)] == [True] * 3
+    assert all(seen["original"] == {} and seen["retrained"] == {} for seen in SEEN)
+    assert schema.field("step").type == pyarrow.int64()
+
+
+@pytest.mark.parametrize("along", [False, True])
+def test_an_analysis_that_says_nothing_leaves_an_empty_table_of_the_same_types(models: Path, along: bool) -> None:
+    """So that it goes together with others."""
+
+    def made(name: str) -> tuple[pd.DataFrame, pyarrow.Schema]:
+        if not along:
+            return results(models, name)
+        write_states(models / "1.safetensors", **{"10": weights(1)})
+        return inspected(models, name, {"snapshots": [models / "1.safetensors"]}, snapshots=2)
+
+    (full, types), (empty, of_empty) = made("recorded"), made("silent")
+    assert len(empty) == 0 < len(full)
+    assert of_empty == types
+    both = pd.concat([full, empty], ignore_index=True)
+    assert both.dtypes.tolist() == full.dtypes.tolist()
+
+
+# Shadow models.
+
+
+def losses_of(state: dict[str, Tensor]) -> np.ndarray:
+    """Cross-entropy of every example, in float64 by hand."""
+    x = TABLE.inputs.reshape(N, -1).astype(np.float64)
+    w = {name: value.double().numpy() for name, value in state.items()}
+    hidden = np.maximum(x @ w["features.0.weight"].T + w["features.0.bias"], 0)
+    logits = hidden @ w["output.weight"].T + w["output.bias"]
+    return np.log(np.exp(logits).sum(1)) - logits[np.arange(N), TABLE.labels]
+
+
+@pytest.mark.parametrize(("train_set", "members"), [("full", [0, 1, 2, 3, 4, 5]), ("without-within", [1, 2, 4, 5])])
+def test_a_shadow_model_says_what_it_thinks_of_every_example_and_what_it_was_trained_on(
+    run: Path, train_set: str, members: list[int]
+) -> None:
+    states = {"early": weights(1), "grokked": weights(2)}
+    write_states(run / "checkpoints.safetensors", **states, memorised=weights(3))
+    inputs = {what: [run / f"{what}.safetensors"] for what in ("examples", "split", "checkpoints")}
+    spec = {**COMPUTE, "train_set": train_set, "checkpoints": ["early", "grokked"]}
+    shadow(Job({**inputs, "forget": [run / "forget"]}, {"losses": run / "losses.safetensors"}, spec))
+    found, _ = read_tensors(run / "losses.safetensors")
+    assert found.keys() == {"member", "loss/early", "loss/grokked"}
+    for name, state in states.items():
+        assert found[f"loss/{name}"].dtype == np.float32
+        assert found[f"loss/{name}"] == pytest.approx(losses_of(state), rel=1e-5)
+    assert np.flatnonzero(found["member"]).tolist() == members
+
+
+# Attacks.
+
+SEEDS, TRAIN_SETS, CHECKPOINTS = [0, 1, 2], ["full", "without-within"], ["early", "grokked"]
+CELL_METHODS = ["original", "ga"]
+ATTACK = {
+    **{"setting": "mlp", "data": "addition", "forget_set": "within", "seeds": SEEDS},
+    **{"train_sets": TRAIN_SETS, "checkpoints": CHECKPOINTS, "methods": CELL_METHODS},
+}
+
+
+def forgotten_and_unseen(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Of classes 0 and 1; the test set has class 2 too."""
+    return (np.array([0, 3, 1]) + 3 * (seed % 2)), np.array([9, 10, 11, 6, 7])
+
+
+@pytest.fixture
+def attacked(tmp_path: Path) -> dict[str, Any]:
+    """The files of three seeds, and what is in them by path and by cell."""
+    generator = np.random.default_rng(1)
+    losses: dict[Any, np.ndarray] = {}
+    member: dict[Any, np.ndarray] = {}
+    cells: dict[Any, pd.DataFrame] = {}
+    for seed in SEEDS:
+        forgotten, unseen = forgotten_and_unseen(seed)
+        where = {"setting": "mlp", "seed": seed, "forget_set": "within"}
+        for path in (paths.FORGET.format(**where), paths.SPLIT.format(data="addition", seed=seed)):
+            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        ForgetSplit(forgotten, np.array([2])).write(tmp_path / paths.FORGET.format(**where))
+        Split(np.array([0]), np.array([1]), unseen).write(tmp_path / paths.SPLIT.format(data="addition", seed=seed))
+        for train_set in TRAIN_SETS:
+            key = seed, train_set
+            member[key] = generator.integers(0, 2, N).astype(np.uint8)
+            losses |= {(*key, name): generator.exponential(1, N).astype(np.float32) for name in CHECKPOINTS}
+            path = tmp_path / paths.SHADOW.format(setting="mlp", seed=seed, train_set=train_set)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_tensors(path, {"member": member[key], **{f"loss/{n}": losses[*key, n] for n in CHECKPOINTS}})
+        for method in CELL_METHODS:
+            rows = [
+                {"checkpoint": name, "split": split, "label": int(TABLE.labels[i]), "loss": generator.exponential(1.0)}
+                for name in CHECKPOINTS
+                for split, index in (("retain", [2]), ("forget", forgotten), ("test", unseen))
+                for i in index
+            ]
+            cells[seed, method] = pd.DataFrame(rows).assign(correct=True)
+            path = tmp_path / paths.OUTPUTS.format(**where, method=method)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_table(path, cells[seed, method])
+    return {"root": tmp_path, "losses": losses, "member": member, "cells": cells}
+
+
+def test_the_runs_of_the_attacked_seed_are_no_shadow_models(attacked: dict[str, Any]) -> None:
+    for seed in SEEDS:
+        losses, member = shadows(attacked["root"], ATTACK, seed)
+        others = [(other, train_set) for other in SEEDS if other != seed for train_set in TRAIN_SETS]
+        assert len(others) == 4
+        assert np.array_equal(member, np.stack([attacked["member"][key] for key in others]))
+        for name in CHECKPOINTS:
+            assert np.array_equal(losses[name], np.stack([attacked["losses"][*key, name] for key in others]))
+
+
+def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_same_classes(
+    attacked: dict[str, Any],
+) -> None:
+    attack(Job({"root": [attacked["root"]]}, {"table": attacked["root"] / "table.parquet"}, ATTACK))
+    table = read_table(attacked["root"] / "table.parquet")
+    assert len(table) == len(SEEDS) * len(CELL_METHODS) * len(CHECKPOINTS)
+    for row in table.to_dict("records"):
+        forgotten, unseen = forgotten_and_unseen(row["seed"])
+        classes = set(TABLE.labels[forgotten])
+        index = [*forgotten, *(i for i in unseen if TABLE.labels[i] in classes)]
+        assert 3 < len(index) < 8
+        cell = attacked["cells"][row["seed"], row["method"]]
+        cell = cell[(cell.checkpoint == row["checkpoint"]) & (cell.split != "retain") & cell.label.isin(classes)]
+        others = [(seed, train_set) for seed in SEEDS if seed != row["seed"] for train_set in TRAIN_SETS]
+        expected = likelihood_ratio(
+            logit_confidence(cell.loss.to_numpy()),
+            logit_confidence(np.stack([attacked["losses"][*key, row["checkpoint"]][index] for key in others])),
+            np.stack([attacked["member"][key][index] for key in others]).astype(bool),
+            (cell.split == "forget").to_numpy(),
+        )
+        assert {name: row[name] for name in expected} == pytest.approx(expected, nan_ok=True)
+    assert table.lira_auc.notna().any()
+    assert table.lira_auc.nunique() > 4
+
+
+def test_outputs_in_another_order_are_refused() -> None:
+    cell = pd.DataFrame({"split": ["forget", "test", "forget"], "label": 0, "loss": 1.0})
+    for n in (1, 2):
+        with pytest.raises(ValueError, match="not in the order of its forget and test set"):
+            compare(cell, np.ones((2, 3)), np.ones((2, 3)), n)
+
+
+# The controls' checkpoints.
+
+STEPS = np.array([0, 10, 20, 30, 40, 50])
+FITTED = np.array([0.1, 0.9, 1.0, 1.0, 1.0, 1.0])
+
+
+@pytest.mark.parametrize(
+    ("validation", "wanted", "step", "found"),
+    [
+        # The first that is fitted and as accurate.
+        ([0.1, 0.8, 0.8, 0.9, 0.95, 0.9], 0.9, 30, True),
+        # As accurate before it has fitted its training data does not count.
+        ([0.1, 0.9, 0.5, 0.6, 0.9, 0.9], 0.9, 40, True),
+        # Within the tolerance it counts, beyond it does not.
+        ([0.1, 0.2, 0.9 - TOLERANCE + 1e-6, 0.9, 0.9, 0.9], 0.9, 20, True),
+        ([0.1, 0.2, 0.9 - TOLERANCE - 1e-6, 0.9, 0.9, 0.9], 0.9, 30, True),
+        # More accurate counts.
+        ([0.1, 0.2, 0.99, 0.5, 0.5, 0.5], 0.6, 20, True),
+        # Never as accurate: the best there is, flagged; the untrained model is none.
+        ([0.7, 0.2, 0.3, 0.5, 0.4, 0.5], 0.9, 30, False),
+    ],
+)
+def test_matched_is_the_first_fitted_snapshot_that_is_as_accurate(
+    validation: list[float], wanted: float, step: int, found: bool
+) -> None:
+    assert match(STEPS, FITTED, np.array(validation), fitted=0.99, wanted=wanted) == (step, found)
+
+
+def test_without_a_trained_snapshot_there_is_no_match() -> None:
+    assert match(STEPS[:1], FITTED[:1], np.ones(1), fitted=0.0, wanted=0.0) == (0, False)
+
+
+def test_what_has_fitted_its_training_data_is_said_by_the_settings() -> None:
+    validation = np.full(len(STEPS), 0.9)
+    assert match(STEPS, FITTED, validation, fitted=0.9, wanted=0.9) == (10, True)
+    assert match(STEPS, FITTED, validation, fitted=1.0, wanted=0.9) == (20, True)
+    assert match(STEPS, FITTED, validation, fitted=1.1, wanted=0.9) == (10, False)
+
+
+# Memorised at 20, grokked at 50.
+CURVE = pd.DataFrame(
+    {
+        "step": [0, 10, 20, 30, 40, 50, 60],
+        "train_accuracy": [0.3, 0.7, 1.0, 1.0, 1.0, 1.0, 1.0],
+        "validation_accuracy": [0.3, 0.4, 0.4, 0.4, 0.8, 1.0, 1.0],
+        "test_accuracy": [0.3, 0.41, 0.42, 0.43, 0.81, 0.99, 1.0],
+        "train_loss": [1.0, 0.5, 0.1, 0.1, 0.1, 0.1, 0.1],
+        "test_loss": [1.0, 0.9, 2.0, 2.1, 1.0, 0.2, 0.1],
+        "weight_norm": [5.0, 6.0, 7.0, 6.5, 5.5, 4.5, 4.0],
+        "diverged": False,
+    }
+)
+
+
+def selected(run: Path, checkpoints: list[str], reference: float | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+    settings = SelectionSettings.model_validate({"transition": "accuracy", "sustained": 1}).model_dump(mode="json")
+    write_table(run / "curve.parquet", CURVE)
+    write_states(run / "snapshots.safetensors", **{str(step): weights(step) for step in CURVE.step})
+    inputs = {
+        name: [run / f"{name}.{end}"] for name, end in (("examples", "safetensors"), ("snapshots", "safetensors"))
+    }
+    inputs |= {"curves": [run / "curve.parquet"], "reference": []}
+    if reference is not None:
+        rows = {"checkpoint": ["early", "grokked"], "validation_accuracy": [0.2, reference]}
+        write_table(run / "reference.parquet", pd.DataFrame(rows))
+        inputs["reference"] = [run / "reference.parquet"]
+    outputs = {"table": run / "table.parquet", "weights": run / "weights.safetensors"}
+    spec = {"selection": settings, "checkpoints": checkpoints, "model": MODEL}
+    select(Job(inputs, outputs, spec))
+    return read_table(outputs["table"]).set_index("checkpoint"), read_tensors(outputs["weights"])[0]
+
+
+def parts(arrays: dict[str, Any], checkpoint: str) -> dict[str, np.ndarray]:
+    return {name.split("/", 1)[1]: value for name, value in arrays.items() if name.startswith(f"{checkpoint}/")}
+
+
+@pytest.mark.parametrize(("wanted", "step", "found"), [(0.8, 40, True), (0.4, 20, True), (0.95, 50, True)])
+def test_a_control_is_matched_with_grokked_of_its_setting(run: Path, wanted: float, step: int, found: bool) -> None:
+    table, arrays = selected(run, ["matched"], wanted)
+    assert table.index.tolist() == ["matched"]
+    assert (table.step["matched"], table.found["matched"]) == (step, found)
+    assert table.test_accuracy["matched"] == CURVE.test_accuracy[CURVE.step == step].item()
+    assert {name.split("/")[0] for name in arrays} == {"matched"}
+    assert all(np.array_equal(value, weights(step)[name]) for name, value in parts(arrays, "matched").items())
+
+
+def test_rescaled_predicts_as_memorised_with_the_norm_of_grokked(run: Path) -> None:
+    table, arrays = selected(run, ["rescaled", "memorised", "grokked"])
+    assert table.step.to_dict() == {"memorised": 20, "grokked": 50, "rescaled": 20}
+    states = {name: parts(arrays, name) for name in table.index}
+
+    def norm(name: str) -> float:
+        return math.sqrt(sum(float((value.astype(np.float64) ** 2).sum()) for value in states[name].values()))
+
+    assert norm("rescaled") == pytest.approx(norm("grokked"), rel=1e-6)
+    assert norm("memorised") != pytest.approx(norm("grokked"), rel=1e-3)
+    model = build_model(MODEL, TABLE.shape, seed=0)
+    logits = {}
+    for name in ("memorised", "rescaled"):
+        model.load_state_dict({key: torch.from_numpy(value) for key, value in states[name].items()})
+        with torch.no_grad():
+            logits[name] = model(torch.from_numpy(TABLE.inputs).flatten(1))
+    factor = logits["rescaled"] / logits["memorised"]
+    assert factor.min() > 0
+    assert factor.numpy() == pytest.approx(factor.mean().item(), rel=1e-3)
+    # Its row: accuracies of the one, norm of the other, and losses of neither.
+    row, memorised = table.loc["rescaled"], table.loc["memorised"]
+    assert row.weight_norm == table.weight_norm["grokked"] != memorised.weight_norm
+    assert (row.train_accuracy, row.test_accuracy, row.found) == (1.0, memorised.test_accuracy, True)
+    assert math.isnan(row.train_loss)
+    assert math.isnan(row.test_loss)
+    assert row.t_grok == memorised.t_grok
+
+
+def test_rescaled_is_found_where_both_are(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CURVE, "validation_accuracy", [0.3] * len(CURVE))
+    table, _ = selected(run, ["memorised", "grokked", "rescaled"])
+    assert table.found.to_dict() == {"memorised": True, "grokked": False, "rescaled": False}

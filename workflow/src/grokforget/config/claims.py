@@ -1,0 +1,93 @@
+"""The paper's claims, each with the measure, contrast, scope and decision rule that were fixed before any result was
+seen: ``workflow/claims.yaml``."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from grokforget.config.base import Strict, problem
+from grokforget.config.loader import load_yaml
+
+FILE = Path(__file__).parents[3] / "claims.yaml"
+
+
+class Scope(Strict):
+    """Which rows of the table count. What is not given counts whatever it is."""
+
+    forget_sets: list[Literal["within-classes", "random"]] = Field(default=["within-classes"], min_length=1)
+    """Kinds of forget sets."""
+    largest_fraction: float = Field(default=1.0, gt=0, le=1)
+    """Forget sets of these kinds with a fraction of up to this."""
+    stages: Literal["before", "after"] | None = None
+    """Of analyses: the checkpoints themselves, or what the unlearning methods made of them."""
+    analysis: str | None = None
+    """Kind of the analysis."""
+    measure: str | None = None
+    """Its measure."""
+    parts: list[str] | None = None
+    """Its parts; their mean is taken."""
+    protocol: Literal["shared", "own"] | None = None
+    """Of the tuning: one choice for all checkpoints, or each its own."""
+
+
+class Test(Strict):
+    """One comparison: of every (setting, seed) the mean difference over its cells, tested over these.
+
+    ``direction`` is what the claim says of the difference: ``lower``, ``higher``, or ``equal`` within ``margin``.
+    """
+
+    name: str
+    table: Literal["unlearning", "analysis", "tuned"]
+    value: str
+    """Column of the table, or one of the derived ones (``analysis/quantities.py``)."""
+    scope: Scope = Scope()
+    contrast: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
+    """Two checkpoints, or names of controls: the first minus the second."""
+    against: str | None = None
+    """Instead of a contrast: the measure of the same model that is subtracted."""
+    statistic: Literal["mean", "sd-ratio"] = "mean"
+    direction: Literal["lower", "higher", "equal"]
+    margin: float | None = Field(default=None, gt=0)
+    unit: Literal["points", "×", ""] = ""
+    """``points``: shares are shown times a hundred, as percentage points; ``×``: a ratio."""
+    decides: bool = True
+    """Whether the verdict rests on it; otherwise it is reported beside."""
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if (self.contrast is None) == (self.against is None):
+            raise problem("not one of contrast and against", self.contrast, "exactly one of them", at=["contrast"])
+        if (self.direction == "equal") != (self.margin is not None):
+            raise problem("a margin", self.margin, "one with direction equal, none otherwise", at=["margin"])
+        return self
+
+
+class Claim(Strict):
+    """One claim of the paper."""
+
+    id: int = Field(ge=1)
+    claim: str
+    published: str
+    """The figure that the paper gives for it."""
+    tests: list[Test]
+    """All that decide must agree for ``supported``, and one is enough for ``contradicted``; none: this study cannot tell."""
+    why_not: str = ""
+    """Where there are no tests: why."""
+
+
+class Claims(Strict):
+    """All claims, and the level at which they are decided."""
+
+    level: float = Field(gt=0, lt=0.5)
+    """Of the two-sided tests, after Holm's correction for all deciding tests of all claims together."""
+    claims: list[Claim] = Field(min_length=1)
+
+
+@cache
+def claims() -> dict[str, Any]:
+    """The claims of ``workflow/claims.yaml`` as plain JSON types. Raises ConfigError, which names file and key."""
+    return load_yaml(FILE, Claims).model_dump(mode="json")

@@ -1,0 +1,70 @@
+"""A setting: what is trained, and how much of the study is done with it."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from grokforget.config.base import Strict, no_repeats
+from grokforget.config.training import SelectionSettings, TrainingSettings
+from grokforget.models.registry import ModelSettings
+
+CheckpointName = Literal["early", "memorised", "grokked", "rescaled", "matched"]
+Checkpoints = Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(no_repeats)]
+Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(no_repeats)]
+# Names become folder names, and "without-NAME" names a train set.
+Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=60)]
+SomeNames = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
+
+
+class Resources(Strict):
+    """What a scheduler is asked for; it changes no result. A job that fails is tried again with as much more."""
+
+    memory_mb: int = Field(default=1500, ge=100)
+    """Of each job that runs the setting's model; `logs/` say what such jobs have taken."""
+    minutes: int = Field(default=60, ge=1)
+    """Of a training segment; unlearning by all methods on one forget set, the sweep and the analyses get twice as much."""
+
+
+class Control(Strict):
+    """That a setting is a control of another one: the same question, asked of a model that was trained otherwise."""
+
+    of: str
+    """Name of the setting that it is compared with. Its changes to the methods hold here too."""
+    name: Name
+    """What it stands for in tables and claims: ``sam``, ``spline-...``, ``no-grokking``, ``constant-rate``, ..."""
+
+
+class Published(Strict):
+    """Whose published numbers a setting's stand beside. That does not make the data the same."""
+
+    dataset: str
+    """As in ``workflow/resources/paper_numbers.csv``: cifar10, svhn, imagenet100."""
+    model: str
+    """Likewise: resnet, cnn."""
+
+
+class Setting(Strict):
+    """Data set × model × training recipe: what is trained, once a seed."""
+
+    data: str
+    """Name of one of the study's data sets."""
+    model: ModelSettings
+    initialisation_scale: float = Field(default=1.0, gt=0, le=1000)
+    """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
+    training: TrainingSettings
+    selection: SelectionSettings
+    control: Control | None = None
+    """Given where the setting is a control of another; the headline figures and tables leave controls out."""
+    seeds: Seeds | None = None
+    """Instead of the study's."""
+    forget_sets: SomeNames | None = None
+    """Of the study's; null is all of them."""
+    checkpoints: Checkpoints | None = None
+    """Instead of the study's."""
+    published: list[Published] = Field(default=[])
+    """Whose published numbers its own stand beside in ``paper/published.md``."""
+    resources: Resources = Resources()
+    methods: dict[str, dict[str, Any]] = Field(default={})
+    """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""

@@ -1,0 +1,84 @@
+"""Are forget and retain examples represented alike, layer by layer?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from grokforget.results.dots import looks, over_seeds, set_small_style
+from grokforget.results.inspected import natural, of_kind, which
+from grokforget.results.panels import empty, error_bars, grid, heading, legend, settings_of, settled
+from grokforget.results.style import save
+from grokforget.stages.job import Job
+from grokforget.storage import read_table
+
+KIND = "cka"
+ROWS = {"": "CKA, usual estimator", "_unbiased": "CKA, unbiased estimator"}
+WITHIN = {"linestyle": ":", "linewidth": 0.9, "markerfacecolor": "white", "markersize": 3}
+
+
+def draw(job: Job) -> None:
+    """Reads ``tables`` (analysis); spec: ``settings``, ``forget_sets``, ``checkpoints``, ``study``."""
+    (analysis,) = map(read_table, job.inputs["tables"])
+    save(settled(figure(analysis, job.spec)), job.outputs)
+
+
+def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
+    """A row an estimator, a column a setting, against the layer: CKA between forget and retain examples, mean and standard
+    deviation over seeds, and between halves of the retain set (dotted, hollow: means). Controls have no lines."""
+    set_small_style()
+    rows = of_kind(analysis[analysis.stage == "before"], KIND, spec["study"], spec["forget_sets"])
+    rows = rows[rows.part != ""]
+    settings = settings_of(rows, spec["settings"])
+    if not settings:
+        return empty("no CKA in this study")
+    styles = looks(rows.checkpoint, spec["study"])
+    controls = [control["name"] for control in spec["study"]["controls"].values()]
+    joined = [name for name in styles if name not in controls]
+    drawn, panels = grid(len(ROWS), len(settings), 52, sharex="col", sharey="row")
+    for column, setting in zip(panels.T, settings, strict=True):
+        of_setting = rows[rows.setting == setting]
+        order = natural(of_setting.part)
+        for axes, ending in zip(column, ROWS, strict=True):
+            layers(axes, of_setting, ending, order, looks(of_setting.checkpoint, spec["study"]), joined)
+        column[0].set_title(heading(rows, setting))
+        column[-1].set_xticks(range(len(order)), order, rotation=35, ha="right", rotation_mode="anchor")
+        column[-1].set_xlabel("layer")
+    for axes, label in zip(panels[:, 0], ROWS.values(), strict=True):
+        axes.set_ylabel(label)
+    title = f"forget against retain examples, before unlearning{which(spec['study'], KIND, rows)}"
+    drawn.suptitle(f"{title}; mean ± sd over seeds")
+    lines = {name: {**style, "linestyle": "-" if name in joined else "none"} for name, style in styles.items()}
+    within = {**WITHIN, "color": "0.3", "marker": "o"}
+    legend(drawn, {**lines, "within the retain set, of its mix of classes (means)": within}, columns=4)
+    return drawn
+
+
+def layers(
+    axes: Axes,
+    rows: pd.DataFrame,
+    ending: str,
+    order: Sequence[str],
+    styles: Mapping[str, Mapping[str, Any]],
+    joined: Sequence[str],
+) -> None:
+    """One setting and estimator. The names in ``joined`` have lines from layer to layer."""
+    axes.axhline(0, color="0.6", linewidth=0.6)
+    place = {name: number for number, name in enumerate(order)}
+    for number, (name, style) in enumerate(styles.items()):
+        shift = (number - (len(styles) - 1) / 2) * min(0.7 / len(styles), 0.12)
+        for measure, look in ((f"retain_cka{ending}", WITHIN), (f"cka{ending}", {"linestyle": "-", "linewidth": 1.1})):
+            of_measure = rows[(rows.checkpoint == name) & (rows.measure == measure)]
+            shown = over_seeds(of_measure, ["part"])
+            x = shown.part.map(place).astype(float)
+            shown, x = shown.loc[x.sort_values().index], x.sort_values() + shift
+            line = {} if name in joined else {"linestyle": "none"}
+            style_of = {"color": style["color"], "marker": style["marker"], **look, **line}
+            error = None if look is WITHIN else shown["std"]
+            error_bars(axes, x, shown["mean"], error, style_of)
+    axes.set_xlim(-0.5, len(order) - 0.5)
+    axes.grid(visible=False, axis="x")

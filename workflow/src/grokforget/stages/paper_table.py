@@ -1,0 +1,198 @@
+"""The paper's tables on mechanisms, controls and designs, and those of membership inference and robustness, in its
+layout: text with means and deviations over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from grokforget.analysis.quantities import under_their_settings
+from grokforget.results.layout import with_spread, write_paper
+from grokforget.stages.job import Job
+from grokforget.storage import read_table
+
+Tables = Mapping[str, pd.DataFrame]
+CONTROLS = "controls stand as further checkpoints of the setting that they are compared with"
+
+
+def paper_table(job: Job) -> None:
+    """Write one of ``LAYOUTS``.
+
+    Reads the tables that the layout names; writes ``csv`` (means and deviations as numbers), ``md`` and ``tex``. Spec:
+    ``table`` (which), ``study`` (as in ``quantities.quantity``), and ``checkpoints`` and ``methods``, the orders of rows.
+    """
+    spec = job.spec
+    tables = {name: read_table(paths[0]) for name, paths in job.inputs.items() if paths}
+    rows, digits, note = LAYOUTS[spec["table"]](tables, spec)
+    numbers, text = laid_out(rows, spec, digits)
+    write_paper(job.outputs, numbers, text, f"Mean ± standard deviation over seeds. {note}")
+
+
+def laid_out(rows: pd.DataFrame, spec: Any, digits: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """From rows (setting, forget_set, method, checkpoint, seed, column, value) a row a (setting, forget_set, method,
+    checkpoint) and the columns in the order of their first rows, as numbers and as text."""
+    keys = ["setting", "forget_set", "method", "checkpoint"]
+    controls = [control["name"] for control in spec["study"]["controls"].values()]
+    orders = {
+        "forget_set": list(spec["study"]["forget_sets"]),
+        "method": spec["methods"],
+        "checkpoint": [*spec["checkpoints"], *dict.fromkeys(controls)],
+        "column": list(dict.fromkeys(rows.column)),
+    }
+    for name, order in orders.items():
+        rows = rows.assign(**{name: pd.Categorical(rows[name], order, ordered=True)})
+    grouped = rows.groupby([*keys, "column"], observed=True).value.agg(["mean", "std"])
+    wide = grouped.unstack("column").sort_index()
+    numbers, text = pd.DataFrame(index=wide.index), pd.DataFrame(index=wide.index)
+    for column in [name for name in orders["column"] if ("mean", name) in wide]:
+        mean, std = wide["mean", column], wide["std", column]
+        numbers[f"{column} mean"], numbers[f"{column} std"] = mean.round(digits + 2), std.round(digits + 2)
+        text[column] = [with_spread(m, s, digits) for m, s in zip(mean, std, strict=True)]
+    # A level in which all rows are the same says nothing.
+    idle = [name for name in keys[1:] if len(set(wide.index.get_level_values(name))) == 1]
+    if len(wide):
+        numbers, text = (table.droplevel(idle) for table in (numbers, text))
+    return numbers, text
+
+
+def of_analysis(
+    tables: Tables, spec: Any, kind: str, columns: Mapping[tuple[str, str], str], stages: Callable[[str], bool]
+) -> pd.DataFrame:
+    """Rows of an analysis: (measure, part) → title of the column; the stage stands as the method."""
+    table = tables["analysis"]
+    names = [name for name, what in spec["study"]["analyses"].items() if what == kind]
+    table = table[table.analysis.isin(names) & table.stage.map(stages).astype(bool)]
+    table = under_their_settings(table, spec["study"]["controls"])
+    # What is analysed before unlearning is what the method that does nothing leaves.
+    table = table.assign(method=table.stage.where(table.stage != "before", spec["study"]["original"]))
+    parts = [
+        table[(table.measure == measure) & (table.part == part)].assign(column=title)
+        for (measure, part), title in columns.items()
+    ]
+    return pd.concat(parts)
+
+
+def of_cells(tables: Tables, spec: Any, kinds: list[str], columns: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
+    """Rows of cells on forget sets of some kinds: column of ``unlearning`` → title and factor; none where the study does not
+    measure that."""
+    forget_sets = [name for name, rule in spec["study"]["forget_sets"].items() if rule["kind"] in kinds]
+    table = tables["unlearning"]
+    table = under_their_settings(table[table.forget_set.isin(forget_sets)], spec["study"]["controls"])
+    parts = [
+        table.assign(column=title, value=factor * table[name])
+        for name, (title, factor) in columns.items()
+        if name in table
+    ]
+    return pd.concat(parts) if parts else table.assign(column="", value=0.0).iloc[:0]
+
+
+ACCURACIES = {"test_accuracy": ("TA", 100), "retain_accuracy": ("RA", 100), "forget_accuracy": ("UA", 100)}
+IN_PERCENT = "Accuracy in percent; TA: test, RA: retain, UA: forget set (lower is better)"
+
+
+def before(stage: str) -> bool:
+    return stage == "before"
+
+
+def without_controls(rows: pd.DataFrame, spec: Any) -> pd.DataFrame:
+    return rows[rows.checkpoint.isin(spec["checkpoints"])]
+
+
+def with_controls_alone(rows: pd.DataFrame, spec: Any) -> pd.DataFrame:
+    """The settings that have controls, on the forget sets that these have."""
+    controls = [control["name"] for control in spec["study"]["controls"].values()]
+    has = rows[rows.checkpoint.isin(controls)][["setting", "forget_set"]].drop_duplicates()
+    return rows.merge(has, on=["setting", "forget_set"])
+
+
+def table3(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    columns = {
+        ("gradient_cosine", ""): "cosine",
+        ("forget_gradient_norm", ""): "norm, forget",
+        ("retain_gradient_norm", ""): "norm, retain",
+        ("gradient_cosine_is_noise", ""): "is noise",
+        ("pair_cosine_mean", ""): "cosine of pairs",
+    }
+    rows = of_analysis(tables, spec, "gradient-alignment", columns, before)
+    note = "Cosine between the mean gradients of forget and retain set; `is noise`: share of seeds in which it is not determined."
+    return without_controls(rows, spec), 3, note
+
+
+def table4(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    columns = {("local_complexity", split): split for split in ("retain", "test", "forget")}
+    rows = of_analysis(tables, spec, "local-complexity", columns, lambda stage: True)
+    return without_controls(rows, spec), 1, "Local complexity before (`original`) and after unlearning."
+
+
+def table5(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    columns = {
+        ("cka", "representation"): "CKA",
+        ("cka_unbiased", "representation"): "CKA, unbiased",
+        ("retain_cka", "representation"): "within retain",
+        ("retain_cka_unbiased", "representation"): "within retain, unbiased",
+    }
+    rows = of_analysis(tables, spec, "cka", columns, before)
+    note = "Linear CKA between the last layer's representations of forget and retain examples, matched at random within classes."
+    return without_controls(rows, spec), 3, note
+
+
+def table8(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    columns = {**ACCURACIES, "ues": ("UES", 1), "retrain_gap": ("gap to retraining", 100)}
+    rows = with_controls_alone(of_cells(tables, spec, ["within-classes"], columns), spec)
+    return rows, 2, f"{IN_PERCENT}; {CONTROLS}."
+
+
+def table9(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    columns = {("gradient_cosine", ""): "cosine", ("gradient_angle", ""): "angle (°)"}
+    rows = with_controls_alone(of_analysis(tables, spec, "gradient-alignment", columns, before), spec)
+    return rows, 3, f"Cosine and angle between the mean gradients of forget and retain set; {CONTROLS}."
+
+
+def table10(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    rows = without_controls(of_cells(tables, spec, ["random"], ACCURACIES), spec)
+    return rows, 2, f"Forget examples drawn from all classes. {IN_PERCENT}."
+
+
+def table11(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    rows = with_controls_alone(of_cells(tables, spec, ["within-classes"], ACCURACIES), spec)
+    rows = rows[rows.checkpoint.isin(["early", "grokked", "sam"])]
+    return rows, 2, f"{IN_PERCENT}; {CONTROLS}."
+
+
+def membership(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    columns = {
+        "membership_accuracy": ("loss attack", 100),
+        "confidence_attack_nonmembers": ("confidence attack: called non-members", 100),
+    }
+    rows = of_cells(tables, spec, ["within-classes", "random"], columns)
+    if "membership" in tables:
+        attacked = {"lira_auc": ("LiRA, AUC", 100), "lira_accuracy": ("LiRA, accuracy", 100)}
+        told = of_cells({"unlearning": tables["membership"]}, spec, ["within-classes", "random"], attacked)
+        rows = pd.concat([rows, told])
+    note = "In percent. Loss attack and LiRA tell forgotten from unseen examples: 50 is chance, `retrain` the ideal."
+    return without_controls(rows, spec), 1, note
+
+
+def robustness(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
+    there = tables["analysis"][["measure", "part"]].drop_duplicates()
+    attacked = sorted(there.part[there.measure == "worst_accuracy"], key=float)
+    columns = {
+        ("clean_accuracy", ""): "clean",
+        **{("worst_accuracy", radius): f"under attack, ε {radius}" for radius in attacked},
+        ("zero_gradients", "cross-entropy"): "zero gradients",
+        ("zero_gradients", "margin"): "zero gradients, margin loss",
+    }
+    rows = of_analysis(tables, spec, "robustness", columns, lambda stage: True)
+    note = (
+        "Test accuracy, clean and under the strongest of FGSM and PGD with cross-entropy and with the margin loss, and share of "
+        "examples whose input gradient is exactly zero, in percent."
+    )
+    return without_controls(rows.assign(value=100 * rows.value), spec), 1, note
+
+
+LAYOUTS: dict[str, Callable[[Tables, Any], tuple[pd.DataFrame, int, str]]] = {
+    **{"table3": table3, "table4": table4, "table5": table5, "table8": table8, "table9": table9},
+    **{"table10": table10, "table11": table11, "membership": membership, "robustness": robustness},
+}

@@ -1,0 +1,154 @@
+"""The paper's published numbers, each beside this study's where it has that cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from grokforget.analysis.quantities import under_their_settings
+from grokforget.results.layout import write_text
+from grokforget.stages.job import Job
+from grokforget.storage import read_table
+
+NUMBERS = Path(__file__).parents[3] / "resources" / "paper_numbers.csv"
+METHODS = {
+    "original": "original",
+    "retrain": "retrain",
+    "gradient_ascent": "gradient-ascent",
+    "nabla_tau": "nabla-tau",
+    "scrub": "scrub",
+    "fisher": "fisher",
+    "finetune": "fine-tune",
+}
+"""The paper's methods and their kinds here."""
+CHECKPOINTS = {"pre": "early", "grok": "grokked"}
+DESIGNS = {"within_2_classes": "within-classes", "random_examples": "random"}
+CELLS = {
+    "test_accuracy": ("test_accuracy", 100),
+    "retain_accuracy": ("retain_accuracy", 100),
+    "unlearning_accuracy": ("forget_accuracy", 100),
+    "unlearning_effectiveness_score": ("ues", 1),
+}
+"""The paper's measure of a cell → column and factor."""
+ANALYSES = {
+    "gradient_cosine": ("gradient-alignment", "gradient_cosine", ""),
+    "gradient_angle_degrees": ("gradient-alignment", "gradient_angle", ""),
+    "cka_forget_retain": ("cka", "cka", "representation"),
+    **{
+        f"local_complexity_{split}": ("local-complexity", "local_complexity", split)
+        for split in ("retain", "test", "forget")
+    },
+}
+"""The paper's measure of a model → kind of analysis, measure, part."""
+KEYS = ["setting", "checkpoint", "forget_set", "method", "metric"]
+NOTE = (
+    "Each published number that this study has a cell for: same method, checkpoint, forget design and forget fraction, and "
+    "the data set and model that the setting is put beside (`published` in the study). **The data and models are others**: "
+    "`difference` is ours minus the published one, in units of the published standard deviation where one was printed "
+    "and is not 0. θ_spline has several operationalisations here. Accuracies in percent. {shown} of {all} published numbers."
+)
+
+
+def published(job: Job) -> None:
+    """Put our means and standard deviations beside the paper's.
+
+    Reads ``unlearning`` and ``analysis``; writes ``csv`` and ``md``. Spec: ``numbers`` (checksum of the file of published
+    numbers), ``study`` (as in ``quantities.quantity``), ``beside`` (setting → the published data sets and models),
+    ``methods`` (name → kind).
+    """
+    spec = job.spec
+    theirs = pd.read_csv(NUMBERS)
+    ours = pd.concat(
+        [of_cells(read_table(job.input("unlearning")), spec), of_models(read_table(job.input("analysis")), spec)]
+    )
+    rows = [row for number in theirs.to_dict("records") for row in beside(number, ours, spec)]
+    columns = [*theirs.columns, "setting", "forget_set", "our_checkpoint", "our_mean", "our_std", "seeds", "difference"]
+    table = pd.DataFrame(rows, columns=columns)
+    shown = len(table.drop_duplicates(list(theirs.columns)))
+    write_text(job.outputs["csv"], table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    note = NOTE.format(shown=shown, all=len(theirs))
+    text = table.to_markdown(index=False, floatfmt=".3g") if len(table) else "No setting is put beside a published one."
+    write_text(job.outputs["md"], f"# Published numbers\n\n{note}\n\n{text}\n")
+
+
+def of_cells(table: pd.DataFrame, spec: Any) -> pd.DataFrame:
+    """Mean, standard deviation and number of seeds of the measures of cells: columns ``KEYS``, mean, std, seeds."""
+    table = under_their_settings(table, spec["study"]["controls"])
+    parts = [
+        table.assign(metric=metric, value=factor * table[column])
+        for metric, (column, factor) in CELLS.items()
+        if column in table
+    ]
+    return over_seeds(pd.concat(parts))
+
+
+def of_models(table: pd.DataFrame, spec: Any) -> pd.DataFrame:
+    """Likewise of analyses: before unlearning under ``original``, after it as the mean over the methods, under
+    ``unspecified``, as in the paper's Table 4."""
+    kinds = spec["study"]["analyses"]
+    table = under_their_settings(table, spec["study"]["controls"])
+    table = table.assign(kind=table.analysis.map(kinds))
+    table = table[~table.stage.isin(spec["study"]["references"])]
+    table = table.assign(method=np.where(table.stage == "before", "original", "unspecified"))
+    parts = [
+        table[(table.kind == kind) & (table.measure == measure) & (table.part == part)].assign(metric=metric)
+        for metric, (kind, measure, part) in ANALYSES.items()
+    ]
+    rows = pd.concat(parts).groupby([*KEYS, "seed"], as_index=False).value.mean()
+    return over_seeds(rows)
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation (n - 1) and count over seeds."""
+    return table.groupby(KEYS).value.agg(mean="mean", std="std", seeds="count").reset_index()
+
+
+def beside(number: Mapping[str, Any], ours: pd.DataFrame, spec: Any) -> Iterator[dict[str, Any]]:
+    """A published number with each of our cells that it has."""
+    of_analysis = number["metric"] in ANALYSES
+    design, fraction = DESIGNS.get(number["forget_design"]), number["forget_fraction"]
+    forget_sets = [
+        name
+        for name, rule in spec["study"]["forget_sets"].items()
+        if rule["kind"] == design and (np.isnan(fraction) or rule["fraction"] == fraction)
+    ]
+    methods = {name for name, kind in spec["methods"].items() if kind == METHODS.get(number["method"])}
+    if of_analysis:
+        methods = {number["method"]}
+    settings = [
+        setting
+        for setting, published in spec["beside"].items()
+        if any(
+            one["dataset"] == number["dataset"] and number["model"] in (one["model"], "unspecified")
+            for one in published
+        )
+    ]
+    rows = ours[
+        ours.setting.isin(settings)
+        & ours.forget_set.isin(forget_sets)
+        & ours.method.isin(methods)
+        & (ours.metric == number["metric"])
+        & ours.checkpoint.isin(checkpoints(number["checkpoint"], spec["study"]["controls"]))
+    ]
+    for row in rows.to_dict("records"):
+        spread = number["std"]
+        yield {
+            **number,
+            **{key: row[key] for key in ("setting", "forget_set", "seeds")},
+            "our_checkpoint": row["checkpoint"],
+            "our_mean": row["mean"],
+            "our_std": row["std"],
+            "difference": (row["mean"] - number["mean"]) / spread if spread and spread > 0 else np.nan,
+        }
+
+
+def checkpoints(name: object, controls: Mapping[str, Mapping[str, str]]) -> list[str]:
+    """Ours for a published checkpoint; the paper's retrained models have none, ours are those of ``grokked``."""
+    if not isinstance(name, str):
+        return ["grokked"]
+    named = [control["name"] for control in controls.values()]
+    return [CHECKPOINTS.get(name, name), *(one for one in named if one.startswith(f"{name}-"))]
