@@ -10,6 +10,7 @@ import os
 import shutil
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,11 +86,36 @@ def force(workflow: Any, records: list[str]) -> None:
     it calls input functions; `--forcerun` would make targets of them all."""
     if workflow.dag is not None and workflow.scheduling_settings is not None:
         workflow.dag.forcefiles.update(records)
+        look_behind_valid_results(workflow.dag)
         if workflow.local_exec:
             # Snakemake's limit on submissions per second looks at all waiting jobs once more, a second later, for every job that
             # ends, and again for every such look: with hundreds of jobs waiting it came to take a third of a core. A profile's
             # limit for a cluster is left.
             workflow.scheduling_settings.max_jobs_per_timespan = None
+
+
+def look_behind_valid_results(dag: Any) -> None:
+    """Have Snakemake look for reasons of their own in jobs behind valid results.
+
+    ``DAG.update_needrun`` asks no job for a reason that lies downstream of one that runs, since it would run in any case. Not so
+    behind a job whose inputs are all ancient, where the run ends: a figure in a new style would be left as it was.
+    """
+    search = dag.bfs
+    # --omit-from removes all that lies downstream, valid or not.
+    if hasattr(search, "stops_at_valid") or dag.omitrules or dag.omitfiles:
+        return
+
+    def bfs(direction: Any, *jobs: Any, **stop: Any) -> Iterator[Any]:
+        behind = {"stop": settled} if direction is dag.depending else stop
+        yield from search(direction, *jobs, **behind)
+
+    bfs.stops_at_valid = True  # type: ignore[attr-defined]
+    dag.bfs = bfs
+
+
+def settled(job: Any) -> bool:
+    """Whether no run of another job makes this one run."""
+    return bool(job.input) and all(file.is_ancient for file in job.input)
 
 
 def lead_jobs_here() -> None:
