@@ -75,7 +75,9 @@ def test_verify_finds_what_is_damaged_and_the_next_run_makes_just_that_again(cop
 
 def test_what_is_out_of_date_behind_valid_results_runs_at_once(copy: Workspace) -> None:
     """Snakemake asks no job for reasons of its own that lies behind one that runs, although all between them stays as it is."""
-    (copy.folder / "results/smoke/train/modular-mlp/seed0/full/segment001/snapshots.safetensors").write_bytes(b"damaged")
+    (copy.folder / "results/smoke/train/modular-mlp/seed0/full/segment001/snapshots.safetensors").write_bytes(
+        b"damaged"
+    )
     assert manage(copy, "verify")[0] == 1
     code("results/style.py")(copy.repository)
     assert copy.planned(study=copy.repository / STUDY) == {"train": 1, "figure": 11, "provenance": 1}
