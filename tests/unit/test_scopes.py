@@ -237,6 +237,26 @@ REFUSED: dict[str, tuple[list[Any], str, list[str]]] = {
         "tuning.forget_sets.1",
         ["no such forget set", "found 'other'", "allowed: random, within"],
     ),
+    "a sweep of what no setting has": (
+        [put("settings.mlp.forget_sets", ["random"]), put("sweep.forget_sets", ["within"])],
+        "sweep.forget_sets",
+        ["forget sets that no setting has", "found ['within']", "allowed: random"],
+    ),
+    "a tuning on what no setting has": (
+        [put("settings.mlp.forget_sets", ["random"]), put("tuning.forget_sets", ["within"])],
+        "tuning.forget_sets",
+        ["forget sets that no setting has", "found ['within']"],
+    ),
+    "a control on other data": (
+        [put("data.other", STUDY["data"]["addition"]), put("settings.control.data", "other")],
+        "settings.control.data",
+        ["a control on other data than its setting", "found 'other'", "allowed: addition"],
+    ),
+    "a setting that claims take for all": (
+        [put("settings.all", MLP)],
+        "settings.all",
+        ["a name that stands for all settings together in claims", "found 'all'"],
+    ),
     "a forget set twice": (
         [put("settings.mlp.forget_sets", ["within", "within"])],
         "settings.mlp.forget_sets.1",

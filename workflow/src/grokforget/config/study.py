@@ -17,6 +17,10 @@ from grokforget.measures.registry import MeasureSettings
 from grokforget.unlearning.registry import REFERENCES, MethodSettings
 
 
+POOLED = "all"
+"""What stands in place of a setting where a claim is tested on all of them together."""
+
+
 class SnapshotSweep(Strict):
     """One method applied to snapshots along training (figure 1b)."""
 
@@ -90,6 +94,13 @@ class Study(Strict):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
+        if POOLED in self.settings:
+            raise problem(
+                "a name that stands for all settings together in claims",
+                POOLED,
+                "another name",
+                at=["settings", POOLED],
+            )
         for name, setting in self.settings.items():
             if setting.data not in self.data:
                 raise problem("no such data set", setting.data, sorted(self.data), at=["settings", name, "data"])
@@ -123,6 +134,8 @@ class Study(Strict):
                 raise problem(
                     "a control of what is no such setting", setting.control.of, allowed, at=[*at, "control", "of"]
                 )
+            if setting.data != (data := self.settings[setting.control.of].data):
+                raise problem("a control on other data than its setting", setting.data, data, at=[*at, "data"])
             self._check_control_name(name)
         if "matched" in checkpoints:
             if not setting.control:
@@ -186,6 +199,10 @@ class Study(Strict):
             for position, name in enumerate(names or []):
                 if name not in self.forget_sets:
                     raise problem("no such forget set", name, sorted(self.forget_sets), at=[*at, str(position)])
+        there = sorted({one for name in self.main_settings for one in self.forget_sets_of(name)})
+        for key, names in (("sweep", self.sweep.forget_sets), ("tuning", self.tuning.forget_sets)):
+            if names is not None and not set(names) & set(there):
+                raise problem("forget sets that no setting has", names, there, at=[key, "forget_sets"])
 
     def _check_references(self) -> None:
         if self.sweep.method not in self.methods:
