@@ -16,7 +16,6 @@ from grokforget.forget_sets.registry import ForgetSetSettings
 from grokforget.measures.registry import MeasureSettings
 from grokforget.unlearning.registry import REFERENCES, MethodSettings
 
-
 POOLED = "all"
 """What stands in place of a setting where a claim is tested on all of them together."""
 
