@@ -128,6 +128,8 @@ MADE_BY = {
     paths.SWEEP.format(**RUN, forget_set="random"): paths.SWEEPS.format(**RUN),
     paths.MEASURES.format(**RUN, forget_set="within"): paths.MEASUREMENT.format(**RUN),
     paths.TABLE.format(table="unlearning"): paths.COLLECTION.format(table="unlearning"),
+    paths.TABLE.format(table="contrasts"): paths.COLLECTION.format(table="summary"),
+    paths.TABLE.format(table="claims"): "paper/claims",
     paths.TABLE.format(table="summary"): paths.COLLECTION.format(table="summary"),
     paths.VALUES.format(**RUN, moment="before", forget_set="within", analysis="alignment"): paths.INSPECTION.format(
         **RUN
@@ -142,6 +144,11 @@ MADE_BY = {
     "figures/figure1a.svg": "figures/figure1a",
     "provenance.json": "provenance",
 }
+
+
+def test_every_result_belongs_to_its_job_by_its_path(plan: Plan) -> None:
+    strangers = {key: job.key for job in plan.jobs() for key in job.products if not f"{key}/".startswith(f"{job.key}/")}
+    assert strangers == paths.BESIDE
 
 
 def records() -> set[str]:

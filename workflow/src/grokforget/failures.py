@@ -45,9 +45,10 @@ def condemn(path: Path) -> str:
             return f"It lies in the cache as {real}, where it cannot be removed ({error}); have it removed, or leave out --cache."
     for root in path.parents:
         relative = path.relative_to(root)
-        for key in (relative.with_suffix(""), *relative.parents):
-            record = root / paths.record_of(key.as_posix())
-            if record.is_file() and key != Path("."):
+        own = relative.with_suffix("").as_posix()
+        for key in (paths.BESIDE.get(own, own), *(folder.as_posix() for folder in relative.parents)):
+            record = root / paths.record_of(key)
+            if record.is_file() and key != ".":
                 record.unlink()
                 return "Give the same command again: it makes that file anew, and nothing else that is done."
     return "No job's record says what made it; remove it and give the same command again."

@@ -52,6 +52,9 @@ ATTACKED = f"{ATTACK}/{{forget_set}}.parquet"
 TABLE = f"{COLLECTION}.parquet"
 TUNING = f"{TUNING_JOB}/{{method}}.parquet"
 
+BESIDE = {"tables/contrasts": "tables/summary", "tables/claims": "paper/claims"}
+"""Results that do not lie below the key of the job that makes them, and that key."""
+
 LOGS, JOBS = "logs", "jobs"
 UNIT = "@"
 """Stands for the unit's name in the paths that a batch is given; no name of a study holds it."""
