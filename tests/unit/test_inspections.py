@@ -26,6 +26,7 @@ from grokforget.stages.attack import attack, compare, shadows
 from grokforget.stages.job import Job
 from grokforget.stages.select import select
 from grokforget.stages.shadow import shadow
+from grokforget.stages.snapshots import spread
 from grokforget.storage import read_table, read_tensors, write_table, write_tensors
 
 MODEL = {
@@ -324,6 +325,17 @@ def test_outputs_in_another_order_are_refused() -> None:
     for n in (1, 2):
         with pytest.raises(ValueError, match="not in the order of its forget and test set"):
             compare(cell, np.ones((2, 3)), np.ones((2, 3)), n)
+
+
+# Which snapshots.
+
+
+@pytest.mark.parametrize(
+    ("wanted", "steps"),
+    [(2, [1, 1000]), (4, [1, 10, 100, 1000]), (50, [1, 3, 10, 90, 100, 1000]), (None, [1, 3, 10, 90, 100, 1000])],
+)
+def test_snapshots_are_spread_over_the_logarithms_of_their_steps(wanted: int | None, steps: list[int]) -> None:
+    assert spread([0, 1, 3, 10, 90, 100, 1000], wanted) == steps
 
 
 # The controls' checkpoints.

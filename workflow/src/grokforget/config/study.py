@@ -22,8 +22,8 @@ class SnapshotSweep(Strict):
 
     method: str = "gradient-ascent"
     """Name of one of the study's methods."""
-    snapshots: int = Field(default=15, ge=2, le=1000)
-    """About how many snapshots, spread evenly over log steps."""
+    snapshots: int | None = Field(default=15, ge=2, le=1000)
+    """About how many snapshots, spread evenly over log steps; null is all of them. Analyses along training are of the same."""
     forget_sets: SomeNames | None = None
     """For which of a setting's forget sets; null is all of them. Controls are not swept."""
 
