@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokforget.config.claims import claims
+from grokforget.plan import FIGURES as TABLES_OF
 from grokforget.results import dots
 from grokforget.stages import figure_claims, figure_designs, figure_pareto
 from grokforget.stages.job import Job
@@ -45,13 +46,7 @@ SPEC: dict[str, Any] = {
     "claims": claims(),
 }
 FIGURES = {
-    "pareto": ["tuning", "tuned"],
-    "designs": ["unlearning"],
-    "controls": ["unlearning"],
-    "attacks": ["unlearning", "membership"],
-    "robustness": ["analysis"],
-    "relearning": ["analysis"],
-    "claims": ["claims"],
+    name: TABLES_OF[name] for name in ("pareto", "designs", "controls", "attacks", "robustness", "relearning", "claims")
 }
 BUDGET = 30.0
 Tables = dict[str, pd.DataFrame]
