@@ -311,6 +311,15 @@ def test_without_a_published_spread_there_is_no_difference(monkeypatch: pytest.M
     assert found.difference.isna().all()
 
 
+def test_large_differences_and_none_are_written_as_people_read_them(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    put_beside(monkeypatch, tmp_path, f"{ASCENT},unlearning_accuracy,40,0.001", f"{ASCENT},test_accuracy,40,")
+    *_, large, none = (tmp_path / "published.md").read_text().splitlines()
+    assert [cell.strip() for cell in large.split("|")][-2] == "12,000.0"
+    assert [cell.strip() for cell in none.split("|")][-2] == "–"
+
+
 MATCHED = {
     # Published row → our (setting, forget set, checkpoint, mean).
     "retain": (f"{ASCENT},retain_accuracy,1,", [("a", "w15", "grokked", 62)]),

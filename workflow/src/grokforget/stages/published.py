@@ -45,6 +45,7 @@ ANALYSES = {
 }
 """The paper's measure of a model → kind of analysis, measure, part."""
 KEYS = ["setting", "checkpoint", "forget_set", "method", "metric"]
+NONE = "No setting is put beside a published one."
 NOTE = (
     "Each published number that this study has a cell for: same method, checkpoint, forget design and forget fraction, and "
     "the data set and model that the setting is put beside (`published` in the study). **The data and models are others**: "
@@ -71,7 +72,9 @@ def published(job: Job) -> None:
     shown = len(table.drop_duplicates(list(theirs.columns)))
     write_text(job.outputs["csv"], table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     note = NOTE.format(shown=shown, all=len(theirs))
-    text = table.to_markdown(index=False, floatfmt=".3g") if len(table) else "No setting is put beside a published one."
+    given = table.astype(object).where(table.notna(), None)
+    formats = [",.1f" if column == "difference" else ".3g" for column in columns]
+    text = given.to_markdown(index=False, floatfmt=formats, missingval="–") if len(table) else NONE
     write_text(job.outputs["md"], f"# Published numbers\n\n{note}\n\n{text}\n")
 
 
