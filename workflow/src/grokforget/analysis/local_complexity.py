@@ -12,8 +12,9 @@ from grokforget.analysis.probe import Probe, Value, as_double, continuous
 from grokforget.analysis.relu_inputs import ReluInputs, in_float32
 
 SPLITS = ("retain", "test", "forget")
-CHUNK_FLOATS = 2**20
-"""Largest number of floats that a ReLU is given at once, but for a single point's."""
+CHUNK_FLOATS = 2**18
+"""Largest number of floats that a ReLU is given at once, but for a single point's: a megabyte, which stays in the cache. With
+four times as many, MLP and CNN took 1.7 times as long."""
 CHECKED = 64
 """Smallest number of vertices at which float32's error is measured."""
 MARGIN = 64
