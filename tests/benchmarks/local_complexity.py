@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from benchmarks.timing import processor_seconds
 from grokforget.analysis.local_complexity import cross_polytope, crossings
-from grokforget.analysis.probe import continuous
 from grokforget.data.digits import Digits
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
+from grokforget.models.points import continuous
 from grokforget.models.transformer import Transformer
 
 POINTS, VERTICES, RADIUS = 64, 40, 0.005

@@ -12,7 +12,6 @@ import pytest
 
 from grokforget import paths
 from grokforget.plan import PAPER_TABLES
-from grokforget.stages import published as published_module
 from grokforget.stages.choose import choose
 from grokforget.stages.job import Job
 from grokforget.stages.paper_table import LAYOUTS, paper_table
@@ -271,7 +270,7 @@ def put_beside(monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: str) -> pd.
     """What is written for these published rows."""
     numbers = folder / "numbers.csv"
     numbers.write_text("\n".join([HEADER, *rows]) + "\n")
-    monkeypatch.setattr(published_module, "NUMBERS", numbers)
+    monkeypatch.setattr(paths, "PAPER_NUMBERS", numbers)
     write_table(folder / "unlearning.parquet", OURS)
     write_table(folder / "analysis.parquet", MODELS)
     spec = {
@@ -399,7 +398,7 @@ def test_a_published_number_stands_beside_the_cells_that_are_its_own(
 
 def test_the_papers_own_numbers_are_read(tmp_path: Path) -> None:
     """Gradient ascent on the CNN at 15 %, of which Table 1 has TA, RA and UA at both checkpoints."""
-    theirs = pd.read_csv(published_module.NUMBERS)
+    theirs = pd.read_csv(paths.PAPER_NUMBERS)
     assert {*theirs.columns} == {*HEADER.split(",")}
     assert {*METHODS} <= {*theirs.method}
     assert {*METHODS.values()} <= {*KINDS}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from grokforget.analysis.claims import ALL
 from grokforget.config.loader import ConfigError, load_study
 from grokforget.config.study import Study
 from grokforget.plan import Plan
@@ -253,8 +254,8 @@ REFUSED: dict[str, tuple[list[Any], str, list[str]]] = {
         ["a control on other data than its setting", "found 'other'", "allowed: addition"],
     ),
     "a setting that claims take for all": (
-        [put("settings.all", MLP)],
-        "settings.all",
+        [put(f"settings.{ALL}", MLP)],
+        f"settings.{ALL}",
         ["a name that stands for all settings together in claims", "found 'all'"],
     ),
     "a forget set twice": (

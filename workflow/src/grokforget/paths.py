@@ -55,6 +55,9 @@ TUNING = f"{TUNING_JOB}/{{method}}.parquet"
 BESIDE = {"tables/contrasts": "tables/summary", "tables/claims": "paper/claims"}
 """Results that do not lie below the key of the job that makes them, and that key."""
 
+PAPER_NUMBERS = Path(__file__).parents[2] / "resources" / "paper_numbers.csv"
+"""The paper's published numbers: of the workflow, not of a study."""
+
 LOGS, JOBS = "logs", "jobs"
 UNIT = "@"
 """Stands for the unit's name in the paths that a batch is given; no name of a study holds it."""

@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from grokforget import paths
@@ -72,7 +71,6 @@ SHOWN = {
     **{"modules": "module-model", "robustness": "robustness", "relearning": "relearning"},
 }
 """Figure → the kind of analysis that it shows."""
-NUMBERS = Path(__file__).parents[2] / "resources" / "paper_numbers.csv"
 
 
 @dataclass(frozen=True)
@@ -104,7 +102,7 @@ class Plan(TablePlan):
     def published(self) -> Task:
         """The paper's numbers beside this study's."""
         spec = {
-            "numbers": hashlib.sha256(NUMBERS.read_bytes()).hexdigest(),
+            "numbers": hashlib.sha256(paths.PAPER_NUMBERS.read_bytes()).hexdigest(),
             "study": self._meanings,
             "beside": {
                 name: [one.model_dump() for one in setting.published]

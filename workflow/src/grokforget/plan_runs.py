@@ -45,26 +45,21 @@ class RunPlan:
 
     def forget(self, setting: str, seed: int) -> Task:
         """All forget sets of a run, a unit each."""
+
+        def unit(name: str) -> tuple[dict[str, Any], dict[str, Any]]:
+            rule = self.study.forget_sets[name]
+            spec = {"forget_set": rule.spec(), "name": name}
+            if not rule.difficulty():
+                return spec, {}
+            return {**spec, "difficulty": True}, {"difficulty": self._recipe("difficulty", setting, seed, name=name)}
+
         return self._once(
             ("forget", setting, seed),
             lambda: task(
                 "forget",
                 {"seed": seed},
                 self._examples(setting, seed),
-                {
-                    name: (
-                        {
-                            "forget_set": rule.spec(),
-                            "name": name,
-                            **({"difficulty": True} if rule.difficulty() else {}),
-                        },
-                        {"difficulty": self._recipe("difficulty", setting, seed, name=name)}
-                        if rule.difficulty()
-                        else {},
-                    )
-                    for name, rule in self.study.forget_sets.items()
-                    if name in self.study.forget_sets_of(setting)
-                },
+                {name: unit(name) for name in self.study.forget_sets_of(setting)},
             ),
         )
 

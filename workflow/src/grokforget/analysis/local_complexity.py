@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.probe import Probe, Value, as_double, continuous
+from grokforget.analysis.probe import Probe, Value, as_double
 from grokforget.analysis.relu_inputs import ReluInputs, in_float32
+from grokforget.models.points import continuous
 
 SPLITS = ("retain", "test", "forget")
 CHUNK_FLOATS = 2**18

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -60,15 +60,3 @@ class Probe:
 def as_double(examples: Examples) -> Examples:
     """Float inputs in float64; tokens as they are."""
     return Examples(examples.x.double() if examples.x.is_floating_point() else examples.x, examples.y)
-
-
-def continuous(model: nn.Module, x: Tensor) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
-    """Inputs as points (N, ...) of a real vector space, and the function from such points to logits.
-
-    Encoded images and one-hot vectors are that already; for tokens they are the embeddings, if the model gives them
-    (``embed`` and ``from_embedding``).
-    """
-    embed, from_embedding = getattr(model, "embed", None), getattr(model, "from_embedding", None)
-    if embed and from_embedding:
-        return embed(x).detach(), from_embedding
-    return x, model

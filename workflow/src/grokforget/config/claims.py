@@ -1,5 +1,5 @@
-"""The paper's claims, each with the measure, contrast, scope and decision rule that were fixed before any result was
-seen: ``workflow/claims.yaml``."""
+"""The paper's claims, each with the measure, contrast, scope and decision rule that were fixed beforehand:
+``workflow/claims.yaml``, which says what was known by then."""
 
 from __future__ import annotations
 

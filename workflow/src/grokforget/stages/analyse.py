@@ -16,8 +16,8 @@ from grokforget.progress import progress
 from grokforget.seeds import derive_seed
 from grokforget.stages.bench import Bench
 from grokforget.stages.job import Job
-from grokforget.stages.snapshots import spread
-from grokforget.storage import tensor_groups, write_rows
+from grokforget.stages.snapshots import chosen
+from grokforget.storage import write_rows
 from grokforget.training.state import read_state
 
 log = logging.getLogger("grokforget")
@@ -78,6 +78,5 @@ def results(job: Job) -> Iterator[tuple[dict[str, Any], State, State, State]]:
 
 def snapshots(job: Job) -> Iterator[tuple[dict[str, Any], State, State, State]]:
     """Labels and weights of snapshots spread over the run."""
-    where = {int(step): path for path in job.inputs["snapshots"] for step in tensor_groups(path)}
-    for step in spread(sorted(where), job.spec["snapshots"]):
-        yield {"step": step}, read_state(where[step], str(step)), {}, {}
+    for step, path in chosen(job.inputs["snapshots"], job.spec["snapshots"]):
+        yield {"step": step}, read_state(path, str(step)), {}, {}

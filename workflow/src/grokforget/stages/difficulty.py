@@ -12,8 +12,8 @@ from grokforget.data.examples import ExampleTable, Split
 from grokforget.models.build import build_model
 from grokforget.stages.job import Job
 from grokforget.stages.load import encoded, use_device
-from grokforget.stages.snapshots import spread
-from grokforget.storage import tensor_groups, write_tensors
+from grokforget.stages.snapshots import chosen
+from grokforget.storage import write_tensors
 from grokforget.training.evaluate import logits_of
 from grokforget.training.state import read_state
 
@@ -36,14 +36,13 @@ def difficulty(job: Job) -> None:
     table, train = ExampleTable.read(job.input("examples")), Split.read(job.input("split")).train
     model = build_model(job.spec["model"], table.shape, seed=0).to(device)
     examples = encoded(model, table, train, device)
-    where = {int(step): path for path in job.inputs["snapshots"] for step in tensor_groups(path)}
-    steps = spread(sorted(where), job.spec["snapshots"])
+    snapshots = chosen(job.inputs["snapshots"], job.spec["snapshots"])
     total = torch.zeros(len(train), dtype=torch.float64, device=device)
     by_loss = job.spec["score"] == "loss"
-    for step in steps:
-        model.load_state_dict(read_state(where[step], str(step)))
+    for step, path in snapshots:
+        model.load_state_dict(read_state(path, str(step)))
         loss = functional.cross_entropy(logits_of(model, examples.x).double(), examples.y, reduction="none")
         total += loss if by_loss else 1 - torch.exp(-loss)
-    scores = (total / len(steps)).cpu().numpy()
-    log.info("%d snapshots, median %.3g, %d not a number", len(steps), np.median(scores), np.isnan(scores).sum())
+    scores = (total / len(snapshots)).cpu().numpy()
+    log.info("%d snapshots, median %.3g, %d not a number", len(snapshots), np.median(scores), np.isnan(scores).sum())
     write_tensors(job.outputs["difficulty"], {"index": train, "difficulty": scores})

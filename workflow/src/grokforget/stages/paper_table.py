@@ -74,11 +74,12 @@ def of_analysis(
     return pd.concat(parts)
 
 
-def of_cells(tables: Tables, spec: Any, kinds: list[str], columns: Mapping[str, tuple[str, float]]) -> pd.DataFrame:
-    """Rows of cells on forget sets of some kinds: column of ``unlearning`` → title and factor; none where the study does not
-    measure that."""
+def of_cells(
+    table: pd.DataFrame, spec: Any, kinds: list[str], columns: Mapping[str, tuple[str, float]]
+) -> pd.DataFrame:
+    """Rows of cells (``unlearning`` or ``membership``) on forget sets of some kinds: column → title and factor; none where
+    the study does not measure that."""
     forget_sets = [name for name, rule in spec["study"]["forget_sets"].items() if rule["kind"] in kinds]
-    table = tables["unlearning"]
     table = under_their_settings(table[table.forget_set.isin(forget_sets)], spec["study"]["controls"])
     parts = [
         table.assign(column=title, value=factor * table[name])
@@ -140,7 +141,7 @@ def table5(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
 
 def table8(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
     columns = {**ACCURACIES, "ues": ("UES", 1), "retrain_gap": ("gap to retraining", 100)}
-    rows = with_controls_alone(of_cells(tables, spec, ["within-classes"], columns), spec)
+    rows = with_controls_alone(of_cells(tables["unlearning"], spec, ["within-classes"], columns), spec)
     return rows, 2, f"{IN_PERCENT}; {CONTROLS}."
 
 
@@ -151,12 +152,12 @@ def table9(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
 
 
 def table10(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
-    rows = without_controls(of_cells(tables, spec, ["random"], ACCURACIES), spec)
+    rows = without_controls(of_cells(tables["unlearning"], spec, ["random"], ACCURACIES), spec)
     return rows, 2, f"Forget examples drawn from all classes. {IN_PERCENT}."
 
 
 def table11(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
-    rows = with_controls_alone(of_cells(tables, spec, ["within-classes"], ACCURACIES), spec)
+    rows = with_controls_alone(of_cells(tables["unlearning"], spec, ["within-classes"], ACCURACIES), spec)
     rows = rows[rows.checkpoint.isin(["early", "grokked", "sam"])]
     return rows, 2, f"{IN_PERCENT}; {CONTROLS}."
 
@@ -166,10 +167,10 @@ def membership(tables: Tables, spec: Any) -> tuple[pd.DataFrame, int, str]:
         "membership_accuracy": ("loss attack", 100),
         "confidence_attack_nonmembers": ("confidence attack: called non-members", 100),
     }
-    rows = of_cells(tables, spec, ["within-classes", "random"], columns)
+    rows = of_cells(tables["unlearning"], spec, ["within-classes", "random"], columns)
     if "membership" in tables:
         attacked = {"lira_auc": ("LiRA, AUC", 100), "lira_accuracy": ("LiRA, accuracy", 100)}
-        told = of_cells({"unlearning": tables["membership"]}, spec, ["within-classes", "random"], attacked)
+        told = of_cells(tables["membership"], spec, ["within-classes", "random"], attacked)
         rows = pd.concat([rows, told])
     note = "In percent. Loss attack and LiRA tell forgotten from unseen examples: 50 is chance, `retrain` the ideal."
     return without_controls(rows, spec), 1, note

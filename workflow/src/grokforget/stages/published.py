@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from grokforget import paths
 from grokforget.analysis.quantities import under_their_settings
 from grokforget.results.layout import write_text
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
 
-NUMBERS = Path(__file__).parents[3] / "resources" / "paper_numbers.csv"
 METHODS = {
     "original": "original",
     "retrain": "retrain",
@@ -62,7 +61,7 @@ def published(job: Job) -> None:
     ``methods`` (name → kind).
     """
     spec = job.spec
-    theirs = pd.read_csv(NUMBERS)
+    theirs = pd.read_csv(paths.PAPER_NUMBERS)
     ours = pd.concat(
         [of_cells(read_table(job.input("unlearning")), spec), of_models(read_table(job.input("analysis")), spec)]
     )

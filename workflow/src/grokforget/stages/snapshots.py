@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
+
 import numpy as np
+
+from grokforget.storage import tensor_groups
+
+
+def chosen(segments: Iterable[Path], wanted: int | None) -> list[tuple[int, Path]]:
+    """The steps that are looked at (``spread``), in their order, and the segment's file that holds each one's snapshot."""
+    where = {int(step): path for path in segments for step in tensor_groups(path)}
+    return [(step, where[step]) for step in spread(sorted(where), wanted)]
 
 
 def spread(steps: list[int], wanted: int | None) -> list[int]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from grokforget.stages.bench import FINAL_ONLY, Bench
 from grokforget.stages.job import Job
-from grokforget.stages.snapshots import spread
-from grokforget.storage import tensor_groups, write_rows
+from grokforget.stages.snapshots import chosen
+from grokforget.storage import write_rows
 from grokforget.training.state import read_state
 
 
@@ -16,10 +16,9 @@ def sweep(job: Job) -> None:
     accuracies and losses before (``original_...``) and after. Spec: as ``unlearn_stage``, with ``snapshots``, how many.
     """
     bench = Bench(job)
-    where = {int(step): path for path in job.inputs["snapshots"] for step in tensor_groups(path)}
     rows = []
-    for step in spread(sorted(where), job.spec["snapshots"]):
-        _, record = bench.apply(job.spec["method"], read_state(where[step], str(step)), {}, stride=FINAL_ONLY)
+    for step, path in chosen(job.inputs["snapshots"], job.spec["snapshots"]):
+        _, record = bench.apply(job.spec["method"], read_state(path, str(step)), {}, stride=FINAL_ONLY)
         before, after = record.trajectory[0], record.trajectory[-1]
         measures = [key for key in after if key.endswith(("accuracy", "loss"))]
         rows.append(

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.probe import continuous
+from grokforget.models.points import continuous
 from grokforget.seeds import derive_seed
 from grokforget.training.evaluate import Examples
 from grokforget.training.modes import frozen_statistics
