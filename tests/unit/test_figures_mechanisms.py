@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from grokforget.plan import FIGURES
 from grokforget.results.along import mean_curve, times
-from grokforget.results.inspected import natural, of_kind
+from grokforget.results.inspected import natural, of_kinds
 from grokforget.results.style import CHECKPOINTS, SPLITS
 from grokforget.stages import (
     figure_ablation,
@@ -199,17 +199,14 @@ def test_a_figure_without_anything_to_show_says_so(name: str, whole: dict[str, p
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_setting_without_the_analysis_has_no_panel_and_one_of_several_analyses_is_named(
+def test_a_setting_without_the_analysis_has_no_panel(
     name: str, whole: dict[str, pd.DataFrame], figures: dict[str, Figure]
 ) -> None:
-    twins = {f"{short}2": kind for short, kind in STUDY["analyses"].items()}
     some = {table: rows[rows.setting != "cnn"] for table, rows in whole.items()}
-    figure = drawn(name, some, study={**STUDY, "analyses": {**STUDY["analyses"], **twins}})
+    figure = drawn(name, some)
     assert "mlp" in words(figure)
     assert "cnn" not in words(figure)
-    assert "(analysis " in words(figure)
     assert "cnn" in words(figures[name])
-    assert "(analysis " not in words(figures[name])
     plt.close(figure)
 
 
@@ -233,7 +230,6 @@ def test_the_rows_of_a_kind() -> None:
             ("mlp", "within", "early", "second"),
             ("mlp", "half", "early", "second"),
             ("mlp", "other", "early", "second"),
-            ("mlp", "half", "early", "third"),
             ("cnn", "other", "early", "second"),
             ("mlp-sam", "half", "matched", "second"),
             ("mlp-sam", "other", "matched", "second"),
@@ -241,9 +237,9 @@ def test_the_rows_of_a_kind() -> None:
         ],
         columns=labels,
     ).assign(value=1.0)
-    rows.loc[len(rows)] = ["mlp", "half", "early", "first", np.nan]
-    kinds = {"first": "cka", "second": "cka", "third": "cka", "unlike": "ablation"}
-    shown = of_kind(rows, "cka", {**STUDY, "analyses": kinds}, ["within", "half"])
+    rows.loc[len(rows)] = ["mlp", "half", "early", "second", np.nan]
+    kinds = {"second": "cka", "unlike": "ablation"}
+    shown = of_kinds(rows, ["cka"], {**STUDY, "analyses": kinds}, ["within", "half"])
     assert [tuple(row) for row in shown[labels].to_numpy()] == [
         ("mlp", "half", "early", "second"),
         ("cnn", "other", "early", "second"),

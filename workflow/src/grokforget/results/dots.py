@@ -33,8 +33,8 @@ def set_small_style() -> None:
 
 
 def looks(there: Iterable[str], study: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Colour, dash and marker of the names that there are: checkpoints as everywhere, then controls by their order in the
-    study, then whatever else there is."""
+    """Colour, dash and marker of the names that there are: checkpoints as everywhere, then controls by the names of
+    their settings, then whatever else there is."""
     found = set(there)
     controls = dict.fromkeys(control["name"] for control in study["controls"].values())
     others = [*controls, *sorted(found - {*CHECKPOINTS, *controls})]
@@ -168,11 +168,16 @@ IDEAL: dict[str, dict[str, Any]] = {
 HOLLOW: dict[str, Any] = {"marker": "o", "color": "0.15", "markersize": 3.8, "markerfacecolor": "white"}
 
 
-def nothing(job: Job, why: str) -> None:
+def empty(why: str) -> Figure:
     """A figure that says why it is empty."""
     figure = plt.figure(figsize=(WIDTH, 20 * MILLIMETRES))
     figure.text(0.5, 0.5, why, ha="center", va="center")
-    save(figure, job.outputs)
+    return figure
+
+
+def nothing(job: Job, why: str) -> None:
+    """``empty``, saved as a figure's job does it."""
+    save(empty(why), job.outputs)
 
 
 def percent_axis(axes: Axes, label: str) -> None:

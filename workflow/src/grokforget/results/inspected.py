@@ -1,4 +1,4 @@
-"""Which rows of an analysis a figure shows: one analysis, one forget set a setting."""
+"""Which rows of an analysis a figure shows: one forget set a setting."""
 
 from __future__ import annotations
 
@@ -9,20 +9,22 @@ from typing import Any
 import pandas as pd
 
 from grokforget.analysis.quantities import under_their_settings
+from grokforget.results.dots import BEFORE
 
 RUN = ["setting", "forget_set", "seed"]
 
 
-def of_kind(table: pd.DataFrame, kind: str, study: Mapping[str, Any], preferred: Sequence[str]) -> pd.DataFrame:
-    """The rows with a value of the study's first analysis of a kind that has any, each setting's of one forget set: the last of
-    ``preferred`` that it has, or else the last in the study's order.
+def of_kinds(
+    table: pd.DataFrame, kinds: Sequence[str], study: Mapping[str, Any], preferred: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The rows with a value of the study's analyses of these kinds, each setting's of one forget set: the last of
+    ``preferred`` that it has, or else the last by name (a job's task has its mappings sorted).
 
     ``table`` is ``analysis`` or ``along``, ``study`` as in ``quantities.quantity``. In ``analysis``, controls stand under
     the setting that they are compared with, and what they have of that setting's forget set alone.
     """
-    table = table[table.value.notna()]
-    names = [name for name, its in study["analyses"].items() if its == kind and (table.analysis == name).any()]
-    table = table[table.analysis.isin(names[:1])]
+    names = [name for name, kind in study["analyses"].items() if kind in kinds]
+    table = table[table.value.notna() & table.analysis.isin(names)]
     mine = table[~table.setting.isin(list(study["controls"]))]
     order = [name for name in study["forget_sets"] if name not in preferred] + list(preferred)
     chosen = {
@@ -34,10 +36,15 @@ def of_kind(table: pd.DataFrame, kind: str, study: Mapping[str, Any], preferred:
     return table[table.forget_set == table.setting.map(chosen)]
 
 
-def which(study: Mapping[str, Any], kind: str, rows: pd.DataFrame) -> str:
-    """For a title: which analysis is shown, where the study has several of the kind."""
-    several = sum(its == kind for its in study["analyses"].values()) > 1
-    return f" (analysis {rows.analysis.iloc[0]})" if several else ""
+def dotted(analysis: pd.DataFrame, kinds: Sequence[str], study: Mapping[str, Any]) -> pd.DataFrame:
+    """``of_kinds`` of the settings that are no controls, as dot plots want it: line (the stage, or ``BEFORE``), series (the
+    checkpoint), column ("<measure> <part>")."""
+    rows = of_kinds(analysis[~analysis.setting.isin(list(study["controls"]))], kinds, study)
+    return rows.assign(
+        line=rows.stage.where(rows.stage != "before", BEFORE),
+        series=rows.checkpoint,
+        column=(rows.measure + " " + rows.part).str.strip(),
+    )
 
 
 def wide(rows: pd.DataFrame, by: str, measures: Sequence[str]) -> pd.DataFrame:

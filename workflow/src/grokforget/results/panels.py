@@ -12,11 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from grokforget.results.dots import darker
+from grokforget.results.dots import MARGINS, darker
 from grokforget.results.style import MILLIMETRES, WIDTH
-
-MARGINS = 26 * MILLIMETRES
-"""Titles and legend."""
 
 
 def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure, np.ndarray]:
@@ -32,13 +29,6 @@ def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure
         **options,
     )
     return figure, panels
-
-
-def empty(why: str) -> Figure:
-    """A figure that says why it is empty."""
-    figure = plt.figure(figsize=(WIDTH, 20 * MILLIMETRES))
-    figure.text(0.5, 0.5, why, ha="center", va="center")
-    return figure
 
 
 def settings_of(rows: pd.DataFrame, settings: Sequence[str]) -> list[str]:

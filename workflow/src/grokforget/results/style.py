@@ -24,7 +24,7 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
     "grokked": {"color": "#000000", "linestyle": "-", "marker": "^"},
     "rescaled": {"color": "#cc79a7", "linestyle": (0, (3, 1, 1, 1)), "marker": "D"},
 }
-# Controls by their order in the study.
+# Controls by the names of their settings.
 CONTROLS: tuple[dict[str, Any], ...] = (
     {"color": "#009e73", "linestyle": "-", "marker": "v"},
     {"color": "#f0e442", "linestyle": (0, (5, 2)), "marker": "P"},

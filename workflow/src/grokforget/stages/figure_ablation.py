@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokforget.results.dots import over_seeds, set_small_style
-from grokforget.results.inspected import of_kind, which
-from grokforget.results.panels import empty, error_bars, grid, legend, settings_of, settled
+from grokforget.results.dots import empty, over_seeds, set_small_style
+from grokforget.results.inspected import of_kinds
+from grokforget.results.panels import error_bars, grid, legend, settings_of, settled
 from grokforget.results.style import SPLITS, accuracy_axis, save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -35,7 +35,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
     against the share of units removed, the most forget-specific ones and random ones, mean and standard deviation over
     seeds."""
     set_small_style()
-    rows = of_kind(analysis[analysis.stage == "before"], KIND, spec["study"], spec["forget_sets"])
+    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec["study"], spec["forget_sets"])
     accuracies = by_share(rows)
     accuracies = accuracies[accuracies.checkpoint.isin(spec["checkpoints"])]
     settings = settings_of(accuracies, spec["settings"])
@@ -54,9 +54,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("units removed (%)")
         axes.locator_params(axis="x", nbins=5)
-    drawn.suptitle(
-        f"accuracy without a share of every layer's units{which(spec['study'], KIND, rows)}; mean ± sd over seeds"
-    )
+    drawn.suptitle("accuracy without a share of every layer's units; mean ± sd over seeds")
     words = {"specific": "the most forget-specific removed", "random": "random ones removed"}
     marks = {
         f"{split} set, {words[removed]}": {"color": SPLITS[split]["color"], "marker": marker, **look}

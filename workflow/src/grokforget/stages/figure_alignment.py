@@ -10,9 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokforget.results.along import LEGEND, dash, draw_runs, mark_times
-from grokforget.results.dots import set_small_style
-from grokforget.results.inspected import of_kind, which, wide
-from grokforget.results.panels import empty, grid, heading, legend, settings_of, settled
+from grokforget.results.dots import empty, set_small_style
+from grokforget.results.inspected import of_kinds, wide
+from grokforget.results.panels import grid, heading, legend, settings_of, settled
 from grokforget.results.style import SPLITS, save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -39,7 +39,7 @@ def figure(along: pd.DataFrame, checkpoints: pd.DataFrame, spec: Mapping[str, An
     interpolated in log step; those of lengths are geometric.
     """
     set_small_style()
-    rows = of_kind(along[along.part == ""], KIND, spec["study"], spec["swept"])
+    rows = of_kinds(along[along.part == ""], [KIND], spec["study"], spec["swept"])
     settings = settings_of(rows, spec["settings"])
     if not settings:
         return empty("no gradients along training in this study")
@@ -55,7 +55,7 @@ def figure(along: pd.DataFrame, checkpoints: pd.DataFrame, spec: Mapping[str, An
         column[1].set_xlabel("training step")
     panels[0, 0].set_ylabel("cosine")
     panels[1, 0].set_ylabel("mean gradient's length\n(nats per unit of weight)")
-    drawn.suptitle(f"gradients on forget and retain set along training{which(spec['study'], KIND, rows)}")
+    drawn.suptitle("gradients on forget and retain set along training")
     legend(
         drawn,
         {

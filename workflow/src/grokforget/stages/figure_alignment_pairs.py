@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokforget.results.dots import darker, looks, set_small_style
-from grokforget.results.inspected import of_kind, which, wide
-from grokforget.results.panels import empty, grid, heading, legend, settings_of, settled
+from grokforget.results.dots import darker, empty, looks, set_small_style
+from grokforget.results.inspected import of_kinds, wide
+from grokforget.results.panels import grid, heading, legend, settings_of, settled
 from grokforget.results.style import save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -40,7 +40,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
     cosines, the median marked. Bars and markers are means over seeds of their quantiles, strokes are each seed's. Settings
     have scales of their own."""
     set_small_style()
-    rows = of_kind(analysis[analysis.stage == "before"], KIND, spec["study"], spec["forget_sets"])
+    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec["study"], spec["forget_sets"])
     settings = settings_of(rows, spec["settings"])
     if not settings:
         return empty("no gradients before unlearning in this study")
@@ -53,7 +53,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         axes.set_xlabel("cosine of gradients")
     panels[0, 0].set_yticks(range(len(groups)), groups)
     panels[0, 0].set_ylim(len(groups) - 0.5, -0.5)
-    drawn.suptitle(f"cosines between gradients, before unlearning{which(spec['study'], KIND, rows)}")
+    drawn.suptitle("cosines between gradients, before unlearning")
     bar = "light: from the 10 % to the 90 % quantile, marker: median (means over seeds)"
     marks = {str(look["name"]): {**mark(look), "linewidth": 4.5, "linestyle": "none"} for look in KINDS.values()}
     marks |= {bar: {"color": "0.8", "linewidth": 4.5}, "each seed's quantiles": {**STROKE, "color": "0.3"}}

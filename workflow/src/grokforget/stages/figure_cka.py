@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokforget.results.dots import looks, over_seeds, set_small_style
-from grokforget.results.inspected import natural, of_kind, which
-from grokforget.results.panels import empty, error_bars, grid, heading, legend, settings_of, settled
+from grokforget.results.dots import empty, looks, over_seeds, set_small_style
+from grokforget.results.inspected import natural, of_kinds
+from grokforget.results.panels import error_bars, grid, heading, legend, settings_of, settled
 from grokforget.results.style import save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -31,7 +31,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
     """A row an estimator, a column a setting, against the layer: CKA between forget and retain examples, mean and standard
     deviation over seeds, and between halves of the retain set (dotted, hollow: means). Controls have no lines."""
     set_small_style()
-    rows = of_kind(analysis[analysis.stage == "before"], KIND, spec["study"], spec["forget_sets"])
+    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec["study"], spec["forget_sets"])
     rows = rows[rows.part != ""]
     settings = settings_of(rows, spec["settings"])
     if not settings:
@@ -50,7 +50,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         column[-1].set_xlabel("layer")
     for axes, label in zip(panels[:, 0], ROWS.values(), strict=True):
         axes.set_ylabel(label)
-    title = f"forget against retain examples, before unlearning{which(spec['study'], KIND, rows)}"
+    title = "forget against retain examples, before unlearning"
     drawn.suptitle(f"{title}; mean ± sd over seeds")
     lines = {name: {**style, "linestyle": "-" if name in joined else "none"} for name, style in styles.items()}
     within = {**WITHIN, "color": "0.3", "marker": "o"}

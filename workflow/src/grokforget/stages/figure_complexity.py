@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from grokforget.results.along import LEGEND, dash, draw_runs, mark_times
-from grokforget.results.dots import set_small_style
-from grokforget.results.inspected import of_kind, which
-from grokforget.results.panels import empty, grid, heading, legend, settings_of, settled
+from grokforget.results.dots import empty, set_small_style
+from grokforget.results.inspected import of_kinds
+from grokforget.results.panels import grid, heading, legend, settings_of, settled
 from grokforget.results.style import SPLITS, save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -34,7 +34,7 @@ def figure(along: pd.DataFrame, checkpoints: pd.DataFrame, spec: Mapping[str, An
     """A panel a setting: neurons that change sign near a point, mean over points of retain, forget and test set, against the
     snapshot's step. Only networks with ReLU have it."""
     set_small_style()
-    rows = of_kind(along[along.measure == "local_complexity"], KIND, spec["study"], spec["swept"])
+    rows = of_kinds(along[along.measure == "local_complexity"], [KIND], spec["study"], spec["swept"])
     settings = settings_of(rows, spec["settings"])
     if not settings:
         return empty("no local complexity along training in this study (networks without ReLU have none)")
@@ -47,7 +47,7 @@ def figure(along: pd.DataFrame, checkpoints: pd.DataFrame, spec: Mapping[str, An
         axes.set_title(heading(rows, setting), pad=13)
         axes.set_xlabel("training step")
     panels[0, 0].set_ylabel("local complexity\n(neurons that change sign)")
-    drawn.suptitle(f"local complexity along training{which(spec['study'], KIND, rows)}")
+    drawn.suptitle("local complexity along training")
     lines = {f"{split} set": {"linewidth": 1.6, **dash(look)} for split, look in LOOKS.items()}
     legend(drawn, {**lines, LEGEND: {"linestyle": "none"}})
     return drawn

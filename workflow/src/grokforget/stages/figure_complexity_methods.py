@@ -8,9 +8,9 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from grokforget.results.dots import BEFORE, MEAN, draw_dots, key, looks, panels_of, set_small_style
-from grokforget.results.inspected import of_kind, which
-from grokforget.results.panels import empty, settings_of, settled
+from grokforget.results.dots import BEFORE, MEAN, draw_dots, empty, key, looks, panels_of, set_small_style
+from grokforget.results.inspected import of_kinds
+from grokforget.results.panels import settings_of, settled
 from grokforget.results.style import save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -29,7 +29,7 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
     """A row a setting, a column a set of examples, a line a method, a dot a checkpoint or control: neurons that change sign
     near a point, mean and standard deviation over seeds. Only networks with ReLU have it."""
     set_small_style()
-    rows = of_kind(analysis[analysis.measure == "local_complexity"], KIND, spec["study"], spec["forget_sets"])
+    rows = of_kinds(analysis[analysis.measure == "local_complexity"], [KIND], spec["study"], spec["forget_sets"])
     settings = settings_of(rows, spec["settings"])
     if not settings:
         return empty("no local complexity in this study (networks without ReLU have none)")
@@ -47,6 +47,6 @@ def figure(analysis: pd.DataFrame, spec: Mapping[str, Any]) -> Figure:
         axes.set_title(f"on the {part} set")
     for axes in panels[-1]:
         axes.set_xlabel("local complexity\n(neurons that change sign)")
-    drawn.suptitle(f"local complexity before and after unlearning{which(spec['study'], KIND, rows)}")
+    drawn.suptitle("local complexity before and after unlearning")
     key(drawn, looks(rows.series, spec["study"]), MEAN)
     return drawn

@@ -68,7 +68,7 @@ def draw(job: Job) -> None:
 
 
 def rows_with_controls(cells: pd.DataFrame, spec: Any) -> list[tuple[str, str]]:
-    """(setting, forget set) in which there is a control, in the study's order."""
+    """(setting, forget set) in which there is a control, forget sets by name."""
     controls = [control["name"] for control in spec["study"]["controls"].values()]
     there = set(cells[cells.series.isin(controls)][["setting", "forget_set"]].itertuples(index=False, name=None))
     return [

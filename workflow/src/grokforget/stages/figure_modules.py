@@ -11,9 +11,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokforget.results.along import LEGEND, dash, draw_runs
-from grokforget.results.dots import dot, looks, set_small_style
-from grokforget.results.inspected import of_kind, which, wide
-from grokforget.results.panels import empty, grid, heading, legend, settings_of, settled
+from grokforget.results.dots import dot, empty, looks, set_small_style
+from grokforget.results.inspected import of_kinds, wide
+from grokforget.results.panels import grid, heading, legend, settings_of, settled
 from grokforget.results.style import save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -40,7 +40,7 @@ def figure(along: pd.DataFrame, analysis: pd.DataFrame, spec: Mapping[str, Any])
     active modules, and ρ, p·ρ and the measured correlation along training, for a forget and a retain example."""
     set_small_style()
     before, way = (
-        of_kind(table, KIND, spec["study"], spec["forget_sets"])
+        of_kinds(table, [KIND], spec["study"], spec["forget_sets"])
         for table in (analysis[analysis.stage == "before"], along)
     )
     both = pd.concat([before, way])
@@ -62,7 +62,7 @@ def figure(along: pd.DataFrame, analysis: pd.DataFrame, spec: Mapping[str, Any])
         axes.set_ylabel(f"{pair.replace('-', ' × ')}\nmeasured (%)")
     for axes, label in zip(panels[-2:, 0], ("share active (%)", "correlation (%)"), strict=True):
         axes.set_ylabel(f"{PAIRS[0].replace('-', ' × ')}\n{label}")
-    drawn.suptitle(f"module model of gradients' correlation, each seed{which(spec['study'], KIND, both)}")
+    drawn.suptitle("module model of gradients' correlation, each seed")
     lines = {str(look["name"]): {**dash(look), "linewidth": 1.6} for look in CURVES.values()}
     same = {"measured = p·ρ": {"color": "0.4", "linewidth": 0.8}}
     marks = {name: dot(style) for name, style in styles.items()}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pandas as pd
 
-from grokforget.results.analysed import of_kinds
 from grokforget.results.dots import (
     HOLLOW,
     IDEAL,
@@ -18,6 +17,7 @@ from grokforget.results.dots import (
     set_small_style,
     unlearned,
 )
+from grokforget.results.inspected import dotted
 from grokforget.results.style import save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -40,7 +40,7 @@ def draw(job: Job) -> None:
     """
     set_small_style()
     spec = job.spec
-    values = marked(of_kinds(read_table(job.input("tables")), spec["study"], ["relearning", "distance"]))
+    values = marked(dotted(read_table(job.input("tables")), ["relearning", "distance"], spec["study"]))
     values = values[values.setting.isin(spec["settings"])]
     settings = [name for name in spec["settings"] if name in set(values.setting)]
     wanted = [name for name in MEASURES if name in set(values.column)]

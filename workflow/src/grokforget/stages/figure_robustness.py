@@ -6,7 +6,6 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from grokforget.results.analysed import of_kinds
 from grokforget.results.dots import (
     BEFORE,
     IDEAL,
@@ -21,6 +20,7 @@ from grokforget.results.dots import (
     set_small_style,
     unlearned,
 )
+from grokforget.results.inspected import dotted
 from grokforget.results.style import save
 from grokforget.stages.job import Job
 from grokforget.storage import read_table
@@ -35,7 +35,7 @@ def draw(job: Job) -> None:
     """
     set_small_style()
     spec = job.spec
-    values = of_kinds(read_table(job.input("tables")), spec["study"], ["robustness"])
+    values = dotted(read_table(job.input("tables")), ["robustness"], spec["study"])
     values = values[values.setting.isin(spec["settings"])].assign(value=100 * values.value)
     wanted = columns(values)
     settings = [name for name in spec["settings"] if name in set(values.setting)]
