@@ -5,33 +5,54 @@ VENV ?= .venv
 # Another study: make reproduce STUDY=workflow/studies/smoke.yaml
 STUDY ?=
 CONFIG = $(if $(STUDY),--configfile $(STUDY))
-MANAGE = PYTHONPATH=workflow/src python -m grokforget.manage
+GROKFORGET = PYTHONPATH=workflow/src python -m grokforget
+# The study's folder of results.
+RESULTS = results/$(shell sed -n 's/^study: *\([a-z0-9-]*\).*/\1/p' $(or $(STUDY),config.yaml))
+# What Snakemake knows of the jobs, as a file, so that its failure is not lost in a pipe.
+SUMMARY = .snakemake/summary.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export OMP_NUM_THREADS = 1
 
-.PHONY: reproduce check why verify clean-stale test lint format schema benchmark faults rulegraph report tuning docs clean
+.PHONY: reproduce check why verify clean-stale store empty-store summary test test-all lint format schema benchmark \
+  faults rulegraph report tuning docs clean
 
 reproduce: check
 	snakemake --cores $(CORES) $(CONFIG)
 
 check: $(VENV)/.installed
-	PYTHONPATH=workflow/src python -m grokforget.config.check $(or $(STUDY),config.yaml)
-	@PYTHONPATH=workflow/src python -m grokforget.config.profiles $(or $(PROFILE),$(wildcard profiles/*/profile.yaml))
+	@$(GROKFORGET) check $(or $(STUDY),config.yaml) $(or $(PROFILE),$(wildcard profiles/*/config.yaml))
 
-# What would run again, and why: make why, or make why TARGET=results/laptop/figures/figure2.png
-why: $(VENV)/.installed
-	@$(MANAGE) why $(or $(STUDY),config.yaml) $(TARGET)
+# What may run again, and why: make why, or make why TARGET=results/laptop/figures/figure2.png
+why: summary
+	@$(GROKFORGET) why < $(SUMMARY)
+
+summary: $(VENV)/.installed
+	@mkdir -p .snakemake && snakemake --quiet all --summary $(TARGET) $(CONFIG) > $(SUMMARY)
 
 # Whether every result is what its job wrote; what is not is made anew by the next run.
 verify: $(VENV)/.installed
-	@$(MANAGE) verify $(or $(STUDY),config.yaml)
+	@$(GROKFORGET) verify $(RESULTS)
 
 # What lies among the results and no job of the study makes; REMOVE=yes removes it.
-clean-stale: $(VENV)/.installed
-	@$(MANAGE) clean $(or $(STUDY),config.yaml) $(if $(filter yes,$(REMOVE)),--remove)
+clean-stale: TARGET = all tuning
+clean-stale: summary
+	@$(GROKFORGET) clean $(if $(filter yes,$(REMOVE)),--remove) < $(SUMMARY)
 
+# How much room what is kept takes beside the results; empty-store has the next run compute all that it makes.
+store: $(VENV)/.installed
+	@$(GROKFORGET) store $(RESULTS)
+
+empty-store: $(VENV)/.installed
+	@$(GROKFORGET) store $(RESULTS) --empty
+
+# What a change needs to hear first. Of the long tests (all edits, faults and cluster profiles, run for real) LONG=sample runs
+# some, others at every commit.
+LONG ?= none
 test: $(VENV)/.installed
-	pytest -n 2 --dist loadgroup
+	pytest -n 2 --dist loadgroup --long $(LONG)
+
+test-all: LONG = all
+test-all: test
 
 lint: $(VENV)/.installed
 	ruff check .
@@ -46,7 +67,7 @@ format: $(VENV)/.installed
 	snakefmt Snakefile workflow/rules
 
 schema: $(VENV)/.installed
-	PYTHONPATH=workflow/src python -m grokforget.config.schema
+	$(GROKFORGET) schema
 
 benchmark: $(VENV)/.installed
 	PYTHONPATH=workflow/src:tests python -m benchmarks

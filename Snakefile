@@ -3,6 +3,7 @@
 `snakemake --cores N` runs the study of config.yaml, `--configfile FILE` another one. Read README.md first.
 """
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,17 +11,39 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# The workflow runs this checkout's package, whether another one is installed or not.
 sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 
 
 include: "workflow/rules/common.smk"
 
 
-STUDY = load_study_of(workflow)
-PLAN = Plan(STUDY)
-RESULTS = PLAN.root
-GPUS = gpus_of(STUDY)
-OUTLOOK = prepare_run_of(workflow, PLAN)
+STUDY = load_study_of(workflow, config)
+RESULTS = f"results/{STUDY.study}"
+GPUS = int(STUDY.device == "cuda")
+MEMORY = of_setting(lambda resources: resources.memory_mb)
+MINUTES = of_setting(lambda resources: resources.minutes)
+TWICE_THE_MINUTES = of_setting(lambda resources: 2 * resources.minutes)
+TABLES = collecting.tables_of(STUDY)
+PAPER_TABLES = deriving.paper_tables_of(STUDY, TABLES)
+FIGURES = drawing.figures_of(STUDY, [*TABLES, *collecting.SUMMARIES])
+PRODUCTS = collecting.products(TABLES, PAPER_TABLES, FIGURES)
+preflight.lead_jobs()
+# Spec files are written while Snakemake plans; those of results that are there may all be as they should.
+if not Path(RESULTS).is_dir():
+    look_after(preflight.check_writable, Path(RESULTS))
+
+
+onstart:
+    look_after(preflight.begin, Path(RESULTS), STUDY.device, preflight.Settings.of(workflow))
+
+
+onsuccess:
+    print(preflight.end(Path(RESULTS), finished=True), file=sys.stderr)
+
+
+onerror:
+    preflight.end(Path(RESULTS), finished=False)
 
 
 wildcard_constraints:
@@ -29,7 +52,6 @@ wildcard_constraints:
     seed=r"\d+",
     forget_set=one_of(STUDY.forget_sets),
     train_set=one_of(["full", *(f"without-{name}" for name in STUDY.forget_sets)]),
-    method=one_of(STUDY.methods),
     segment=r"\d+",
 
 
@@ -52,4 +74,5 @@ include: "workflow/rules/tuning.smk"
 rule all:
     default_target: True
     input:
-        inputs("", get_results),
+        [at(product) for product in PRODUCTS],
+        at("provenance.json"),

@@ -1,13 +1,58 @@
-"""The smoke study, run once for all tests, and copies of it to change."""
+"""The smoke study, run once for all tests, copies of it to change, and which of the long tests run."""
 
 from __future__ import annotations
 
+import math
 import shutil
+import subprocess
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
 
-from snakemake_runs import CODE, REPOSITORY, Workspace
+from snakemake_runs import CODE, REPOSITORY, Workspace, copied
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--long",
+        choices=["none", "sample", "all"],
+        default="none",
+        help="which of the tests marked `long` run; a sample is another one at every commit, so that over time all run",
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the long tests that are not asked for; what is left runs as it stands, the quick tests first.
+
+    ``long(sample=K)`` marks the cases of one test function, of which about K are a sample.
+    """
+    functions: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        if item.get_closest_marker("long"):
+            functions[item.nodeid.partition("[")[0]].append(item)
+    wanted, long = config.getoption("long"), {item for cases in functions.values() for item in cases}
+    chosen = long if wanted == "all" else set()
+    if wanted == "sample":
+        turn = commits()
+        for cases in functions.values():
+            mark = cases[0].get_closest_marker("long")
+            turns = math.ceil(len(cases) / (mark.kwargs.get("sample", 1) if mark else 1))
+            chosen |= set(cases[turn % turns :: turns])
+    left_out = [item for item in items if item in long and item not in chosen]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+    # What a change needs to hear first comes first.
+    items.sort(key=lambda item: (item in long, item.path.parent.name in ("workflow", "cluster")))
+
+
+def commits() -> int:
+    """How many commits the checkout has: whose turn it is."""
+    counted = subprocess.run(
+        ["git", "-C", str(REPOSITORY), "rev-list", "--count", "HEAD"], capture_output=True, text=True
+    )
+    return int(counted.stdout or 0)
 
 
 @pytest.fixture(scope="session")
@@ -36,5 +81,5 @@ def checkout(tmp_path: Path) -> Workspace:
 @pytest.fixture
 def copy(smoke: Workspace, checkout: Workspace) -> Workspace:
     """A copy of the checkout and of the smoke study's results, to be changed."""
-    shutil.copytree(smoke.folder, checkout.folder, dirs_exist_ok=True)
+    copied(smoke.folder, checkout.folder)
     return checkout

@@ -63,3 +63,14 @@ def several(*edits: Edit) -> Edit:
             one(checkout)
 
     return edit
+
+
+def registered(registry: str, table: str, base: str, implementation: str) -> Edit:
+    """A further row in a registry of ``config/``: a class of settings, and its name in the table."""
+    row = (
+        f'class Further({base}):\n    """One more."""\n\n    implementation: ClassVar[str] = "{implementation}"\n'
+        '    kind: Literal["further"] = "further"\n'
+    )
+    if base == "DataSet":
+        row += '    inputs: ClassVar[str] = "images"\n'
+    return replaced(PACKAGE / "config" / registry, f"\n{table} = registry(", f"\n{row}\n\n{table} = registry(Further, ")

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import grokforget
-from grokforget import paths
+from grokforget.config import specs
+from grokforget.config.specs import runs
+from grokforget.config.specs.base import Item, JobSpec
 from grokforget.config.study import Study
-from grokforget.plan import Plan
-from grokforget.recipes import canonical
+from grokforget.runtime import paths
+from grokforget.runtime.spec_file import write_spec
 
 SOURCE = Path(grokforget.__file__).parents[1]
 STUDY: dict[str, Any] = {
@@ -47,19 +52,19 @@ STUDY: dict[str, Any] = {
         "ascent": {"kind": "gradient-ascent", "learning_rate": 1e-2},
         "scrub": {"kind": "scrub", "epochs": 3, "max_epochs": 2},
     },
-    "measures": {"accuracy": {"kind": "accuracy"}},
+    "metrics": {"accuracy": {"kind": "accuracy"}},
     "analyses": {
         "alignment": {"kind": "gradient-alignment", "examples": 16, "batches": 2, "batch_size": 4, "pairs": 3}
     },
     "likelihood_ratio_attack": True,
-    "sweep": {"method": "ascent", "snapshots": 4},
+    "along_training": {"method": "ascent", "snapshots": 4},
     "tuning": {"seed": 9, "candidates": {"ascent": {"parameter": "learning_rate", "values": [1e-2, 1e-3]}}},
 }
 
 
-def small(**changes: Any) -> Plan:
-    """The plan of the small study; ``changes`` are new values by the key's path, dots written as two underscores, a
-    mapping's entries being added to those there are, and None taking an entry out."""
+def small(**changes: Any) -> Study:
+    """The small study; ``changes`` are new values by the key's path, dots written as two underscores, a mapping's entries
+    being added to those there are, and None taking an entry out."""
     tree = deepcopy(STUDY)
     for where, value in changes.items():
         *way, last = where.split("__")
@@ -72,7 +77,20 @@ def small(**changes: Any) -> Plan:
             node[last] = {**node.get(last, {}), **value}
         else:
             node[last] = value
-    return Plan(Study.model_validate(tree))
+    return Study.model_validate(tree)
+
+
+def job_specs() -> Iterator[type[JobSpec]]:
+    """Every class of spec of the package that names a function."""
+    for module in pkgutil.iter_modules(specs.__path__):
+        importlib.import_module(f"{specs.__name__}.{module.name}")
+    todo = [JobSpec]
+    while todo:
+        kind = todo.pop()
+        todo.extend(kind.__subclasses__())
+        # Tests have specs of their own.
+        if hasattr(kind, "function") and kind.__module__.startswith(specs.__name__):
+            yield kind
 
 
 @dataclass
@@ -80,7 +98,7 @@ class Training:
     """The first segment of the small study's first run, in a folder."""
 
     folder: Path
-    plan: Plan
+    study: Study
     train_set: str = "full"
     segment: str = "001"
 
@@ -90,7 +108,7 @@ class Training:
 
     @property
     def root(self) -> Path:
-        return self.folder / self.plan.root
+        return self.folder / "results" / self.study.study
 
     @property
     def record(self) -> Path:
@@ -108,19 +126,17 @@ class Training:
     @property
     def partials(self) -> list[Path]:
         """What an interrupted job has left for the next one."""
-        return list(paths.kept_of(self.record).rglob("partial.safetensors"))
+        return list((self.root / "store" / "unfinished").glob("*/partial.safetensors"))
 
     def prepare(self) -> None:
         """Make what the job reads."""
-        data = {"examples": paths.EXAMPLES.format(data="addition")}
-        self.run("prepare", self.plan.prepare("addition"), paths.DATA.format(data="addition"), {}, data)
-        split = {"split": paths.SPLIT.format(data="addition", seed=0)}
-        key = paths.SPLIT_JOB.format(data="addition", seed=0)
-        self.run("split", self.plan.split("addition", 0), key, data, split)
+        self.run("prepare", paths.DATA.format(data="addition"), runs.prepare(self.study, "addition"))
+        self.run("split", paths.SPLIT_JOB.format(data="addition", seed=0), runs.split(self.study, "addition", "0"))
 
-    def run(self, stage: str, task: Any, key: str, inputs: dict[str, str], outputs: dict[str, str]) -> None:
+    def run(self, rule: str, key: str, items: Mapping[str, Item]) -> None:
+        """Run a job to its end."""
         subprocess.run(
-            [sys.executable, "-m", "grokforget", *self._arguments(stage, task, key, inputs, outputs)],
+            [sys.executable, "-m", "grokforget", *self._arguments(rule, key, items)],
             cwd=self.folder,
             env=self.environment(),
             check=True,
@@ -132,22 +148,13 @@ class Training:
         evaluation."""
         module = ["-m", "grokforget"]
         if saving_every is not None or lines:
-            edits = "import runpy, grokforget.progress as progress, grokforget.stages.train as train\n"
+            edits = "import runpy, grokforget.runtime.progress as progress, grokforget.jobs.train as train\n"
             edits += f"train.SAVE_SECONDS = {saving_every}\n" if saving_every is not None else ""
             edits += "progress.LOG_SECONDS = -1\n" if lines else ""
             module = ["-c", f"{edits}runpy.run_module('grokforget', run_name='__main__')"]
-        task = self.plan.train("mlp", 0, self.train_set, self.segment)
-        inputs = {
-            "examples": paths.EXAMPLES.format(data="addition"),
-            "split": paths.SPLIT.format(data="addition", seed=0),
-        }
-        if self.segment != "001":
-            before = paths.segment_name(int(self.segment) - 1)
-            inputs["state"] = self.key.replace(f"segment{self.segment}", f"segment{before}") + "/state.safetensors"
-        names = {"state": "state.safetensors", "snapshots": "snapshots.safetensors", "curve": "curve.parquet"}
-        outputs = {what: f"{self.key}/{name}" for what, name in names.items()}
+        items = runs.train(self.study, "mlp", "0", self.train_set, self.segment)
         return subprocess.Popen(
-            [sys.executable, *module, *self._arguments("train", task, self.key, inputs, outputs)],
+            [sys.executable, *module, *self._arguments("train", self.key, items)],
             cwd=self.folder,
             env=self.environment(),
             stdout=subprocess.DEVNULL,
@@ -155,12 +162,12 @@ class Training:
             text=True,
         )
 
-    def _arguments(self, stage: str, task: Any, key: str, inputs: dict[str, str], outputs: dict[str, str]) -> list[str]:
-        root = self.plan.root
-        given = [word for name, path in inputs.items() for word in ("--input", name, f"{root}/{path}")]
-        given += [word for name, path in outputs.items() for word in ("--output", name, f"{root}/{path}")]
-        notes = ["--record", f"{root}/{paths.record_of(key)}", "--log", f"{root}/{paths.log_of(key)}"]
-        return [stage, "--task", canonical(task), *given, *notes]
+    def _arguments(self, rule: str, key: str, items: Mapping[str, Item]) -> list[str]:
+        """As the rules give them: paths from the working folder."""
+        write_spec(self.root, key, items, rule)
+        root = self.root.relative_to(self.folder)
+        spec, record, log = (str(root / path) for path in (paths.spec_of(key), paths.record_of(key), paths.log_of(key)))
+        return ["run", spec, "--record", record, "--log", log]
 
     @staticmethod
     def environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ class Workspace:
     folder: Path
     repository: Path = REPOSITORY
     variables: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    born: int = field(default_factory=time.time_ns)
+    """What was made before was copied here."""
 
     def snakemake(
         self, *arguments: object, study: Path | None = SMOKE, check: bool = True, **where: object
@@ -57,12 +60,23 @@ class Workspace:
         return [sys.executable, "-m", "snakemake", *options, *map(str, arguments), *configfile]
 
     def environment(self) -> dict[str, str]:
-        """The variables, less what would change how Snakemake runs; the cache is used only where --cache asks for it."""
+        """The variables, less what would change how Snakemake runs."""
         return {
-            name: value
-            for name, value in self.variables.items()
-            if not name.startswith(("PYTHONPATH", "SNAKEMAKE")) or name == "SNAKEMAKE_OUTPUT_CACHE"
+            name: value for name, value in self.variables.items() if not name.startswith(("PYTHONPATH", "SNAKEMAKE"))
         }
+
+    def python(self, *arguments: object, told: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
+        """`python -m grokforget` of the checkout, with ``told`` on its standard input."""
+        done = subprocess.run(
+            [sys.executable, "-m", "grokforget", *map(str, arguments)],
+            cwd=self.folder,
+            env={**self.environment(), "PYTHONPATH": str(self.repository / "workflow" / "src")},
+            input=told,
+            capture_output=True,
+            text=True,
+        )
+        assert not check or done.returncode == 0, done.stdout + done.stderr
+        return done
 
     def planned(self, *arguments: object, study: Path | None = SMOKE) -> Counter[str]:
         """How many jobs of each rule a dry run would run."""
@@ -79,3 +93,9 @@ class Workspace:
         root = self.folder / "results" / study
         files = [*root.glob("tables/*.parquet"), *root.glob("paper/*")]
         return {path.name: path.read_bytes() for path in sorted(files)}
+
+
+def copied(source: Path, target: Path) -> None:
+    """As `cp -a` does it: with time stamps, and links that stay links to one file."""
+    target.mkdir(parents=True, exist_ok=True)
+    subprocess.run(["cp", "-a", f"{source}/.", str(target)], check=True)

@@ -8,9 +8,9 @@ from torch.nn import functional
 
 from benchmarks.timing import seconds
 from grokforget.data.digits import Digits
+from grokforget.data.loader import Examples
+from grokforget.methods.fisher_diagonal import fisher_diagonal
 from grokforget.models.cnn import CNN
-from grokforget.training.evaluate import Examples
-from grokforget.unlearning.fisher_diagonal import fisher_diagonal
 
 EXAMPLES = 200
 

@@ -7,7 +7,6 @@ them say that they are what the study's jobs make, as a finished study's do.
 from __future__ import annotations
 
 import hashlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -17,28 +16,14 @@ from typing import Any
 
 import yaml
 
-from grokforget import paths
-from grokforget.config.loader import load_study
-from grokforget.plan import Plan
-from grokforget.recipes import recipe
-from grokforget.records import environment, task_modules
+from grokforget.runtime import paths
+from grokforget.runtime.files import checksum
+from grokforget.runtime.record import write_record
+from grokforget.runtime.results import pending
+from grokforget.runtime.spec_file import load_spec
 from snakemake_runs import REPOSITORY, Workspace
 
-ENDINGS = {
-    "prepare": (".safetensors",),
-    "split": (".safetensors",),
-    "train": ("/state.safetensors", "/snapshots.safetensors", "/curve.parquet"),
-    "table1": (".csv", ".md", ".tex"),
-    "paper-table": (".csv", ".md", ".tex"),
-    "published": (".csv", ".md"),
-    "claims": (".csv", ".md", ".parquet"),
-    "figure": (".svg", ".pdf", ".png"),
-    "provenance": (".json",),
-    "": (".parquet",),
-}
-"""Stage → what its files end with, behind the key; batches have a file a unit."""
 SETTINGS = ("digits-mlp", "digits-cnn", "modular-transformer")
-UNLEARNED = ("models.safetensors", "trajectory.parquet", "outputs.parquet", "diagnostics.parquet")
 
 
 def study(seeds: int, forget_sets: int, methods: int) -> dict[str, Any]:
@@ -49,7 +34,7 @@ def study(seeds: int, forget_sets: int, methods: int) -> dict[str, Any]:
     kept = {name: value["methods"][name] for name in ("original", "retrain", "gradient-ascent")}
     more = {f"ascent-{n}": {"kind": "gradient-ascent", "learning_rate": 0.001 * (n + 1)} for n in range(methods - 3)}
     value["methods"] = {**kept, **more}
-    for key in ("tuning", "sweep"):
+    for key in ("tuning", "along_training"):
         value.pop(key)
     if seeds < 2:
         value.pop("likelihood_ratio_attack")
@@ -62,31 +47,21 @@ def study(seeds: int, forget_sets: int, methods: int) -> dict[str, Any]:
     return value
 
 
-def pretend(workspace: Workspace, config: Path) -> int:
-    """Write the files and records of a finished study; the number of its jobs."""
-    plan = Plan(load_study(config))
-    root = workspace.folder / plan.root
-    jobs = list(plan.jobs())
-    for job in jobs:
-        stage = job.task["stage"]
-        if "units" in job.task:
-            names = [f"{unit}/{file}" for unit in job.task["units"] for file in UNLEARNED]
-            if stage != "unlearn":
-                ending = "safetensors" if stage == "shadow" else "parquet"
-                names = [f"{unit}.{ending}" for unit in job.task["units"]]
-            files = [f"{key}/{name}" for key in job.products for name in names]
-        else:
-            endings = ENDINGS.get("figure" if stage.startswith("figure") else stage, ENDINGS[""])
-            files = [f"{key}{ending}" for key in job.products for ending in endings]
-        for name in files:
+def pretend(workspace: Workspace, summary: str) -> int:
+    """Write the files and records of a finished study, by Snakemake's summary of it; the number of its jobs."""
+    empty = hashlib.sha256().hexdigest()
+    jobs = [(workspace.folder / root, job) for root, job in pending(summary)]
+    specs = {job: load_spec(root / paths.spec_of(job)) for root, job in jobs}
+    for root, job in jobs:
+        items = specs[job]["items"]
+        wrote = {file: {"sha256": empty, "bytes": 0} for item in items.values() for file in item["outputs"].values()}
+        for name in wrote:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).touch()
-        empty = {"sha256": hashlib.sha256().hexdigest(), "bytes": 0}
-        record = root / paths.record_of(job.key)
-        record.parent.mkdir(parents=True, exist_ok=True)
-        wrote = {name: empty for name in files}
-        noted = {"recipe": recipe(job.task), "task": job.task, "modules": task_modules(job.task), "wrote": wrote}
-        record.write_text(json.dumps({**noted, "environment": environment()}))
+        read = {name: empty for item in items.values() for files in item["inputs"].values() for name in files}
+        read |= {name: checksum(Path(name)) for name in read if Path(name).is_absolute()}
+        keys = {name: {"key": empty, "status": "computed"} for name in items}
+        write_record(root / paths.record_of(job), specs[job], items=keys, read=read, wrote=wrote, costs={})
     return len(jobs)
 
 
@@ -121,7 +96,7 @@ def grown(folder: Path, seeds: int, forget_sets: int, methods: int) -> dict[str,
     config = folder / "study.yaml"
     config.write_text(yaml.safe_dump(study(seeds, forget_sets, methods)))
     dry = min(measured(workspace, config, "This was a dry-run", "--dry-run") for _ in range(2))
-    jobs = pretend(workspace, config)
+    jobs = pretend(workspace, workspace.snakemake("--summary", study=config).stdout)
     # So that Snakemake's own notes are there too, as after a real run. It rests a while after each file that it touches.
     command = workspace.command("--touch", "--forceall", "--quiet", "all", study=config)
     code = "import sys, time; time.sleep = lambda seconds: None; from snakemake.cli import main; main(sys.argv[1:])"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.timing import processor_seconds
-from grokforget.analysis.local_complexity import cross_polytope, crossings
+from grokforget.analyses.local_complexity import cross_polytope, crossings
 from grokforget.data.digits import Digits
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN

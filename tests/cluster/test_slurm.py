@@ -16,6 +16,7 @@ from cluster.slurm import Slurm, missing_packages, write_configuration
 from snakemake_runs import REPOSITORY, SMALL, Workspace
 
 pytestmark = pytest.mark.xdist_group("slurm")
+LONG = pytest.mark.long(sample=1)
 
 PROFILES = REPOSITORY / "profiles"
 # The profile itself, but looking for finished jobs more often than a cluster's users should.
@@ -48,14 +49,19 @@ def eventually(find: Callable[[], Any], timeout: float = 90) -> Any:
 
 
 def training_process(folder: Path) -> psutil.Process | None:
-    """A training stage that runs in that folder."""
+    """A training job that runs in that folder."""
     for process in psutil.process_iter(["cmdline", "cwd"]):
         command = process.info["cmdline"] or []
-        if command[1:4] == ["-m", "grokforget", "train"] and process.info["cwd"] == str(folder):
+        if (
+            command[1:4] == ["-m", "grokforget", "run"]
+            and "/train/" in command[4]
+            and process.info["cwd"] == str(folder)
+        ):
             return process
     return None
 
 
+@LONG
 @pytest.mark.parametrize("profile", ["slurm", "cluster-generic"])
 def test_a_study_gives_the_bytes_of_a_local_run(profile: str, workspace: Workspace, small: Workspace) -> None:
     quick = ON_SLURM[2:] if profile == "slurm" else ("--seconds-between-status-checks", 1)
@@ -66,6 +72,7 @@ def test_a_study_gives_the_bytes_of_a_local_run(profile: str, workspace: Workspa
 AGAIN = ("COMPLETED", "2468M", "14:00")
 
 
+@LONG
 @pytest.mark.parametrize(
     ("event", "allowed"),
     [
@@ -138,6 +145,7 @@ def test_a_scheduler_that_does_not_answer_is_named_before_anything_is_submitted(
     assert "Traceback" not in done.stdout
 
 
+@LONG
 def test_a_job_over_its_memory_limit_gets_more_memory_and_time(slurm: Slurm, workspace: Workspace) -> None:
     snakefile = workspace.folder / "Snakefile"
     snakefile.write_text(HOG)

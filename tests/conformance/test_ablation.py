@@ -8,14 +8,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.ablation import ablation, remove, specificity
-from grokforget.analysis.modules import hidden_layers
-from grokforget.analysis.probe import Probe
+from grokforget.analyses.ablation import ablation, remove, specificity
+from grokforget.analyses.base import Probe
+from grokforget.analyses.modules import hidden_layers
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 CLASSES = 3
 
@@ -59,7 +62,7 @@ def accuracy(model: nn.Module, examples: Examples) -> float:
 
 
 def test_the_neuron_that_serves_the_forget_class_alone_goes_first_and_takes_only_that_class_with_it() -> None:
-    found = measured(Probe(hand_made(), SETS, CLASSES, 0, {}))
+    found = measured(Probe(hand_made(), SETS, OBJECTIVE, 0, None))
     values = {part: value for (measure, part), value in found.items() if measure == "ablated_accuracy"}
     assert [values[f"{split}/none"] for split in ("forget", "retain", "test")] == [1, 1, 1]
     assert [values[f"{split}/0.1/specific"] for split in ("forget", "retain", "test")] == [0, 1, 0.75]
@@ -69,7 +72,7 @@ def test_the_neuron_that_serves_the_forget_class_alone_goes_first_and_takes_only
 
 
 def test_the_baseline_removes_as_many_at_random_drawn_from_the_probes_seed() -> None:
-    given = Probe(hand_made(), SETS, CLASSES, 3, {})
+    given = Probe(hand_made(), SETS, OBJECTIVE, 3, None)
     found = measured(given)
     for share, count in (("0.1", 1), ("0.64", 6)):
         by_draw = []
@@ -93,7 +96,7 @@ def test_the_baseline_removes_as_many_at_random_drawn_from_the_probes_seed() -> 
 def test_the_weights_of_the_model_are_bitwise_what_they_were() -> None:
     model = hand_made()
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    measured(Probe(model, SETS, CLASSES, 0, {}))
+    measured(Probe(model, SETS, OBJECTIVE, 0, None))
     after = model.state_dict()
     assert all(torch.equal(after[name].view(torch.int32), value.view(torch.int32)) for name, value in before.items())
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -163,7 +166,7 @@ def test_specificity_is_how_the_margins_change_while_a_unit_shrinks(name: str) -
     y = torch.arange(len(x)) % CLASSES
     sets = {"forget": Examples(x[:3], y[:3]), "retain": Examples(x[3:], y[3:])}
     layers = hidden_layers(make())
-    found = specificity(Probe(make(), sets, CLASSES, 0, {}), layers, 50)
+    found = specificity(Probe(make(), sets, OBJECTIVE, 0, None), layers, 50)
     points = x.double() if x.is_floating_point() else x
     step, largest = 1e-5, 0.0
     for layer in layers:
@@ -202,7 +205,7 @@ def test_of_every_layer_the_same_share_goes() -> None:
     model = transformer(1)
     y = torch.arange(len(PAIRS)) % CLASSES
     sets = {split: Examples(PAIRS, y) for split in ("forget", "retain", "test")}
-    found = measured(Probe(model, sets, CLASSES, 0, {}), shares=[0.2, 0.25, 0.5])
+    found = measured(Probe(model, sets, OBJECTIVE, 0, None), shares=[0.2, 0.25, 0.5])
     # 2 heads and 7 neurons, rounded to the nearest and halves up
     assert [found["ablated_units", share] for share in ("0.2", "0.25", "0.5")] == [0 + 1, 1 + 2, 1 + 4]
 

@@ -11,13 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.cka import cka, compare, layers, match, match_halves, outputs
-from grokforget.analysis.probe import Probe
+from grokforget.analyses.base import Probe
+from grokforget.analyses.cka import cka, compare, layers, match, match_halves, outputs
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 
 def gaussian(*shape: int, seed: int = 0) -> Tensor:
@@ -202,7 +205,7 @@ def mlp(activation: str = "relu") -> nn.Module:
 
 
 def probe(model: nn.Module, forget: Examples, retain: Examples) -> Probe:
-    return Probe(model, {"forget": forget, "retain": retain}, 3, 11, {})
+    return Probe(model, {"forget": forget, "retain": retain}, OBJECTIVE, 11, None)
 
 
 def values_of(model: nn.Module, forget: Examples, retain: Examples, n: int = 50, matchings: int = 4) -> dict:

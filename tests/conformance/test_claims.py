@@ -14,35 +14,38 @@ import pytest
 import torch
 from scipy import stats
 
-from grokforget.analysis import claims as module
-from grokforget.analysis.claims import ALL, compare, conclude, evaluate, quantity_pairs
-from grokforget.analysis.probe import Probe
-from grokforget.analysis.registry import ANALYSES
-from grokforget.components import load_implementation
+from grokforget.analyses.base import Probe
+from grokforget.config.analyses import ANALYSES
+from grokforget.config.claims import Claim, Claims, claims
 from grokforget.config.claims import Test as ClaimTest
-from grokforget.config.claims import claims
 from grokforget.config.loader import load_study
+from grokforget.config.metrics import METRICS
+from grokforget.config.specs.base import Meanings
 from grokforget.config.study import Study
 from grokforget.data.shape import DataShape
-from grokforget.measures.cell import Cell
-from grokforget.measures.registry import MEASURES
+from grokforget.metrics.base import Cell
 from grokforget.models.mlp import MLP
-from grokforget.paths import BEFORE
+from grokforget.runtime.paths import BEFORE
+from grokforget.statistics import claims as module
+from grokforget.statistics.claims import ALL, compare, conclude, evaluate, quantity_pairs
+from grokforget.training.classification import Classification
 from grokforget.training.evaluate import Examples
 from small import STUDY
 
-KNOWN: dict[str, Any] = {
-    "forget_sets": {
-        "w15": {"kind": "within-classes", "fraction": 0.15},
-        "w50": {"kind": "within-classes", "fraction": 0.5},
-        "r15": {"kind": "random", "fraction": 0.15},
-        "whole": {"kind": "whole-classes", "fraction": None},
-    },
-    "controls": {"a-sam": {"of": "a", "name": "sam"}},
-    "analyses": {"align": "gradient-alignment", "other": "cka"},
-    "references": ["original", "retrain"],
-    "original": "original",
-}
+KNOWN = Meanings.model_validate(
+    {
+        "forget_sets": {
+            "w15": {"kind": "within-classes", "fraction": 0.15},
+            "w50": {"kind": "within-classes", "fraction": 0.5},
+            "r15": {"kind": "random", "fraction": 0.15},
+            "whole": {"kind": "whole-classes", "fraction": None},
+        },
+        "controls": {"a-sam": {"of": "a", "name": "sam"}},
+        "analyses": {"align": "gradient-alignment", "other": "cka"},
+        "references": ["original", "retrain"],
+        "original": "original",
+    }
+)
 LEVEL = 0.05
 
 
@@ -59,26 +62,23 @@ def cells(*differences: list[float], column: str = "forget_accuracy", forget_set
     return pd.DataFrame(rows)
 
 
-def a_test(name: str = "t", **changes: Any) -> dict[str, Any]:
+def a_test(name: str = "t", **changes: Any) -> ClaimTest:
     given = {"table": "unlearning", "value": "forget_accuracy", "contrast": ["grokked", "early"], "direction": "lower"}
-    return ClaimTest.model_validate({"name": name, **given, **changes}).model_dump(mode="json")
+    return ClaimTest.model_validate({"name": name, **given, **changes})
 
 
-def claimed(*of_claims: list[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "level": LEVEL,
-        "claims": [
-            {"id": n, "claim": f"claim {n}", "published": "-", "tests": tests, "why_not": ""}
-            for n, tests in enumerate(of_claims, 1)
-        ],
-    }
+def claimed(*of_claims: list[ClaimTest]) -> Claims:
+    return Claims(
+        level=LEVEL,
+        claims=[Claim(id=n, claim=f"claim {n}", published="-", tests=tests) for n, tests in enumerate(of_claims, 1)],
+    )
 
 
-def results(table: pd.DataFrame, *tests: dict[str, Any], name: str = "unlearning") -> pd.DataFrame:
+def results(table: pd.DataFrame, *tests: ClaimTest, name: str = "unlearning") -> pd.DataFrame:
     return evaluate(claimed(list(tests)), {name: table}, KNOWN)
 
 
-def over_all(table: pd.DataFrame, *tests: dict[str, Any], name: str = "unlearning") -> pd.Series:
+def over_all(table: pd.DataFrame, *tests: ClaimTest, name: str = "unlearning") -> pd.Series:
     """The one test's result over all settings."""
     found = results(table, *tests, name=name)
     return found[found.setting == ALL].iloc[0]
@@ -621,34 +621,34 @@ DIRECTIONS = {
 }  # fmt: skip
 
 
-def all_tests() -> list[tuple[int, dict[str, Any]]]:
-    return [(claim["id"], test) for claim in claims()["claims"] for test in claim["tests"]]
+def all_tests() -> list[tuple[int, ClaimTest]]:
+    return [(claim.id, test) for claim in claims().claims for test in claim.tests]
 
 
 def test_the_papers_eleven_claims_are_there_in_order() -> None:
     found = claims()
-    assert [claim["id"] for claim in found["claims"]] == list(range(1, 12))
-    for claim, subject in zip(found["claims"], SUBJECTS, strict=True):
-        assert subject in claim["claim"]
-        assert claim["published"]
+    assert [claim.id for claim in found.claims] == list(range(1, 12))
+    for claim, subject in zip(found.claims, SUBJECTS, strict=True):
+        assert subject in claim.claim
+        assert claim.published
         # A claim can be tested, or it says why not.
-        assert any(test["decides"] for test in claim["tests"]) != bool(claim["why_not"])
-        names = [test["name"] for test in claim["tests"]]
+        assert any(test.decides for test in claim.tests) != bool(claim.why_not)
+        names = [test.name for test in claim.tests]
         assert len(set(names)) == len(names)
-    assert found["level"] == LEVEL
+    assert found.level == LEVEL
 
 
 def test_the_deciding_tests_say_what_the_paper_says() -> None:
-    for claim in claims()["claims"][:10]:
-        deciding = [test for test in claim["tests"] if test["decides"]]
-        assert [test["direction"] for test in deciding] == DIRECTIONS[claim["id"]], claim["id"]
-        if claim["id"] != 8:
-            assert all(test["contrast"] == ["grokked", "early"] for test in deciding)
-    last = [test for test in claims()["claims"][10]["tests"] if test["decides"]]
+    for claim in claims().claims[:10]:
+        deciding = [test for test in claim.tests if test.decides]
+        assert [test.direction for test in deciding] == DIRECTIONS[claim.id], claim.id
+        if claim.id != 8:
+            assert all(test.contrast == ["grokked", "early"] for test in deciding)
+    last = [test for test in claims().claims[10].tests if test.decides]
     assert last
-    assert all((test["direction"], test["against"]) == ("equal", "module_predicted") for test in last)
-    assert {tuple(test["scope"]["forget_sets"]) for claim, test in all_tests() if claim == 9} == {("random",)}
-    assert {tuple(test["scope"]["forget_sets"]) for claim, test in all_tests() if claim != 9} == {("within-classes",)}
+    assert all((test.direction, test.against) == ("equal", "module_predicted") for test in last)
+    assert {tuple(test.scope.forget_sets) for claim, test in all_tests() if claim == 9} == {("random",)}
+    assert {tuple(test.scope.forget_sets) for claim, test in all_tests() if claim != 9} == {("within-classes",)}
 
 
 def tiny() -> Probe:
@@ -662,27 +662,26 @@ def tiny() -> Probe:
         for name, n in (("forget", 6), ("retain", 9), ("validation", 6), ("test", 6))
     }
     state = {name: value.clone() for name, value in model.state_dict().items()}
-    return Probe(model.eval(), sets, 3, 0, {}, state, state)
+    # Nothing that a claim asks of the models reads the recipe.
+    return Probe(model.eval(), sets, Classification(loss="cross-entropy"), 0, None, state, state)
 
 
 def test_every_measure_of_a_model_that_a_claim_uses_is_one_that_its_analysis_has() -> None:
     probe, has = tiny(), {}
-    used = [(test["scope"], test["against"]) for _, test in all_tests() if test["table"] == "analysis"]
-    for kind in {scope["analysis"] for scope, _ in used}:
-        spec = ANALYSES[kind]().spec()
-        rows = load_implementation(spec["implementation"])(probe, **spec["settings"])
-        has[kind] = {(row.measure, row.part) for row in rows}
+    used = [(test.scope, test.against) for _, test in all_tests() if test.table == "analysis"]
+    for kind in {scope.analysis for scope, _ in used}:
+        has[kind] = {(row.measure, row.part) for row in ANALYSES[kind]().spec().build(probe)}
     for scope, against in used:
-        for measure in filter(None, (scope["measure"], against)):
-            for part in scope["parts"]:
-                assert (measure, part) in has[scope["analysis"]], (scope["analysis"], measure, part)
+        for measure in filter(None, (scope.measure, against)):
+            for part in scope.parts:
+                assert (measure, part) in has[scope.analysis], (scope.analysis, measure, part)
 
 
 def test_every_stage_that_a_claim_asks_of_an_analysis_is_one_at_which_it_is_done() -> None:
     for _, test in all_tests():
-        if test["table"] == "analysis":
-            stages = [test["scope"]["stages"]] if test["scope"]["stages"] else ["before", "after"]
-            assert {*stages} <= {*ANALYSES[test["scope"]["analysis"]]().at}, test["name"]
+        if test.table == "analysis":
+            stages = [test.scope.stages] if test.scope.stages else ["before", "after"]
+            assert {*stages} <= {*ANALYSES[test.scope.analysis]().at}, test.name
     assert BEFORE == "before"
 
 
@@ -695,20 +694,16 @@ def test_every_measure_of_a_cell_that_a_claim_uses_is_one_that_some_measure_has(
     outputs, trajectory = pd.DataFrame(rows), {"update": [0, 1], "forget_loss": [0.1, 0.2]}
     trajectory |= {f"{split}_accuracy": [1.0, 0.1] for split in ("forget", "retain", "test")}
     cell = Cell(outputs, outputs, outputs, pd.DataFrame(trajectory), 10, 0)
-    # What ``stages/measure.py`` adds.
+    # What ``jobs/measure.py`` adds.
     row = {"setting": "a", "seed": 0, "forget_set": "w15", "method": "ga", "updates": 1}
     for kind in ("accuracy", "retrain-gap", "updates-to-target"):
-        spec = MEASURES[kind]().spec()
-        row |= load_implementation(spec["implementation"])(cell, **spec["settings"])
+        row |= METRICS[kind]().spec().build(cell)
     table = pd.DataFrame([{**row, "checkpoint": name} for name in ("early", "grokked")])
     for _, test in all_tests():
-        if test["table"] == "unlearning":
-            anywhere = {
-                **test,
-                "contrast": ["grokked", "early"],
-                "scope": {**test["scope"], "forget_sets": ["within-classes"]},
-            }
-            assert len(quantity_pairs({"unlearning": table}, anywhere, KNOWN)) == 1, test["name"]
+        if test.table == "unlearning":
+            scope = test.scope.model_copy(update={"forget_sets": ["within-classes"]})
+            anywhere = test.model_copy(update={"contrast": ["grokked", "early"], "scope": scope})
+            assert len(quantity_pairs({"unlearning": table}, anywhere, KNOWN)) == 1, test.name
 
 
 def test_every_checkpoint_and_control_that_a_claim_names_is_one_that_a_study_has() -> None:
@@ -716,8 +711,8 @@ def test_every_checkpoint_and_control_that_a_claim_names_is_one_that_a_study_has
     names = {name for setting in laptop.settings for name in laptop.checkpoints_of(setting)}
     names |= {setting.control.name for setting in laptop.settings.values() if setting.control}
     for _, test in all_tests():
-        for name in test["contrast"] or []:
-            assert name.removesuffix(" after").removesuffix(" before") in names, test["name"]
+        for name in test.contrast or []:
+            assert name.removesuffix(" after").removesuffix(" before") in names, test.name
 
 
 @pytest.mark.parametrize(

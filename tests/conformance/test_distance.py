@@ -11,9 +11,12 @@ from scipy.spatial.distance import jensenshannon
 from scipy.special import softmax
 from torch import Tensor, nn
 
-from grokforget.analysis.distance import distance, jensen_shannon
-from grokforget.analysis.probe import Probe
-from grokforget.training.evaluate import Examples
+from grokforget.analyses.base import Probe
+from grokforget.analyses.distance import distance, jensen_shannon
+from grokforget.data.loader import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 
 class Net(nn.Module):
@@ -44,7 +47,7 @@ def examples(n: int, seed: int) -> Examples:
 
 def measured(model: nn.Module, retrained: nn.Module, original: nn.Module) -> dict[tuple[str, str], float]:
     sets = {"forget": examples(7, 1), "retain": examples(20, 2), "test": examples(11, 3), "validation": examples(5, 4)}
-    probe = Probe(model, sets, 3, 0, {}, original.state_dict(), retrained.state_dict())
+    probe = Probe(model, sets, OBJECTIVE, 0, None, original.state_dict(), retrained.state_dict())
     return {(value.measure, value.part): value.value for value in distance(probe)}
 
 
@@ -91,9 +94,9 @@ def measured_small(*states: list) -> dict[tuple[str, str], float]:
     probe = Probe(
         model,
         dict.fromkeys(("forget", "retain", "test"), empty),
-        1,
+        OBJECTIVE,
         0,
-        {},
+        None,
         original.state_dict(),
         retrained.state_dict(),
     )

@@ -8,15 +8,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
+from grokforget.methods import fisher_diagonal as module
+from grokforget.methods.base import Problem
+from grokforget.methods.fisher import FisherForgetting, noise, saturated_share, whole_class
+from grokforget.methods.fisher_diagonal import fisher_diagonal
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
-from grokforget.unlearning import fisher_diagonal as module
-from grokforget.unlearning.fisher_diagonal import fisher_diagonal
-from grokforget.unlearning.fisher_forgetting import FisherForgetting, noise, saturated_share, whole_class
-from grokforget.unlearning.problem import Problem
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 CLASSES = 4
 
@@ -426,7 +429,7 @@ def fisher_problem(name: str, forget_labels: list[int]) -> Problem:
     build, x = MODELS[name]
     retain = Examples(x, torch.arange(len(x)) % 3)  # class 3 is not retained
     forget = Examples(x[: len(forget_labels)], torch.tensor(forget_labels))
-    return Problem(build(), forget, retain, retain, n_classes=CLASSES, seed=11)
+    return Problem(build(), forget, retain, retain, objective=OBJECTIVE, seed=11)
 
 
 @pytest.mark.parametrize(("forget_labels", "forgotten"), [([0, 1, 2], []), ([3, 3], [3]), ([0, 3, 3], [3])])

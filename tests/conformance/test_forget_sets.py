@@ -15,7 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
 
-from grokforget.components import build
+from grokforget.config.forget_sets import FORGET_SETS
+from grokforget.config.methods import METHODS
+from grokforget.config.models import MODELS
+from grokforget.config.specs.runs import DifficultySpec, ForgetSpec, ModelSpec
+from grokforget.config.specs.unlearning import UnlearnSpec
 from grokforget.data.examples import ExampleTable, ForgetSplit, Request, Split, TrainingExamples
 from grokforget.data.modular import Modular
 from grokforget.forget_sets import nearest
@@ -24,19 +28,17 @@ from grokforget.forget_sets.difficult import by_difficulty
 from grokforget.forget_sets.duplicated import duplicated
 from grokforget.forget_sets.nearest import nearest_of_class
 from grokforget.forget_sets.noisy import noisy
-from grokforget.forget_sets.registry import FORGET_SETS
 from grokforget.forget_sets.uneven import uneven_classes
+from grokforget.jobs.difficulty import difficulty
+from grokforget.jobs.prepare import forget
+from grokforget.jobs.snapshots import spread
+from grokforget.jobs.unlearn import unlearn
 from grokforget.models.build import build_model
-from grokforget.models.registry import MODELS
-from grokforget.seeds import numpy_generator
-from grokforget.stages.difficulty import difficulty
-from grokforget.stages.job import Job
-from grokforget.stages.prepare import forget
-from grokforget.stages.snapshots import spread
-from grokforget.stages.unlearn import unlearn_stage
-from grokforget.storage import read_table
-from grokforget.training.state import write_states
-from grokforget.unlearning.registry import METHODS
+from grokforget.models.states import write_states
+from grokforget.runtime.components import ComponentSpec
+from grokforget.runtime.files import read_table
+from grokforget.runtime.job import Job
+from grokforget.runtime.seeds import numpy_generator
 
 light = settings(max_examples=40, deadline=None, database=None, derandomize=True)
 shares = st.floats(0.01, 0.99)
@@ -78,7 +80,7 @@ def test_any_design_gives_sorted_positions_that_leave_something_and_depend_on_th
 ) -> None:
     train = some(sizes)
     for name, rule in rules(fraction).items():
-        first, again = (build(rule.spec(), train, numpy_generator(seed)) for _ in range(2))
+        first, again = (rule.spec().build(train, numpy_generator(seed)) for _ in range(2))
         if isinstance(first, Request):
             assert np.array_equal(first.intended, again.intended)
             first, again = first.requested, again.requested
@@ -97,7 +99,7 @@ def test_another_seed_draws_another_forget_set_where_there_is_a_choice(name: str
     train = some([20] * 5, levels=2)
     drawn = []
     for seed in range(5):
-        answer = build(rules(0.3)[name].spec(), train, numpy_generator(seed))
+        answer = rules(0.3)[name].spec().build(train, numpy_generator(seed))
         drawn.append(tuple(answer.requested if isinstance(answer, Request) else answer))
     assert len(set(drawn)) >= 3
 
@@ -366,7 +368,7 @@ def test_a_noisy_request_is_as_large_as_meant_and_wrong_by_the_share(
     train = some(sizes)
     intended = FORGET_SETS["random"](fraction=fraction).spec()
     request = noisy(train, numpy_generator(seed), wrong=wrong, intended=intended)
-    assert np.array_equal(request.intended, build(intended, train, numpy_generator(seed)))
+    assert np.array_equal(request.intended, intended.build(train, numpy_generator(seed)))
     asked, meant = set(request.requested.tolist()), set(request.intended.tolist())
     assert len(asked) == len(request.requested) == len(meant)
     errors = min(max(round(wrong * len(meant)), 1), len(train) - len(meant))
@@ -395,19 +397,25 @@ def test_errors_are_drawn_from_all_that_were_meant_and_from_all_others() -> None
 # The stages
 
 
-def prepared(folder: Path, snapshots: dict[int, float | None]) -> tuple[Job, Any]:
+COMPUTE: dict[str, Any] = {
+    "model": ModelSpec(**dict(MODELS["mlp"](hidden=[5]).spec())),
+    "objective": ComponentSpec(
+        implementation="grokforget.training.classification:Classification", settings={"loss": "cross-entropy"}
+    ),
+    **{"seed": 0, "threads": 1, "device": "cpu"},
+}
+
+
+def prepared(folder: Path, snapshots: dict[int, float | None]) -> tuple[Job[DifficultySpec], Any]:
     """A small run on modulo-7 addition: snapshots of a linear model with random weights times a factor, None for NaN."""
     data = Modular(modulus=7, operation="+", train_fraction=0.5, validation_fraction=0.2)
     table = data.examples()
     table.write(folder / "examples.safetensors")
     data.split(table.labels, numpy_generator(0, "split")).write(folder / "split.safetensors")
-    spec = {
-        "model": {**model_spec(), "alpha": 1.0},
-        **{"seed": 0, "threads": 1, "device": "cpu", "snapshots": 3, "score": "probability"},
-    }
+    spec = DifficultySpec(**COMPUTE, snapshots=3, score="probability")
     states: dict[int, dict[str, torch.Tensor]] = {}
     for step, factor in snapshots.items():
-        model = build_model(spec["model"], table.shape, seed=step)
+        model = build_model(spec.model, table.shape, seed=step)
         with torch.no_grad():
             for value in model.parameters():
                 value.mul_(math.nan if factor is None else factor)
@@ -425,10 +433,6 @@ def prepared(folder: Path, snapshots: dict[int, float | None]) -> tuple[Job, Any
     return Job(inputs, {"difficulty": folder / "difficulty.safetensors"}, spec), states
 
 
-def model_spec() -> dict[str, Any]:
-    return MODELS["mlp"](hidden=[5]).spec()
-
-
 def scores_of(path: Path) -> dict[str, np.ndarray]:
     return load_file(path)
 
@@ -437,7 +441,7 @@ def scores_of(path: Path) -> dict[str, np.ndarray]:
 def test_difficulty_is_the_mean_along_training_of_what_plain_arithmetic_gives(tmp_path: Path, score: str) -> None:
     """Steps 1, 10 and 100 of 0, 1, 3, 10, 70, 100: log-spaced, without the initialisation."""
     job, states = prepared(tmp_path, {0: 50.0, 1: 1.0, 3: 40.0, 10: 2.0, 70: 30.0, 100: 3.0})
-    difficulty(Job(job.inputs, job.outputs, {**job.spec, "score": score}))
+    difficulty(Job(job.inputs, job.outputs, job.spec.model_copy(update={"score": score})))
     written = scores_of(tmp_path / "difficulty.safetensors")
     table, split = ExampleTable.read(job.input("examples")), Split.read(job.input("split"))
     assert np.array_equal(written["index"], split.train)
@@ -462,7 +466,7 @@ def test_a_run_that_diverged_gives_no_number_and_a_forget_set_all_the_same(tmp_p
     assert np.isnan(scores_of(tmp_path / "difficulty.safetensors")["difficulty"]).all()
     out = tmp_path / "forget.safetensors"
     rule = FORGET_SETS["by-difficulty"](fraction=0.25).spec()
-    forget(Job(job.inputs, {"forget": out}, {"forget_set": rule, "seed": 0, "name": "hard", "difficulty": True}))
+    forget(Job(job.inputs, {"forget": out}, ForgetSpec(forget_set=rule, seed=0, name="hard")))
     assert len(ForgetSplit.read(out).forget) == 6
 
 
@@ -479,7 +483,7 @@ def test_the_forget_stage_takes_the_hardest_by_the_file(tmp_path: Path) -> None:
     written = scores_of(tmp_path / "difficulty.safetensors")
     labels = ExampleTable.read(job.input("examples")).labels
     rule = FORGET_SETS["by-difficulty"](fraction=0.4)
-    spec = {"forget_set": rule.spec(), "seed": 0, "name": "hard", "difficulty": True}
+    spec = ForgetSpec(forget_set=rule.spec(), seed=0, name="hard")
     forget(Job(job.inputs, {"forget": tmp_path / "forget.safetensors"}, spec))
     parts = ForgetSplit.read(tmp_path / "forget.safetensors")
     score = dict(zip(written["index"].tolist(), written["difficulty"].tolist(), strict=True))
@@ -498,7 +502,8 @@ def test_the_forget_stage_tells_the_errors_of_a_request(tmp_path: Path, wrong: f
     intended = FORGET_SETS["random"](fraction=0.5)
     rule = FORGET_SETS["noisy"](wrong=wrong, intended=intended.model_dump()) if wrong else intended
     out = tmp_path / "forget.safetensors"
-    forget(Job(job.inputs, {"forget": out}, {"forget_set": rule.spec(), "seed": 0, "name": "some"}))
+    inputs = {what: job.inputs[what] for what in ("examples", "split")}
+    forget(Job(inputs, {"forget": out}, ForgetSpec(forget_set=rule.spec(), seed=0, name="some")))
     parts, train = ForgetSplit.read(out), Split.read(job.input("split")).train
     assert np.array_equal(np.union1d(parts.forget, parts.retain), train)
     assert np.intersect1d(parts.forget, parts.retain).size == 0
@@ -528,9 +533,8 @@ def test_what_a_request_is_wrong_about_is_looked_at_and_nothing_else_changes(tmp
         }
         out = {kind: tmp_path / name / f"{kind}.parquet" for kind in ("trajectory", "outputs", "diagnostics")}
         out["models"] = tmp_path / name / "models.safetensors"
-        spec = {key: job.spec[key] for key in ("model", "seed", "threads", "device")}
-        spec |= {"method": method, "checkpoints": ["early"], "forget_set": "some", "stride": 1}
-        unlearn_stage(Job(inputs, out, spec))
+        spec = UnlearnSpec(**COMPUTE, method=method, checkpoints=["early"], forget_set="some", stride=1)
+        unlearn(Job(inputs, out, spec))
         outputs[name] = read_table(out["outputs"])
     exact, found = outputs["exact"], outputs["noisy"]
     errors_only = found.split.isin(["missed", "mistaken"])

@@ -10,15 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis import layer_gradients
-from grokforget.analysis.gradient_alignment import angle, cosine, gradient_alignment
-from grokforget.analysis.layer_gradients import cross_entropies, gradients, mean_gradient
-from grokforget.analysis.probe import Probe
+from grokforget.analyses import layer_gradients
+from grokforget.analyses.base import Probe
+from grokforget.analyses.gradient_alignment import angle, cosine, gradient_alignment
+from grokforget.analyses.layer_gradients import cross_entropies, gradients, mean_gradient
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 CLASSES = 4
 SETTINGS = {"examples": 64, "batches": 5, "batch_size": 3, "pairs": 64}
@@ -125,7 +128,7 @@ def one_by_one(model: nn.Module, examples: Examples) -> dict[str, Tensor]:
 
 
 def randomised_copy(model: nn.Module) -> nn.Module:
-    return Probe(model, {}, CLASSES, 0, {}).double()
+    return Probe(model, {}, OBJECTIVE, 0, None).double()
 
 
 def parted(examples: Examples, n: int) -> dict[str, Examples]:
@@ -136,7 +139,7 @@ def parted(examples: Examples, n: int) -> dict[str, Examples]:
 
 
 def values_of(model: nn.Module, sets: dict[str, Examples], **changed: int) -> dict[tuple[str, str], float]:
-    rows = gradient_alignment(Probe(model, sets, CLASSES, 7, {}), **(SETTINGS | changed))
+    rows = gradient_alignment(Probe(model, sets, OBJECTIVE, 7, None), **(SETTINGS | changed))
     assert len({(row.measure, row.part) for row in rows}) == len(rows)
     return {(row.measure, row.part): row.value for row in rows}
 
@@ -371,7 +374,7 @@ def test_examples_limits_the_sample() -> None:
     sets = {"forget": examples, "retain": Examples(gaussian(40, 5, seed=9), torch.arange(40) % CLASSES)}
     got = values_of(model, sets, examples=10)
     assert (got["forget_sample_share", ""], got["retain_sample_share", ""]) == (1, 0.25)
-    sample = Probe(model, sets, CLASSES, 7, {}).some("retain", 10)
+    sample = Probe(model, sets, OBJECTIVE, 7, None).some("retain", 10)
     assert got["retain_gradient_norm", ""] == pytest.approx(one_by_one(model, sample)[""].mean(0).norm().item())
 
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.local_complexity import (
+from grokforget.analyses.base import Probe
+from grokforget.analyses.local_complexity import (
     CHECKED,
     CHUNK_FLOATS,
     MARGIN,
@@ -20,13 +21,15 @@ from grokforget.analysis.local_complexity import (
     tally,
     tolerances,
 )
-from grokforget.analysis.probe import Probe
-from grokforget.analysis.relu_inputs import ReluInputs, in_float32
+from grokforget.analyses.relu_inputs import ReluInputs, in_float32
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 CLASSES, SEED = 3, 5
 
@@ -46,7 +49,7 @@ def gaussian(*shape: int, seed: int = 2) -> Tensor:
 def probe(model: nn.Module, retain: Tensor, **others: Tensor) -> Probe:
     inputs = {"forget": retain, "validation": retain, "test": retain} | others | {"retain": retain}
     examples = {split: Examples(x, torch.zeros(len(x), dtype=torch.int64)) for split, x in inputs.items()}
-    return Probe(model, examples, CLASSES, SEED, {})
+    return Probe(model, examples, OBJECTIVE, SEED, None)
 
 
 def measured(*arguments: object, **settings: float) -> dict[tuple[str, str], float]:
@@ -85,7 +88,7 @@ def test_hyperplanes_of_one_layer_are_counted_as_by_hand_on_a_line() -> None:
 def test_hyperplanes_of_one_layer_are_counted_as_by_hand_in_the_plane(seed: int) -> None:
     # A square with its corners at distance r holds the disc of radius r/√2 and lies in that of radius r, however turned.
     model = one_layer([0.01, -0.3, 0.7, -0.7, 1.01, -1.01, 1.5, 90.0], dimension=2)
-    given = Probe(model, probe(model, torch.zeros(1, 2)).examples, CLASSES, seed, {})
+    given = Probe(model, probe(model, torch.zeros(1, 2)).examples, OBJECTIVE, seed, None)
     assert measured(given, points=4, vertices=10, radius=1.0)["local_complexity", "test"] == 4
 
 

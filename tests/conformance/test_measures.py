@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from grokforget.analysis.statistics import mean_and_spread, paired_differences, paired_interval
-from grokforget.measures import accuracy, membership, request, retrain_gap, ues, updates_to_target
-from grokforget.measures.cell import Cell
+from grokforget.metrics import accuracy, mia_loss, request_errors, retrain_gap, ues, updates_to_target
+from grokforget.metrics.base import Cell
+from grokforget.statistics.contrasts import mean_and_spread, paired_differences, paired_interval
 
 NOWHERE = pd.DataFrame({"update": [], "forget_accuracy": [], "retain_accuracy": [], "test_accuracy": []})
 
@@ -71,8 +71,8 @@ def test_accuracy_on_what_a_request_is_wrong_about() -> None:
     after = outputs(
         forget=[False], retain=[True], test=[True], missed=[True, True, True, False], mistaken=[False, True]
     )
-    assert request.measure(cell(after, before)) == {"missed_accuracy": 0.75, "mistaken_accuracy": 0.5}
-    row = request.measure(cell(outputs(forget=[False], retain=[True], test=[True])))
+    assert request_errors.measure(cell(after, before)) == {"missed_accuracy": 0.75, "mistaken_accuracy": 0.5}
+    row = request_errors.measure(cell(outputs(forget=[False], retain=[True], test=[True])))
     assert row.keys() == {"missed_accuracy", "mistaken_accuracy"}
     assert all(math.isnan(value) for value in row.values())
 
@@ -192,7 +192,7 @@ def losses(forget: np.ndarray, test: np.ndarray, label: int = 0, test_label: int
 
 
 def attack(frame: pd.DataFrame, seed: int = 0, splits: int = 10, clip: float = 100.0) -> float:
-    return membership.measure(cell(frame, seed=seed), splits=splits, clip=clip)["membership_accuracy"]
+    return mia_loss.measure(cell(frame, seed=seed), splits=splits, clip=clip)["membership_accuracy"]
 
 
 def test_membership_is_a_half_on_average_where_both_come_from_one_distribution() -> None:

@@ -12,9 +12,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.svm import SVC
 
-from grokforget.analysis.likelihood_ratio import COLUMNS, attack, logit_confidence, scores
-from grokforget.measures import confidence_attack, membership
-from grokforget.measures.cell import Cell
+from grokforget.metrics import mia_confidence, mia_loss
+from grokforget.metrics.base import Cell
+from grokforget.metrics.mia_lira import COLUMNS, attack, logit_confidence, scores
 
 # models that have learnt random labels by heart
 
@@ -43,13 +43,13 @@ def test_all_attacks_find_the_training_set_of_a_model_that_knows_it_by_heart() -
     loss = data.losses(members)
     assert loss[members].max() < 0.1, "learnt by heart"
 
-    assert membership.attack_accuracy(loss[members], loss[~members], 10, 100.0, 0) > 0.93
+    assert mia_loss.attack_accuracy(loss[members], loss[~members], 10, 100.0, 0) > 0.93
     draws = np.stack([data.draw() for _ in range(8)])
     shadows = np.stack([logit_confidence(data.losses(draw)) for draw in draws])
     found = attack(logit_confidence(loss), shadows, draws, members)
     assert min(found.values()) > 0.93
     known, other = np.exp(-loss[members]), np.exp(-loss[~members])
-    taken, accuracy = confidence_attack.attack(known[:30], other, known[30:], 5, np.random.default_rng(0))
+    taken, accuracy = mia_confidence.attack(known[:30], other, known[30:], 5, np.random.default_rng(0))
     assert taken == 0
     assert accuracy > 0.93
 
@@ -64,7 +64,7 @@ def test_attacks_tell_nothing_of_a_model_that_was_trained_on_neither() -> None:
         draws = np.stack([data.draw() for _ in range(6)])
         shadows = np.stack([logit_confidence(data.losses(draw))[asked] for draw in draws])
         lira = attack(logit_confidence(loss), shadows, draws[:, asked], forgotten)
-        found.append([membership.attack_accuracy(loss[forgotten], loss[~forgotten], 10, 100.0, seed), *lira.values()])
+        found.append([mia_loss.attack_accuracy(loss[forgotten], loss[~forgotten], 10, 100.0, seed), *lira.values()])
     # The spread of a mean over 12 data sets of 30 + 30 is about .02.
     assert np.mean(found, 0)[:3] == pytest.approx([0.5, 0.5, 0.5], abs=0.06)
     assert np.mean(found, 0)[3] == pytest.approx(0.1, abs=0.06)
@@ -218,7 +218,7 @@ def outputs(**losses: np.ndarray) -> pd.DataFrame:
 
 def measured(frame: pd.DataFrame, seed: int = 0, examples: int = 200, folds: int = 5) -> tuple[float, float]:
     cell = Cell(frame, frame, frame, frame, n_classes=10, seed=seed)
-    row = confidence_attack.measure(cell, examples=examples, folds=folds)
+    row = mia_confidence.measure(cell, examples=examples, folds=folds)
     return row["confidence_attack_nonmembers"], row["confidence_attack_accuracy"]
 
 

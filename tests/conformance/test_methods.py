@@ -12,21 +12,24 @@ import torch
 from torch import Tensor, nn
 
 from conformance import plain
+from grokforget.config import methods as registry
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
+from grokforget.methods.base import Method, Problem
+from grokforget.methods.descent import FineTune, GradientAscent
+from grokforget.methods.fisher import FisherForgetting
+from grokforget.methods.nabla_tau import NablaTau, n_epochs, nabla_tau_loss
+from grokforget.methods.references import Original, Retrain
+from grokforget.methods.relative_ascent import RelativeAscent
+from grokforget.methods.scrub import Scrub, distillation, reference_error, rewind_epoch
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
 from grokforget.training import evaluate
-from grokforget.training.evaluate import Examples, accuracy_and_loss
-from grokforget.unlearning import registry
-from grokforget.unlearning.fine_tune import FineTune
-from grokforget.unlearning.fisher_forgetting import FisherForgetting
-from grokforget.unlearning.gradient_ascent import GradientAscent
-from grokforget.unlearning.nabla_tau import NablaTau, n_epochs, nabla_tau_loss
-from grokforget.unlearning.problem import Method, Problem
-from grokforget.unlearning.references import Original, Retrain
-from grokforget.unlearning.relative_ascent import RelativeAscent
-from grokforget.unlearning.scrub import Scrub, distillation, reference_error, rewind_epoch
+from grokforget.training.classification import Classification
+from grokforget.training.evaluate import accuracy_and_loss
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 FEATURES, CLASSES = 5, 3
 Forward = Callable[[plain.Weights, Tensor], Tensor]
@@ -59,7 +62,7 @@ def problem(
     n_forget: int = 7, n_retain: int = 18, n_validation: int = 9, seed: int = 0, dtype: torch.dtype = torch.float64
 ) -> Problem:
     sets = [examples(n, 100 * seed + i, dtype) for i, n in enumerate((n_forget, n_retain, n_validation), start=1)]
-    return Problem(mlp(seed, dtype), *sets, n_classes=CLASSES, seed=seed)
+    return Problem(mlp(seed, dtype), *sets, objective=OBJECTIVE, seed=seed)
 
 
 def path(method: Method, given: Problem, mode_between: bool | None = None) -> list[plain.Weights]:
@@ -208,7 +211,7 @@ def test_gradient_ascent_raises_the_forget_loss_without_end() -> None:
     given = problem()
     method = GradientAscent(learning_rate=0.1, momentum=0.9, weight_decay=0.0, epochs=40, batch_size=7)
     path(method, given)
-    assert accuracy_and_loss(given.model, given.forget, nn.functional.cross_entropy)[1] > 20
+    assert accuracy_and_loss(given.model, given.forget, OBJECTIVE, nn.functional.cross_entropy)[1] > 20
 
 
 # relative ascent
@@ -327,7 +330,7 @@ def plain_nabla_tau(
 
 
 def nabla_tau(**changes: float) -> NablaTau:
-    return NablaTau(**({**registry.NablaTau(batch_size=4).spec()["settings"], **changes}))
+    return NablaTau(**({**registry.NablaTau(batch_size=4).spec().settings, **changes}))
 
 
 @pytest.mark.parametrize("lr", [1e-3, 0.05])
@@ -418,9 +421,11 @@ def test_nabla_tau_runs_for_three_times_the_ratio_of_batches(retain: int, forget
 
 def test_a_mean_loss_is_the_mean_over_examples_not_over_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     given = problem()
-    whole = accuracy_and_loss(given.model, given.validation, nn.functional.cross_entropy)
+    whole = accuracy_and_loss(given.model, given.validation, OBJECTIVE, nn.functional.cross_entropy)
     monkeypatch.setattr(evaluate, "BATCH", 4)
-    assert accuracy_and_loss(given.model, given.validation, nn.functional.cross_entropy) == pytest.approx(whole)
+    assert accuracy_and_loss(given.model, given.validation, OBJECTIVE, nn.functional.cross_entropy) == pytest.approx(
+        whole
+    )
     weights = plain.weights_of(given.model)
     assert whole[0] == pytest.approx(1 - plain.error(weights, given.validation.x, given.validation.y))
     expected = plain.cross_entropy(plain.mlp(weights, given.validation.x), given.validation.y).item()
@@ -617,7 +622,7 @@ def models_in_float32() -> dict[str, tuple[Callable[[], nn.Module], Callable[[in
 def float32_problem(name: str) -> Problem:
     model, inputs = models_in_float32()[name]
     sets = [Examples(inputs(n), torch.arange(n) % CLASSES) for n in (37, 50, 9)]
-    return Problem(model(), *sets, n_classes=CLASSES, seed=0)
+    return Problem(model(), *sets, objective=OBJECTIVE, seed=0)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])
@@ -755,7 +760,7 @@ def cnn_problem() -> tuple[Problem, Forward]:
         for n in (5, 9, 4)
     ]
     frozen = copy.deepcopy(model)
-    return Problem(model, *sets, n_classes=CLASSES, seed=4), lambda w, x: torch.func.functional_call(frozen, w, x)
+    return Problem(model, *sets, objective=OBJECTIVE, seed=4), lambda w, x: torch.func.functional_call(frozen, w, x)
 
 
 @pytest.mark.parametrize(("kind", "name", "sign"), [(GradientAscent, "forget", -1), (FineTune, "retain", 1)])
@@ -795,7 +800,7 @@ def test_fisher_forgetting_is_one_update_drawn_with_the_problems_seed() -> None:
 
 
 def test_defaults_are_the_published_ones() -> None:
-    settings = {kind: component().spec()["settings"] for kind, component in registry.METHODS.items()}
+    settings = {kind: component().spec().settings for kind, component in registry.METHODS.items()}
     sgd = {"learning_rate": 1e-4, "momentum": 0.9, "weight_decay": 5e-4, "epochs": 5, "batch_size": 256}
     assert settings["gradient-ascent"] == sgd
     assert settings["fine-tune"].items() >= {"learning_rate": 0.01, "epochs": 10}.items()

@@ -9,13 +9,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.module_model import fit, gradient_products, inner_products, module_model
-from grokforget.analysis.probe import Probe
+from grokforget.analyses.base import Probe
+from grokforget.analyses.module_model import fit, gradient_products, inner_products, module_model
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 CLASSES = 4
 
@@ -201,11 +204,11 @@ def test_gradients_are_cut_into_the_stated_modules(name: str) -> None:
     expected = torch.stack([v @ v.T for v in vectors])
     assert (expected.diagonal(dim1=1, dim2=2).sum(1) > 0).sum() > len(modules) / 2
     whole = torch.stack([torch.cat([value.flatten() for value in g.values()]) for g in gradients])
-    products, rest = gradient_products(model, Examples(x, y), whole_layers=False)
+    products, rest = gradient_products(model, Examples(x, y), OBJECTIVE, whole_layers=False)
     torch.testing.assert_close(products, expected, rtol=0, atol=1e-10)
     torch.testing.assert_close(products.sum(0) + rest, whole @ whole.T, rtol=0, atol=1e-10)
     assert rest.diagonal().min() > 0
-    by_layer, same = gradient_products(model, Examples(x, y), whole_layers=True)
+    by_layer, same = gradient_products(model, Examples(x, y), OBJECTIVE, whole_layers=True)
     torch.testing.assert_close(by_layer, torch.stack([p.sum(0) for p in expected.split(sizes)]), rtol=0, atol=1e-10)
     torch.testing.assert_close(same, rest, rtol=0, atol=0)
 
@@ -213,7 +216,7 @@ def test_gradients_are_cut_into_the_stated_modules(name: str) -> None:
 def probe(model: nn.Module, forget: Tensor, retain: Tensor) -> Probe:
     sets = {"forget": forget, "retain": retain, "validation": retain, "test": retain}
     examples = {name: Examples(x.float(), torch.arange(len(x)) % CLASSES) for name, x in sets.items()}
-    return Probe(model, examples, CLASSES, 0, {})
+    return Probe(model, examples, OBJECTIVE, 0, None)
 
 
 SETTINGS = {"module": "unit", "examples": 20, "active_share": 0.01}

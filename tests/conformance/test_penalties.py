@@ -10,15 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from conformance import plain
-from grokforget.components import build
 from grokforget.config.training import TrainingSettings
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.evaluate import Examples
 from grokforget.training.loop import start, train
 from grokforget.training.penalties.jacobian import Jacobian
 from grokforget.training.penalties.template_orthogonality import TemplateOrthogonality
+from grokforget.training.snapshots import InMemory
 
 N, FEATURES, CLASSES = 9, 5, 4
 
@@ -199,7 +199,7 @@ def test_the_extra_pass_leaves_batch_norm_statistics_alone() -> None:
 @pytest.mark.parametrize("kind", ["template-orthogonality", "jacobian"])
 @pytest.mark.parametrize("rho", [0.0, 0.2])
 def test_an_update_descends_the_loss_and_the_penalty_of_its_step(kind: str, rho: float) -> None:
-    recipe = TrainingSettings.model_validate(
+    settings = TrainingSettings.model_validate(
         {
             "loss": "mse",
             "optimizer": {"name": "sgd", "learning_rate": 0.1, "sam_rho": rho},
@@ -209,11 +209,13 @@ def test_an_update_descends_the_loss_and_the_penalty_of_its_step(kind: str, rho:
             "evaluate_every": 1,
             "snapshots_per_decade": 100,
         }
-    ).spec()
-    model = mlp()
-    penalty = build(recipe["penalty"])
+    )
+    recipe, objective = settings.recipe(), settings.objective().build()
+    model, snapshots = mlp(), InMemory()
+    penalty = recipe.penalty.build()
     splits = dict.fromkeys(("train", "validation", "test"), IMAGES)
-    segment = train(start(model, recipe["optimizer"]), splits, recipe, seed=4, stop=3)
+    state = start(model, recipe.optimizer)
+    segment = train(state, splits, recipe, objective, seed=4, stop=3, on_snapshot=snapshots.keep)
     target = torch.eye(CLASSES, dtype=torch.float64)[IMAGES.y]
 
     def gradient(weights: plain.Weights, step: int) -> plain.Weights:
@@ -223,14 +225,14 @@ def test_an_update_descends_the_loss_and_the_penalty_of_its_step(kind: str, rho:
         return {name: p.grad.clone() for name, p in at.named_parameters()}
 
     for step in range(3):
-        weights = segment.snapshots[step]
+        weights = snapshots.states[step]
         g = gradient(weights, step)
         norm = math.sqrt(sum(float((value**2).sum()) for value in g.values()))
         g = gradient({name: weights[name] + rho * g[name] / norm for name in g}, step)
         for name, value in g.items():
             torch.testing.assert_close(
-                segment.snapshots[step + 1][name], weights[name] - 0.1 * value, rtol=0, atol=1e-11
+                snapshots.states[step + 1][name], weights[name] - 0.1 * value, rtol=0, atol=1e-11
             )
     assert segment.curve[-1]["train_loss"] == pytest.approx(
-        ((plain.mlp(segment.snapshots[3], IMAGES.x) - target) ** 2).mean().item()
+        ((plain.mlp(snapshots.states[3], IMAGES.x) - target) ** 2).mean().item()
     ), "the curve shows the loss alone"

@@ -10,15 +10,17 @@ import torch
 from torch import nn
 
 from conformance import plain
-from grokforget.analysis.probe import Probe
-from grokforget.analysis.relearning import relearning, trained
+from grokforget.analyses.base import Probe
+from grokforget.analyses.relearning import relearning, trained
+from grokforget.config.training import OptimizerSpec, RecipeSpec
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.mlp import MLP
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
 from grokforget.training.loop import start, train
 
 FEATURES, CLASSES = 6, 3
-ADAMW = {
+ADAMW: dict[str, Any] = {
     "name": "adamw",
     "learning_rate": 0.02,
     "weight_decay": 0.3,
@@ -50,14 +52,14 @@ def examples(n: int, seed: int) -> Examples:
 FORGET, RETAIN = examples(8, 1), examples(25, 2)
 
 
-def recipe(**changes: Any) -> dict[str, Any]:
+def recipe(**changes: Any) -> RecipeSpec:
     rest = {"evaluations_per_decade": 1, "evaluate_every": 10**9, "snapshots_per_decade": 1, "snapshot_change": 1.0}
-    return {"loss": "cross-entropy", "penalty": None, "batch_size": None, "optimizer": ADAMW, **rest} | changes
+    return RecipeSpec(**({"penalty": None, "batch_size": None, "optimizer": ADAMW, **rest} | changes))
 
 
-def probe(model: nn.Module, original: nn.Module, **changes: Any) -> Probe:
+def probe(model: nn.Module, original: nn.Module, loss: str = "cross-entropy", **changes: Any) -> Probe:
     sets = {"forget": FORGET, "retain": RETAIN, "test": examples(5, 3)}
-    return Probe(model, sets, CLASSES, 11, recipe(**changes), dict(original.state_dict()))
+    return Probe(model, sets, Classification(loss=loss), 11, recipe(**changes), dict(original.state_dict()))
 
 
 def relearned(model: nn.Module, original: nn.Module, updates: int, tolerance: float = 0.0, **changes: Any) -> dict:
@@ -70,7 +72,7 @@ def learnt(loss: str, steps: int) -> MLP:
     model = mlp(0)
     whole = Examples(torch.cat([FORGET.x, RETAIN.x]), torch.cat([FORGET.y, RETAIN.y]))
     splits = {"train": whole, "validation": RETAIN, "test": RETAIN}
-    train(start(model, ADAMW), splits, recipe(loss=loss), seed=0, stop=steps)
+    train(start(model, OptimizerSpec(**ADAMW)), splits, recipe(), Classification(loss=loss), seed=0, stop=steps)
     return model.eval()
 
 

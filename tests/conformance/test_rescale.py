@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from grokforget.config.models import MODELS
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
-from grokforget.models.registry import MODELS
 from grokforget.models.rescale import degrees, rescaled, rescaled_state
 from grokforget.models.transformer import Transformer
 

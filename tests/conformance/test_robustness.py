@@ -9,9 +9,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.analysis.probe import Probe
-from grokforget.analysis.robustness import LOSSES, ascend, ball_in_box, data_box, margin, robustness
-from grokforget.training.evaluate import Examples
+from grokforget.analyses.base import Probe
+from grokforget.analyses.robustness import LOSSES, ascend, ball_in_box, data_box, margin, robustness
+from grokforget.data.loader import Examples
+from grokforget.training.classification import Classification
+
+OBJECTIVE = Classification(loss="cross-entropy")
 
 ATTACKS = [f"{attack}/{loss}" for attack in ("fgsm", "pgd") for loss in LOSSES]
 N, D, K = 60, 5, 3
@@ -47,7 +50,7 @@ def points(n: int = N, seed: int = 0, classes: int = K) -> Examples:
 
 
 def look(model: nn.Module, test: Examples, radii: list[float], **other: object) -> dict[tuple[str, str], float]:
-    probe = Probe(model, {"test": test}, K, seed=0, training={})
+    probe = Probe(model, {"test": test}, OBJECTIVE, seed=0, recipe=None)
     settings = {"radii": radii, "steps": 20, "step_share": 0.25, "examples": len(test)} | other
     return {(value.measure, value.part): value.value for value in robustness(probe, **settings)}
 
@@ -157,7 +160,9 @@ def test_what_is_wrong_without_an_attack_is_no_worst_case_survived() -> None:
             return torch.stack([(x[:, 0] - 0.5).abs() - 0.01, 0 * x[:, 0]], 1)
 
     test = Examples(torch.full((50, 1), 0.499), torch.zeros(50, dtype=torch.long))
-    probe = Probe(Narrow(), {"test": test, "train": Examples(torch.tensor([[0.0], [1.0]]), test.y[:2])}, 2, 0, {})
+    probe = Probe(
+        Narrow(), {"test": test, "train": Examples(torch.tensor([[0.0], [1.0]]), test.y[:2])}, OBJECTIVE, 0, None
+    )
     found = {
         (value.measure, value.part): value.value
         for value in robustness(probe, radii=[0.2], steps=1, step_share=1.0, examples=50)
@@ -241,7 +246,7 @@ def test_batches_of_examples_change_nothing(monkeypatch: pytest.MonkeyPatch) -> 
     test = labelled(model, points(120).x)
     # One tiny step: where an attack ends is where it starts.
     whole = look(model, test, [0.3], steps=1, step_share=0.01)
-    monkeypatch.setattr("grokforget.analysis.robustness.BATCH", 7)
+    monkeypatch.setattr("grokforget.analyses.robustness.BATCH", 7)
     assert look(model, test, [0.3], steps=1, step_share=0.01) == pytest.approx(whole)
 
 

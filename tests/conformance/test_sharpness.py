@@ -11,12 +11,13 @@ from torch import Tensor, nn
 
 from conformance import plain
 from grokforget.config.training import TrainingSettings
+from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.mlp import MLP
-from grokforget.training.evaluate import Examples
+from grokforget.training.classification import Classification
 from grokforget.training.loop import start, train
-from grokforget.training.losses import LOSSES
-from grokforget.training.sharpness import sharpness_aware
+from grokforget.training.sam import sharpness_aware
+from grokforget.training.snapshots import InMemory
 
 STEPS, RHO, RATE = 4, 0.3, 0.1
 
@@ -36,17 +37,18 @@ def mlp(seed: int = 0) -> MLP:
     return model
 
 
-def recipe(loss: str, **optimizer: Any) -> dict[str, Any]:
-    settings = {"loss": loss, "steps": STEPS, "segment_steps": STEPS, "evaluate_every": 1}
-    return TrainingSettings.model_validate({**settings, "optimizer": {"learning_rate": RATE, **optimizer}}).spec()
+def settings(loss: str, **optimizer: Any) -> TrainingSettings:
+    rest = {"loss": loss, "steps": STEPS, "segment_steps": STEPS, "evaluate_every": 1, "snapshots_per_decade": 100}
+    return TrainingSettings.model_validate({**rest, "optimizer": {"learning_rate": RATE, **optimizer}})
 
 
-def trained(settings: dict[str, Any]) -> list[plain.Weights]:
+def trained(given: TrainingSettings) -> list[plain.Weights]:
     """The weights before the first and after every update."""
-    state = start(mlp(), settings["optimizer"])
+    recipe, objective, snapshots = given.recipe(), given.objective().build(), InMemory()
     splits = dict.fromkeys(("train", "validation", "test"), EXAMPLES)
-    snapshots = train(state, splits, {**settings, "snapshots_per_decade": 100}, seed=0, stop=STEPS).snapshots
-    return [snapshots[step] for step in range(STEPS + 1)]
+    state = start(mlp(), recipe.optimizer)
+    train(state, splits, recipe, objective, seed=0, stop=STEPS, on_snapshot=snapshots.keep)
+    return [snapshots.states[step] for step in range(STEPS + 1)]
 
 
 def plain_loss(name: str, weights: plain.Weights) -> Tensor:
@@ -70,13 +72,13 @@ def test_every_update_is_the_base_optimizers_with_the_gradient_from_uphill(optim
     decay = 0.1
     own = {"momentum": 0.9} if optimizer == "sgd" else {}
     reference = plain.Sgd(0.9, decay) if optimizer == "sgd" else plain.Adam(decay, decoupled=optimizer == "adamw")
-    got = trained(recipe(loss, name=optimizer, weight_decay=decay, sam_rho=RHO, **own))
+    got = trained(settings(loss, name=optimizer, weight_decay=decay, sam_rho=RHO, **own))
     weights = got[0]
     for after in got[1:]:
         weights = reference.update(weights, plain_gradient(loss, weights, RHO), RATE)
         for key, value in weights.items():
             torch.testing.assert_close(after[key], value, rtol=0, atol=1e-9)
-    without = trained(recipe(loss, name=optimizer, weight_decay=decay, **own))
+    without = trained(settings(loss, name=optimizer, weight_decay=decay, **own))
     assert max((got[-1][key] - without[-1][key]).abs().max() for key in without[-1]) > 1e-5, "ρ must matter"
 
 
@@ -90,7 +92,7 @@ class Watched:
     def __call__(self) -> None:
         self.at.append(plain.weights_of(self.model))
         self.model.zero_grad()
-        LOSSES["cross-entropy"](self.model(self.x), self.y).backward()
+        Classification(loss="cross-entropy").training_loss(self.model(self.x), self.y).backward()
 
 
 @pytest.mark.parametrize("rho", [0.05, 50.0])

@@ -11,9 +11,10 @@ import pandas as pd
 import pytest
 from scipy import integrate, stats
 
-from grokforget.analysis.pairs import moments
-from grokforget.analysis.permutation import holm, sign_flip_test, sign_flip_tests
-from grokforget.analysis.power import (
+from grokforget.statistics.contrasts import paired_differences, paired_interval
+from grokforget.statistics.pairs import moments
+from grokforget.statistics.permutation import holm, sign_flip_test, sign_flip_tests
+from grokforget.statistics.power import (
     MOST_SEEDS,
     effect_size,
     effect_sizes,
@@ -22,8 +23,7 @@ from grokforget.analysis.power import (
     seeds_for_effects,
     seeds_for_power,
 )
-from grokforget.analysis.spread import pooled_sd_ratio, variance_ratios
-from grokforget.analysis.statistics import paired_differences, paired_interval
+from grokforget.statistics.spread import pooled_sd_ratio, variance_ratios
 
 
 def null(kind: str, generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

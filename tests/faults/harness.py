@@ -139,15 +139,17 @@ class Harness:
         return [path.relative_to(root).with_suffix("").as_posix() for path in records]
 
     def _files(self, key: str) -> Iterator[Path]:
-        """A job's record, log, results and what it keeps, relative to the folder of a run."""
+        """A job's spec file, record, log, results and entries in the store, relative to the folder of a run."""
         root = Path("results") / "small"
         record = root / "jobs" / f"{key}.json"
         yield record
         yield root / "logs" / f"{key}.log"
         content = json.loads((self.reference.folder / record).read_text())
         yield from (root / name for name in content["wrote"])
-        kept = self.reference.folder / root / "jobs" / f"{key}.kept"
-        yield from (path.relative_to(self.reference.folder) for path in kept.rglob("*") if path.is_file())
+        yield root / "specs" / f"{key}.json"
+        for item in content["items"].values():
+            entry = self.reference.folder / root / "store" / item["key"][:2] / item["key"]
+            yield from (path.relative_to(self.reference.folder) for path in entry.iterdir())
 
 
 def finished(records: Path) -> int:

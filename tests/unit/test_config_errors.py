@@ -93,7 +93,7 @@ MALFORMED = [
         [0],
         "unknown key",
         "found 'sedes'",
-        "allowed: analyses, checkpoints, data, device,",
+        "allowed: along_training, analyses, checkpoints, data, device,",
         "did you mean 'seeds'?",
     ),
     bad("initialisation_scale", 8, "unknown key", "found 'initialisation_scale'"),
@@ -105,8 +105,8 @@ MALFORMED = [
     bad("methods.nabla-tau.batch-size", 64, "unknown key", "did you mean 'batch_size'?"),
     bad("forget_sets.within-50.share", 0.2, "unknown key", "did you mean 'class_share'?"),
     # Measures: accuracy is what tables and figures show, and two of a kind would write the same columns.
-    bad("measures.accuracy", MISSING, "no measure of accuracy", "one of kind accuracy", at="measures"),
-    bad("measures.again", {"kind": "membership", "splits": 5}, "given twice", "found 'membership'", "each kind once"),
+    bad("metrics.accuracy", MISSING, "no metric of accuracy", "one of kind accuracy", at="metrics"),
+    bad("metrics.again", {"kind": "membership", "splits": 5}, "given twice", "found 'membership'", "each kind once"),
     # Wrong types.
     bad("data.addition.modulus", "31", "found '31'", "a valid integer"),
     bad("data.addition.modulus", 31.0, "found 31.0", "a valid integer"),
@@ -135,7 +135,7 @@ MALFORMED = [
         "found 'within-class'",
         "did you mean 'within-classes'?",
     ),
-    bad("measures.ues.kind", "uess", "found 'uess'", "accuracy, retrain-gap, ues,", "mean 'ues'?"),
+    bad("metrics.ues.kind", "uess", "found 'uess'", "accuracy, retrain-gap, ues,", "mean 'ues'?"),
     bad("methods.fisher", {}, "is missing; add it", at="methods.fisher.kind"),
     bad(f"{OPTIMIZER}.name", "adamv", "found 'adamv'", "sgd, adam, adamw", "did you mean 'adam'?"),
     bad(f"{MLP}.training.loss", "crossentropy", "mse, cross-entropy", "did you mean 'cross-entropy'?"),
@@ -154,9 +154,11 @@ MALFORMED = [
     ),
     bad("checkpoints", ["early", "early"], "given twice", "found 'early'", at="checkpoints.1"),
     bad("checkpoints", [], "found []", "at least 1"),
-    bad("sweep.method", "gradient-acent", "found 'gradient-acent'", METHODS, "did you mean 'gradient-ascent'?"),
-    bad("sweep.method", "original", "found 'original'", "allowed: gradient-ascent, nabla-tau, scrub"),
-    bad("methods.gradient-ascent", MISSING, "found 'gradient-ascent'", at="sweep.method"),
+    bad(
+        "along_training.method", "gradient-acent", "found 'gradient-acent'", METHODS, "did you mean 'gradient-ascent'?"
+    ),
+    bad("along_training.method", "original", "found 'original'", "allowed: gradient-ascent, nabla-tau, scrub"),
+    bad("methods.gradient-ascent", MISSING, "found 'gradient-ascent'", at="along_training.method"),
     bad("methods.retrain", MISSING, "'retrain'", "found []", "one method of kind retrain", at="methods"),
     bad("methods.original", MISSING, "'original'", "found []", "one method of kind original", at="methods"),
     bad("methods.again", {"kind": "retrain"}, "found ['retrain', 'again']", "one method of kind retrain", at="methods"),
@@ -222,7 +224,7 @@ MALFORMED = [
     bad("seeds", [], "found []", "at least 1"),
     bad("seeds", 3, "found 3", "a valid list"),
     bad("threads", 0, "found 0", "greater than or equal to 1"),
-    bad("sweep.snapshots", 1, "found 1", "greater than or equal to 2"),
+    bad("along_training.snapshots", 1, "found 1", "greater than or equal to 2"),
     bad("data", {}, "found {}", "at least 1"),
     # Names become folder names.
     bad("study", "../x", "found '../x'"),
@@ -233,7 +235,7 @@ MALFORMED = [
     # Required keys.
     *[
         bad(key, MISSING, "is missing")
-        for key in ("study", "seeds", "data", "settings", "forget_sets", "methods", "measures")
+        for key in ("study", "seeds", "data", "settings", "forget_sets", "methods", "metrics")
     ],
     bad(f"{MLP}.model", MISSING, "is missing"),
     bad(f"{MLP}.training.loss", MISSING, "is missing"),
@@ -406,7 +408,7 @@ def test_folder_is_refused(tmp_path: Path) -> None:
         ("seeds: [0, 1]", "seeds: [0, 0]"),
         ("  fisher: {kind: fisher}", "  fisher: {kind: fisher, alfa: 1}"),
         ("      optimizer: {name: adamw,", "      optimizer: {name: adamw, nesterov: true,"),
-        ("sweep: {method: gradient-ascent,", "sweep: {method: fishr,"),
+        ("along_training: {method: gradient-ascent,", "along_training: {method: fishr,"),
         ("    data: addition", "    data: subtraction"),
     ],
 )
@@ -511,9 +513,9 @@ def test_quoted_number_is_no_number(tmp_path: Path) -> None:
 
 
 def test_override_replaces_a_whole_top_level_key() -> None:
-    plain, changed = load_study(SMOKE), load_study(SMOKE, {"seeds": [7, 8], "sweep": {"method": "scrub"}})
+    plain, changed = load_study(SMOKE), load_study(SMOKE, {"seeds": [7, 8], "along_training": {"method": "scrub"}})
     assert changed.seeds == [7, 8]
-    assert (changed.sweep.method, changed.sweep.snapshots) == ("scrub", 15)
+    assert (changed.along_training.method, changed.along_training.snapshots) == ("scrub", 15)
     assert changed.settings == plain.settings
 
 
@@ -534,7 +536,7 @@ def test_method_merges_the_settings_changes(tmp_path: Path) -> None:
 
 def test_spec_of_a_component_is_its_code_and_settings_without_kind() -> None:
     spec = load_study(SMOKE).method("modular-mlp", "fisher").spec()
-    assert spec == {
-        "implementation": "grokforget.unlearning.fisher_forgetting:FisherForgetting",
+    assert spec.model_dump() == {
+        "implementation": "grokforget.methods.fisher:FisherForgetting",
         "settings": {"alpha": 1e-6},
     }

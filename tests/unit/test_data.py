@@ -13,16 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grokforget
+from grokforget.config.data import is_prime
+from grokforget.config.specs.runs import ForgetSpec
 from grokforget.data.digits import Digits
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split, TrainingExamples, class_balanced
 from grokforget.data.modular import Modular
-from grokforget.data.registry import is_prime
 from grokforget.data.shape import DataShape
 from grokforget.forget_sets.by_class import drawn_classes, whole_classes, within_classes
 from grokforget.forget_sets.random_examples import random_examples
-from grokforget.seeds import derive_seed, numpy_generator
-from grokforget.stages.job import Job
-from grokforget.stages.prepare import check_partition, forget
+from grokforget.jobs.prepare import check_partition, forget
+from grokforget.runtime.job import Job
+from grokforget.runtime.seeds import derive_seed, numpy_generator
 
 light = settings(max_examples=40, deadline=None, database=None, derandomize=True)
 shares = st.floats(0.01, 0.99)
@@ -247,7 +248,7 @@ RULES = {
 
 
 def forget_split(folder: Path, rule: str, seed: int, name: str = "some") -> ForgetSplit:
-    """What the stage writes for modulo-7 addition, whose split is that of seed 0."""
+    """What the job writes for modulo-7 addition, whose split is that of seed 0."""
     task = modular()
     table = task.examples()
     table.write(folder / "examples.safetensors")
@@ -255,7 +256,7 @@ def forget_split(folder: Path, rule: str, seed: int, name: str = "some") -> Forg
     component = {"implementation": f"grokforget.forget_sets.{rule}", "settings": RULES[rule]}
     inputs = {"examples": [folder / "examples.safetensors"], "split": [folder / "split.safetensors"]}
     out = folder / "forget.safetensors"
-    forget(Job(inputs, {"forget": out}, {"forget_set": component, "seed": seed, "name": name}))
+    forget(Job(inputs, {"forget": out}, ForgetSpec(forget_set=component, seed=seed, name=name)))
     return ForgetSplit.read(out)
 
 
@@ -290,7 +291,7 @@ def test_derived_seeds_depend_on_everything_and_the_order() -> None:
 
 def test_derived_seeds_do_not_depend_on_the_hash_seed_of_python() -> None:
     code = (
-        "from grokforget.seeds import derive_seed, numpy_generator\n"
+        "from grokforget.runtime.seeds import derive_seed, numpy_generator\n"
         "print(derive_seed(0, 'initialisation'), numpy_generator(0, 'x').random())"
     )
     source = str(Path(grokforget.__file__).parents[1])

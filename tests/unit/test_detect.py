@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from grokforget.config.training import SelectionSettings
-from grokforget.grokking.detect import KINDS, Grokking, first_sustained, read_curve, sigmoid_midpoint, steepest
-from grokforget.grokking.select import TOLERANCE, select_checkpoints
+from grokforget.grokking.checkpoints import TOLERANCE, select_checkpoints
+from grokforget.grokking.transition import KINDS, Grokking, first_sustained, read_curve, sigmoid_midpoint, steepest
 from grokforget.training.schedule import evaluation_steps
 
 STEPS = np.array(sorted(evaluation_steps(0, 20_000, 20, 100)))
@@ -18,8 +18,8 @@ CLEAN, NOISY = 0.05, 0.12
 """Tolerances of the detectors in decades of steps: a factor 1.12 on clean curves, 1.32 on noisy ones."""
 
 
-def settings(transition: str = "plateau", **changes: Any) -> dict[str, Any]:
-    return SelectionSettings.model_validate({"transition": transition, **changes}).model_dump()
+def settings(transition: str = "plateau", **changes: Any) -> SelectionSettings:
+    return SelectionSettings.model_validate({"transition": transition, **changes})
 
 
 def sigmoid(steps: np.ndarray, middle: float, low: float, high: float, slope: float = 30.0) -> np.ndarray:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from grokforget import devices
+from grokforget.runtime import gpu as devices
 
-SOURCE = Path(devices.__file__).parents[1]
-HOLD = "from grokforget import devices; print(devices.claim(), flush=True); input()"
+SOURCE = Path(devices.__file__).parents[2]
+HOLD = "from grokforget.runtime import gpu as devices; print(devices.claim(), flush=True); input()"
 
 
 @pytest.fixture(autouse=True)
@@ -19,6 +19,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Locks of their own, for this process and those that it starts."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr(devices, "FOLDER", tmp_path / "locks")
+    monkeypatch.setattr(devices, "_held", [])
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
     return tmp_path
 
@@ -49,6 +50,13 @@ def test_a_job_sees_its_gpu_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(devices.VISIBLE, "GPU-a,GPU-b")
     assert devices.claim() == "GPU-a"
     assert devices.visible() == ["GPU-a"]
+
+
+def test_a_job_of_several_items_takes_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second time it would wait for itself."""
+    monkeypatch.setenv(devices.VISIBLE, "GPU-a,GPU-b")
+    assert [devices.claim(patience=0.1) for _ in range(3)] == ["GPU-a"] * 3
+    assert len(devices._held) == 1
 
 
 def test_where_all_are_taken_it_says_so_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

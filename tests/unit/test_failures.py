@@ -13,12 +13,9 @@ import numpy as np
 import pytest
 from safetensors import SafetensorError
 
-from grokforget import paths
-from grokforget.failures import REMEDIES, condemn, explain
-from grokforget.plan import Plan
-from grokforget.seal import DamagedFile, check
-from grokforget.storage import write_json, write_rows, write_tensors
-from small import small
+from grokforget.runtime import paths
+from grokforget.runtime.errors import REMEDIES, condemn, explain
+from grokforget.runtime.files import DamagedFile, check, write_json, write_rows, write_tensors
 
 WORDS = {
     errno.ENOSPC: "no space left on the disk; free some",
@@ -99,56 +96,31 @@ AGAIN = "Give the same command again: it makes that file anew, and nothing else 
 NOBODY = "No job's record says what made it; remove it and give the same command again."
 
 
-@pytest.fixture(scope="module")
-def plan() -> Plan:
-    return small()
+FILES = {
+    "data/addition/examples": ["data/addition/examples.safetensors"],
+    "data/addition/seed1": ["data/addition/seed1.safetensors"],
+    "unlearn/mlp/seed0/within": [
+        f"unlearn/mlp/seed0/within/{method}/{name}" for method in ("scrub", "ascent") for name in ("models.safetensors", "a.csv")
+    ],
+    "unlearn/mlp/seed0/random": ["unlearn/mlp/seed0/random/scrub/models.safetensors"],
+    "metrics/mlp/seed1": ["metrics/mlp/seed1/within.parquet"],
+    "tables/summary": ["tables/summary.parquet", "tables/contrasts.parquet"],
+    "paper/claims": ["tables/claims.parquet", "paper/claims.csv", "paper/claims.md"],
+    "tuning/choice": ["tuning/choice.csv", "tuning/candidates.csv"],
+    "provenance": ["provenance.json"],
+}  # fmt: skip
+MADE_BY = {file: job for job, files in FILES.items() for file in files}
 
 
 @pytest.fixture
-def root(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The records of every job of a study and of another beside it, in the working folder."""
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The records of a study's jobs and of another beside it, in the working folder."""
     monkeypatch.chdir(tmp_path)
-    for study in (plan.root, "results/other"):
-        for job in [*plan.jobs(), *plan.tuning_jobs()]:
-            record = Path(study) / paths.record_of(job.key)
-            record.parent.mkdir(parents=True, exist_ok=True)
-            record.write_text("{}")
-    return Path(plan.root)
-
-
-RUN = {"setting": "mlp", "seed": 0}
-MADE_BY = {
-    paths.EXAMPLES.format(data="addition"): paths.DATA.format(data="addition"),
-    paths.SPLIT.format(data="addition", seed=1): paths.SPLIT_JOB.format(data="addition", seed=1),
-    paths.FORGET.format(**RUN, forget_set="within"): paths.FORGETTING.format(**RUN),
-    paths.STATE.format(**RUN, train_set="full", segment="002"): "train/mlp/seed0/full/segment002",
-    paths.CURVE.format(**RUN, train_set="without-within", segment="001"): "train/mlp/seed0/without-within/segment001",
-    paths.CHECKPOINT_WEIGHTS.format(**RUN, train_set="full"): paths.SELECTION.format(**RUN),
-    paths.MODELS.format(**RUN, forget_set="random", method="scrub"): paths.REQUEST.format(**RUN, forget_set="random"),
-    paths.SWEEP.format(**RUN, forget_set="random"): paths.SWEEPS.format(**RUN),
-    paths.MEASURES.format(**RUN, forget_set="within"): paths.MEASUREMENT.format(**RUN),
-    paths.TABLE.format(table="unlearning"): paths.COLLECTION.format(table="unlearning"),
-    paths.TABLE.format(table="contrasts"): paths.COLLECTION.format(table="summary"),
-    paths.TABLE.format(table="claims"): "paper/claims",
-    paths.TABLE.format(table="summary"): paths.COLLECTION.format(table="summary"),
-    paths.VALUES.format(**RUN, moment="before", forget_set="within", analysis="alignment"): paths.INSPECTION.format(
-        **RUN
-    ),
-    paths.SHADOW.format(**RUN, train_set="without-within"): paths.SHADOWS.format(**RUN),
-    paths.ATTACKED.format(setting="mlp", forget_set="random"): paths.ATTACK.format(setting="mlp"),
-    paths.TABLE.format(table="along"): paths.COLLECTION.format(table="along"),
-    paths.TABLE.format(table="tuned"): paths.COLLECTION.format(table="tuned"),
-    "paper/claims.md": "paper/claims",
-    "paper/membership.tex": "paper/membership",
-    paths.TUNING.format(setting="mlp", seed=9, method="ascent"): paths.TUNING_JOB.format(setting="mlp", seed=9),
-    "figures/figure1a.svg": "figures/figure1a",
-    "provenance.json": "provenance",
-}
-
-
-def test_every_result_belongs_to_its_job_by_its_path(plan: Plan) -> None:
-    strangers = {key: job.key for job in plan.jobs() for key in job.products if not f"{key}/".startswith(f"{job.key}/")}
-    assert strangers == paths.BESIDE
+    for study in ("results/small", "results/other"):
+        for job, files in FILES.items():
+            record = {"spec": {}, "items": {}, "read": {}, "wrote": dict.fromkeys(files)}
+            write_json(Path(study) / paths.record_of(job), record)
+    return Path("results/small")
 
 
 def records() -> set[str]:
@@ -165,52 +137,25 @@ def test_the_record_of_the_job_that_made_a_damaged_file_goes_and_no_other(
     path.write_text("damaged")
     told = explain(DamagedFile(path.absolute() if absolute else path, "is damaged"))
     assert told == f"{path.absolute() if absolute else path} is damaged. {AGAIN}"
+    # The damaged file may be a JSON file itself.
     assert before - records() == {(root / paths.record_of(MADE_BY[made])).as_posix()}
     assert path.read_text() == "damaged", "nothing but the record is touched"
 
 
 def test_the_results_nearest_to_a_file_are_those_that_it_belongs_to(root: Path, tmp_path: Path) -> None:
-    outer = tmp_path / "jobs" / "results" / "small" / "tables" / "summary.json"
-    write_json(outer, {})
+    outer = tmp_path / "jobs" / "a.json"
+    record = {"spec": {}, "items": {}, "read": {}, "wrote": {"results/small/tables/summary.parquet": {}}}
+    write_json(outer, record)
     assert condemn(tmp_path / root / "tables" / "summary.parquet") == AGAIN
     assert outer.exists()
 
 
 def test_a_missing_file_is_damage_too_and_the_second_time_nobody_made_it(root: Path) -> None:
-    path = root / "measures" / "mlp" / "seed1" / "within.parquet"
+    path = root / "metrics" / "mlp" / "seed1" / "within.parquet"
     with pytest.raises(DamagedFile) as missing:
         check(path)
     assert explain(missing.value) == f"{path} is missing. {AGAIN}"
     assert explain(missing.value) == f"{path} is missing. {NOBODY}"
-
-
-def test_what_is_damaged_in_a_cache_is_removed_from_there(root: Path, tmp_path: Path) -> None:
-    cached, path = tmp_path / "cache" / "abc", root / "data" / "addition" / "examples.safetensors"
-    for folder in (cached.parent, path.parent):
-        folder.mkdir(parents=True)
-    cached.write_text("damaged")
-    path.symlink_to(cached)
-    before = records()
-    assert condemn(path) == AGAIN
-    assert before - records() == {f"{root}/jobs/data/addition/examples.json"}
-    assert list(cached.parent.iterdir()) == []
-
-
-def test_what_cannot_be_removed_from_a_cache_is_told_with_its_place(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cached, path = tmp_path / "theirs", root / "data" / "addition" / "examples.safetensors"
-    cached.write_text("damaged")
-    path.parent.mkdir(parents=True)
-    path.symlink_to(cached)
-
-    def refuse(path: Path, missing_ok: bool = False) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-
-    monkeypatch.setattr(Path, "unlink", refuse)
-    told = condemn(path)
-    assert str(cached) in told
-    assert told.endswith("have it removed, or leave out --cache.")
 
 
 @pytest.mark.parametrize("path", ["results/small/unknown/a.parquet", "results/small/jobs.parquet", "a.parquet"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,21 +15,18 @@ from matplotlib.colors import same_color
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from grokforget.plan import FIGURES
-from grokforget.results.along import mean_curve, times
-from grokforget.results.inspected import natural, of_kinds
-from grokforget.results.style import CHECKPOINTS, SPLITS
-from grokforget.stages import (
-    figure_ablation,
-    figure_alignment,
-    figure_alignment_pairs,
-    figure_cka,
-    figure_complexity,
-    figure_complexity_methods,
-    figure_modules,
-)
-from grokforget.stages.job import Job
-from grokforget.storage import write_table
+from figure_reads import figure_of, figure_spec, what_is_read
+from grokforget.config.figures import FIGURES
+from grokforget.config.specs.base import Meanings
+from grokforget.figures import alignment as figure_alignment
+from grokforget.figures import alignment_pairs as figure_alignment_pairs
+from grokforget.figures import modules as figure_modules
+from grokforget.figures.parts.curves import mean_curve, times
+from grokforget.figures.parts.select import natural, of_kinds
+from grokforget.figures.parts.style import CHECKPOINTS, SPLITS
+from grokforget.jobs.render import render
+from grokforget.runtime.files import write_table
+from grokforget.runtime.job import Job
 
 STUDY: dict[str, Any] = {
     "forget_sets": {name: {"kind": "random", "fraction": 0.1} for name in ("within", "half", "other")},
@@ -41,7 +38,7 @@ STUDY: dict[str, Any] = {
 SPEC: dict[str, Any] = {
     "settings": ["mlp", "cnn"],
     "forget_sets": ["within", "half"],
-    "swept": ["within", "half"],
+    "along_forget_sets": ["within", "half"],
     "checkpoints": ["early", "grokked"],
     "methods": ["original", "retrain", "ascent"],
     "study": STUDY,
@@ -50,24 +47,7 @@ QUANTILES = {"q10": -0.2, "q50": 0.1, "q90": 0.4}
 PAIRS = ("forget-retain", "forget-forget", "retain-retain")
 SPLIT_NAMES = ("forget", "retain", "test")
 STEPS = (1, 10, 100)
-MODULES: dict[str, Callable[..., Figure]] = {
-    "alignment": figure_alignment.figure,
-    "alignment-pairs": figure_alignment_pairs.figure,
-    "cka": figure_cka.figure,
-    "complexity": figure_complexity.figure,
-    "complexity-methods": figure_complexity_methods.figure,
-    "modules": figure_modules.figure,
-    "ablation": figure_ablation.figure,
-}
-DRAWERS = {
-    "alignment": figure_alignment.draw,
-    "alignment-pairs": figure_alignment_pairs.draw,
-    "cka": figure_cka.draw,
-    "complexity": figure_complexity.draw,
-    "complexity-methods": figure_complexity_methods.draw,
-    "modules": figure_modules.draw,
-    "ablation": figure_ablation.draw,
-}
+NAMES = ("alignment", "alignment-pairs", "cka", "complexity", "complexity-methods", "modules", "ablation")
 
 
 def measured(after: bool) -> Iterator[tuple[str, str, str]]:
@@ -132,12 +112,12 @@ def whole() -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def figures(whole: dict[str, pd.DataFrame]) -> Iterator[dict[str, Figure]]:
-    yield {name: drawn(name, whole) for name in MODULES}
+    yield {name: drawn(name, whole) for name in NAMES}
     plt.close("all")
 
 
 def drawn(name: str, given: Mapping[str, pd.DataFrame], **changes: Any) -> Figure:
-    return MODULES[name](*(given[table] for table in FIGURES[name]), {**SPEC, **changes})
+    return figure_of(name, given, {**SPEC, **changes})
 
 
 def value(table: pd.DataFrame, **labels: Any) -> np.ndarray:
@@ -169,7 +149,7 @@ def words(figure: Figure) -> str:
     return " ".join(text.get_text() for text in figure.findobj(plt.Text))
 
 
-@pytest.mark.parametrize("name", DRAWERS)
+@pytest.mark.parametrize("name", NAMES)
 def test_one_seed_and_setting_without_controls_and_with_missing_values(name: str, tmp_path: Path) -> None:
     """In the three formats; one value in four is missing, and all of another setting, which has no panel."""
     given = tables(("mlp", "cnn"), seeds=1)
@@ -177,11 +157,12 @@ def test_one_seed_and_setting_without_controls_and_with_missing_values(name: str
         rows = given[table]
         rows.loc[(rows.setting == "cnn") | (rows.index % 4 == 0), "value"] = np.nan
     given["checkpoints"][["t_mem", "t_grok"]] = np.nan
-    for table in FIGURES[name]:
+    for table in FIGURES[name].tables:
         write_table(tmp_path / f"{table}.parquet", given[table])
     outputs = {kind: tmp_path / f"figure.{kind}" for kind in ("svg", "pdf", "png")}
-    inputs = {"tables": [tmp_path / f"{table}.parquet" for table in FIGURES[name]]}
-    DRAWERS[name](Job(inputs, outputs, {**SPEC, "study": {**STUDY, "controls": {}}}))
+    inputs = {table: [tmp_path / f"{table}.parquet"] for table in FIGURES[name].tables}
+    spec = figure_spec(name, {**SPEC, "study": {**STUDY, "controls": {}}})
+    render(Job(inputs=inputs, outputs=outputs, spec=spec))
     for kind, beginning in {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}.items():
         assert outputs[kind].read_bytes().startswith(beginning)
     written = outputs["svg"].read_text()
@@ -191,14 +172,19 @@ def test_one_seed_and_setting_without_controls_and_with_missing_values(name: str
     assert "mem" not in written.replace("memorised", "")
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_reads_what_its_row_names(name: str, whole: dict[str, pd.DataFrame]) -> None:
+    assert what_is_read(name, whole, SPEC) == (set(FIGURES[name].tables), set(FIGURES[name].shows))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_figure_without_anything_to_show_says_so(name: str, whole: dict[str, pd.DataFrame]) -> None:
     figure = drawn(name, {table: rows.iloc[:0] for table, rows in whole.items()})
     assert not figure.axes
     assert words(figure).startswith("no ")
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_a_setting_without_the_analysis_has_no_panel(
     name: str, whole: dict[str, pd.DataFrame], figures: dict[str, Figure]
 ) -> None:
@@ -210,7 +196,7 @@ def test_a_setting_without_the_analysis_has_no_panel(
     plt.close(figure)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize("name", NAMES)
 def test_the_forget_set_that_is_shown_is_written(name: str, figures: dict[str, Figure]) -> None:
     assert "half" in words(figures[name])
     assert "within" not in words(figures[name]).replace("within the retain set", "")
@@ -239,7 +225,7 @@ def test_the_rows_of_a_kind() -> None:
     ).assign(value=1.0)
     rows.loc[len(rows)] = ["mlp", "half", "early", "second", np.nan]
     kinds = {"second": "cka", "unlike": "ablation"}
-    shown = of_kinds(rows, ["cka"], {**STUDY, "analyses": kinds}, ["within", "half"])
+    shown = of_kinds(rows, ["cka"], Meanings.model_validate({**STUDY, "analyses": kinds}), ["within", "half"])
     assert [tuple(row) for row in shown[labels].to_numpy()] == [
         ("mlp", "half", "early", "second"),
         ("cnn", "other", "early", "second"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,17 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from figure_reads import figure_of, figure_spec, what_is_read
 from grokforget.config.claims import claims
-from grokforget.plan import FIGURES as TABLES_OF
-from grokforget.results import dots
-from grokforget.stages import figure_claims, figure_designs, figure_pareto
-from grokforget.stages.job import Job
-from grokforget.storage import write_table
+from grokforget.config.figures import FIGURES
+from grokforget.config.specs.base import Meanings
+from grokforget.figures import claims as figure_claims
+from grokforget.figures import designs as figure_designs
+from grokforget.figures import pareto as figure_pareto
+from grokforget.figures.parts import dots
+from grokforget.jobs.render import render
+from grokforget.runtime.files import write_table
+from grokforget.runtime.job import Job
 
 SETTINGS = ["a-mlp", "b-mlp"]
 CHECKPOINTS = ["early", "memorised", "grokked", "rescaled"]
@@ -45,9 +49,8 @@ SPEC: dict[str, Any] = {
     },
     "claims": claims(),
 }
-FIGURES = {
-    name: TABLES_OF[name] for name in ("pareto", "designs", "controls", "attacks", "robustness", "relearning", "claims")
-}
+NAMES = ("pareto", "designs", "controls", "attacks", "robustness", "relearning", "claims")
+MEANINGS = Meanings.model_validate(SPEC["study"])
 BUDGET = 30.0
 Tables = dict[str, pd.DataFrame]
 
@@ -113,11 +116,11 @@ ANALYSED = [
 def decided(draw: Callable[[], float]) -> pd.DataFrame:
     """Tests of the claims with some verdict each."""
     rows = []
-    for claim in claims()["claims"]:
-        for number, test in enumerate(claim["tests"]):
+    for claim in claims().claims:
+        for number, test in enumerate(claim.tests):
             for setting in ("all", "a-mlp", "b-mlp"):
                 effect = draw()
-                names = {"claim": claim["id"], "test": test["name"], "decides": test["decides"], "setting": setting}
+                names = {"claim": claim.id, "test": test.name, "decides": test.decides, "setting": setting}
                 verdict = ("supported", "contradicted", "undecided")[number % 3]
                 ends = {"low": effect / 2, "high": 2 * effect}
                 rows.append({**names, "effect": effect, **ends, "verdict": verdict})
@@ -125,24 +128,19 @@ def decided(draw: Callable[[], float]) -> pd.DataFrame:
 
 
 def job(folder: Path, name: str, tables: Tables, spec: Mapping[str, Any] = SPEC) -> Job:
-    paths = [folder / f"{table}.parquet" for table in FIGURES[name] if table in tables]
-    for path in paths:
-        write_table(path, tables[path.stem])
+    inputs = {table: [folder / f"{table}.parquet"] for table in FIGURES[name].tables}
+    for table, (path,) in inputs.items():
+        write_table(path, tables[table])
     outputs = {kind: folder / f"{name}.{kind}" for kind in ("svg", "pdf", "png")}
-    return Job(inputs={"tables": paths}, outputs=outputs, spec=spec)
+    return Job(inputs=inputs, outputs=outputs, spec=figure_spec(name, spec))
 
 
 @pytest.fixture
-def drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Draws a figure and gives it instead of writing it."""
-    figures: list[Figure] = []
+def drawn() -> Any:
+    """Draws a figure."""
 
     def draw(name: str, tables: Tables, spec: Mapping[str, Any] = SPEC) -> Figure:
-        module = import_module(f"grokforget.stages.figure_{name}")
-        for place in (module, dots):
-            monkeypatch.setattr(place, "save", lambda figure, _: figures.append(figure))
-        module.draw(job(tmp_path, name, tables, spec))
-        return figures[-1]
+        return figure_of(name, tables, spec)
 
     yield draw
     plt.close("all")
@@ -186,15 +184,20 @@ def mean(table: pd.DataFrame, column: str, **labels: Any) -> float:
     return sum(found) / len(found) if found else math.nan
 
 
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_figures_are_written_in_three_formats(name: str, tmp_path: Path) -> None:
-    few = {**claims(), "claims": claims()["claims"][8:]}
+    few = claims().model_copy(update={"claims": claims().claims[8:]})
     todo = job(tmp_path, name, made((3,), ONE), {**SPEC, "settings": ["a-mlp"], "claims": few})
-    import_module(f"grokforget.stages.figure_{name}").draw(todo)
+    render(todo)
     magic = {"svg": b"<?xml", "pdf": b"%PDF", "png": b"\x89PNG"}
     for kind, path in todo.outputs.items():
         assert path.read_bytes().startswith(magic[kind])
     assert b"seed" in todo.outputs["svg"].read_bytes() or name == "claims", "how the spread is shown is said"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_figure_reads_what_its_row_names(name: str) -> None:
+    assert what_is_read(name, made(), SPEC) == (set(FIGURES[name].tables), set(FIGURES[name].shows))
 
 
 def without_values(table: pd.DataFrame) -> pd.DataFrame:
@@ -219,7 +222,7 @@ def emptied(table: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("case", HARD)
-@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("name", NAMES)
 def test_no_study_is_too_small(name: str, case: str, drawn: Any) -> None:
     tables, spec = HARD[case]
     figure = drawn(name, tables(), spec)
@@ -282,7 +285,7 @@ def test_the_spread_is_the_standard_deviation_over_seeds() -> None:
     _, axes = plt.subplots()
     values = {1: 2.0, 2: 3.0, 3: 7.0}
     rows = pd.DataFrame([{"line": "m", "series": "early", "seed": k, "value": v} for k, v in values.items()])
-    dots.draw_dots(axes, rows, ["m"], dots.looks(["early"], SPEC["study"]))
+    dots.draw_dots(axes, rows, ["m"], dots.looks(["early"], MEANINGS))
     (bar,) = [path.vertices[:, 0] for part in axes.collections for path in part.get_paths() if len(path) == 2]
     # Deviations from 4: -2, -1, 3, so the variance is 14 / 2.
     assert sorted(bar) == pytest.approx([4 - math.sqrt(7), 4 + math.sqrt(7)])
@@ -455,30 +458,30 @@ def test_claims_show_effects_in_their_units_and_what_was_predicted(drawn: Any) -
     tables = made()
     figure = drawn("claims", tables)
     tests = tables["claims"]
-    told = [claim for claim in claims()["claims"] if any(test["decides"] for test in claim["tests"])]
+    told = [claim for claim in claims().claims if any(test.decides for test in claim.tests)]
     assert len(figure.axes) == len(told)
     for axes, claim in zip(figure.axes, told, strict=True):
-        deciding = [test for test in claim["tests"] if test["decides"]]
+        deciding = [test for test in claim.tests if test.decides]
         effects = [line for line in axes.lines if line.get_gid() == "effect"]
         intervals = [line for line in axes.lines if line.get_gid() == "interval"]
         singles = [line for line in axes.lines if line.get_gid() == "setting b-mlp"]
         for number, test in enumerate(deciding):
-            here = {"claim": claim["id"], "test": test["name"]}
-            factor = 100 if test["unit"] == "points" else 1
+            here = {"claim": claim.id, "test": test.name}
+            factor = 100 if test.unit == "points" else 1
             assert effects[number].get_xdata() == pytest.approx([factor * mean(tests, "effect", setting="all", **here)])
             ends = [factor * mean(tests, end, setting="all", **here) for end in ("low", "high")]
             assert list(intervals[number].get_xdata()) == pytest.approx(ends)
             assert singles[number].get_xdata() == pytest.approx(
                 [factor * mean(tests, "effect", setting="b-mlp", **here)]
             )
-            none = 1.0 if test["statistic"] == "sd-ratio" else 0.0
+            none = 1.0 if test.statistic == "sd-ratio" else 0.0
             left, right = axes.patches[number].get_x(), axes.patches[number].get_x() + axes.patches[number].get_width()
-            if test["direction"] == "equal":
-                assert (left, right) == pytest.approx((-test["margin"], test["margin"]))
+            if test.direction == "equal":
+                assert (left, right) == pytest.approx((-test.margin, test.margin))
             else:
-                assert {"lower": right, "higher": left}[test["direction"]] == pytest.approx(none)
-                assert {"lower": left < none, "higher": right > none}[test["direction"]]
-            verdict = tests[(tests.claim == claim["id"]) & (tests.test == test["name"])].verdict.iloc[0]
+                assert {"lower": right, "higher": left}[test.direction] == pytest.approx(none)
+                assert {"lower": left < none, "higher": right > none}[test.direction]
+            verdict = tests[(tests.claim == claim.id) & (tests.test == test.name)].verdict.iloc[0]
             assert effects[number].get_marker() == figure_claims.VERDICTS[verdict]["marker"]
             assert effects[number].get_markerfacecolor() == figure_claims.VERDICTS[verdict].get(
                 "markerfacecolor", figure_claims.VERDICTS[verdict]["color"]
@@ -507,7 +510,7 @@ def test_tests_that_do_not_decide_leave_no_trace(drawn: Any) -> None:
 
 def test_every_verdict_has_a_mark() -> None:
     """A verdict that the figure does not know would pass for not tested."""
-    source = Path(figure_claims.__file__).parents[1] / "analysis" / "claims.py"
+    source = Path(figure_claims.__file__).parents[1] / "statistics" / "claims.py"
     (line,) = [line for line in source.read_text().splitlines() if line.startswith("SUPPORTED, CONTRADICTED")]
     assert line.partition(" = ")[2] == ", ".join(
         f'"{name}"' for name in [*figure_claims.VERDICTS, figure_claims.UNTESTED]
@@ -515,7 +518,8 @@ def test_every_verdict_has_a_mark() -> None:
 
 
 def test_looks_follow_the_study_and_never_run_out() -> None:
-    study = {"controls": {f"c{number}": {"name": f"control-{number}"} for number in range(8)}}
+    controls = {f"c{number}": {"of": "a-mlp", "name": f"control-{number}"} for number in range(8)}
+    study = Meanings.model_validate({"controls": controls})
     styles = dots.looks(["strange", "grokked", *(f"control-{number}" for number in range(8))], study)
     assert list(styles) == ["grokked", *(f"control-{number}" for number in range(8)), "strange"]
     assert styles["control-1"] == dots.CONTROLS[1]

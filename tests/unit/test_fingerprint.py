@@ -1,7 +1,8 @@
-"""The fingerprint of code changes when, and only when, code that a stage runs changes."""
+"""The fingerprint of code changes when, and only when, code that a job runs changes."""
 
 from __future__ import annotations
 
+import ast
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -9,37 +10,43 @@ from pathlib import Path
 import pytest
 
 import grokforget
-from grokforget import fingerprint as module
-from grokforget.data.registry import DATA_SETS
-from grokforget.fingerprint import fingerprint
-from grokforget.forget_sets.registry import FORGET_SETS
-from grokforget.measures.registry import MEASURES
-from grokforget.models.registry import MODELS
-from grokforget.stages import STAGES
-from grokforget.training.penalties.registry import PENALTIES
-from grokforget.unlearning.registry import METHODS
+from grokforget.config.analyses import ANALYSES
+from grokforget.config.data import DATA_SETS
+from grokforget.config.figures import FIGURES
+from grokforget.config.forget_sets import FORGET_SETS
+from grokforget.config.methods import METHODS
+from grokforget.config.metrics import METRICS
+from grokforget.config.models import MODELS
+from grokforget.config.paper_tables import PAPER_TABLES
+from grokforget.config.penalties import PENALTIES
+from grokforget.runtime import fingerprint as module
+from grokforget.runtime.fingerprint import fingerprint
+from small import job_specs
 
 PACKAGE = {
     "__init__.py": '"""The package."""\n',
     "stage.py": (
-        "from tiny.near import run\nfrom tiny import sub\nimport tiny.plain as other\n"
+        "from tiny.near import run\nfrom tiny import sub\nimport tiny.plain as other\nfrom tiny.runtime.files import read\n"
         "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from tiny.hints import Hint\n"
         'def stage():\n    """Do it."""\n    return run() + 1\n'
     ),
-    "near.py": "from tiny.far import far\ndef run():\n    return far()\n",
-    "far.py": "def far():\n    return 1\n",
+    "near.py": "from .far import far\nfrom .sub import one\ndef run():\n    return far()\n",
+    "far.py": "def far():\n    from . import late\n    return late.late()\n",
     "plain.py": "VALUE = 1\n",
     "hints.py": "class Hint: ...\n",
     "unused.py": "from tiny.stage import stage\n",
-    "sub/__init__.py": "from . import one\nfrom .two import two\n",
+    "late.py": "def late():\n    return 2\n",
+    "runtime/__init__.py": "",
+    "runtime/files.py": "def read(): ...\n",
+    "sub/__init__.py": "from .two import two\n",
     "sub/one.py": "from ..shared import shared\n",
-    "sub/two.py": "def two():\n    from .late import late\n    return late()\n",
-    "sub/late.py": "def late():\n    return 2\n",
+    "sub/two.py": "X = 1\n",
     "sub/unused.py": "X = 1\n",
     "shared.py": "def shared():\n    return 3\n",
 }
-USED = ["__init__", "stage", "near", "far", "plain", "sub/__init__", "sub/one", "sub/two", "sub/late", "shared"]
-UNUSED = ["hints", "unused", "sub/unused"]
+USED = ["stage", "near", "far", "plain", "late", "sub/one", "shared"]
+# A folder's ``__init__`` only names what lies in it; what a job uses of it, it imports itself.
+UNUSED = ["__init__", "hints", "unused", "sub/__init__", "sub/unused", "sub/two", "runtime/files"]
 
 Edit = Callable[[str, str], None]
 
@@ -100,6 +107,64 @@ def test_a_docstring_behind_a_field_does_not_change_it(rewrite: Edit) -> None:
     before = fingerprint("tiny.plain")
     rewrite("plain", 'VALUE = 1\n"""What it is."""\n')
     assert fingerprint("tiny.plain") == before
+
+
+MORE = """
+import logging
+log = logging.getLogger("tiny")
+def more(x):
+    if x:
+        log.info("so it is")
+    log.warning("is %s", x)
+    if x > 1:
+        raise ValueError(f"{x} is too much")
+    assert x
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("so it is", "so it was"),
+        ('log.warning("is %s", x)', 'log.info("is now %s, %s", x, 2)'),
+        ('f"{x} is too much"', '"more than " + str(1)'),
+    ],
+    ids=["a log line", "another one, level and values", "the text of an error"],
+)
+def test_what_is_only_said_does_not_change_it(rewrite: Edit, old: str, new: str) -> None:
+    rewrite("plain", MORE)
+    before = fingerprint("tiny.stage")
+    assert old in MORE
+    rewrite("plain", MORE.replace(old, new))
+    assert fingerprint("tiny.stage") == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("raise ValueError(", "raise KeyError("),
+        ('        raise ValueError(f"{x} is too much")', "        pass"),
+        ("if x > 1", "if x > 2"),
+        ("    assert x\n", "    assert x > 0\n"),
+        ('log.warning("is %s", x)', "x.log()"),
+        ('log.warning("is %s", x)', 'x = log.warning("is %s", x)'),
+    ],
+    ids=["an error of another type", "no error", "when", "an assertion", "another call", "a value of a log line"],
+)
+def test_what_is_done_beside_what_is_said_changes_it(rewrite: Edit, old: str, new: str) -> None:
+    rewrite("plain", MORE)
+    before = fingerprint("tiny.stage")
+    assert old in MORE
+    rewrite("plain", MORE.replace(old, new))
+    assert fingerprint("tiny.stage") != before
+
+
+def test_each_module_has_a_digest_of_its_own_in_the_end_in_one_order(rewrite: Edit) -> None:
+    found = module.digests("tiny.stage:stage", "tiny.plain")
+    assert list(found) == sorted(f"tiny.{name.replace('/', '.')}" for name in USED)
+    rewrite("far", text_of("far") + "NEW = 1\n")
+    after = module.digests("tiny.stage")
+    assert {name for name in found if after[name] != found[name]} == {"tiny.far"}
 
 
 @pytest.mark.parametrize(
@@ -174,35 +239,49 @@ def test_a_module_that_is_not_of_the_package_is_an_error(rewrite: Edit, name: st
 # The real package.
 COMPONENTS = sorted(
     component.implementation
-    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, MEASURES, PENALTIES)
+    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, PENALTIES, ANALYSES)
     for component in registry.values()
+)
+JOBS = sorted({kind.function for kind in job_specs()})
+DRAWN = sorted(
+    [*(row.implementation for row in FIGURES.values()), *(row.implementation for row in PAPER_TABLES.values())]
 )
 
 
 def closure(name: str) -> set[str]:
     """Every module of the package that decides the fingerprint."""
-    seen: set[str] = set()
-    todo = [name.partition(":")[0]]
-    while todo:
-        current = todo.pop()
-        if current not in seen:
-            seen.add(current)
-            todo.extend(module._digest(current)[1])
-    return seen
+    return set(module.digests(name))
 
 
-def test_the_closure_of_a_stage_is_what_it_needs() -> None:
-    train = closure(STAGES["train"])
-    assert {"grokforget", "grokforget.stages", "grokforget.training.loop", "grokforget.training.optimizers"} <= train
-    assert "grokforget.grokking.detect" not in train
+def test_the_closure_of_a_job_is_what_it_needs() -> None:
+    train = closure("grokforget.jobs.train")
+    assert {"grokforget.training.loop", "grokforget.training.optimizers", "grokforget.data.examples"} <= train
+    assert "grokforget.grokking.transition" not in train
     assert "grokforget.models.mlp" not in train
+    assert "grokforget" not in train
 
 
-@pytest.mark.parametrize("name", [*STAGES.values(), *COMPONENTS])
-def test_no_stage_and_no_component_runs_a_registry_or_the_config(name: str) -> None:
+@pytest.mark.parametrize("name", [*JOBS, *COMPONENTS, *DRAWN])
+def test_no_job_and_no_component_runs_a_registry_the_config_or_what_runs_jobs(name: str) -> None:
+    """Were it so, a new row in a registry would invalidate what is computed."""
     reached = closure(name)
-    assert not [part for part in reached if part.endswith(".registry")]
-    assert not [part for part in reached if part.startswith("grokforget.config")]
+    assert not [part for part in reached if part.startswith(("grokforget.config", "grokforget.runtime"))]
+    assert not [part for part in reached if part.startswith("grokforget.jobs")] or name in JOBS
+
+
+def test_what_is_used_of_a_folder_is_imported_from_the_file_that_it_lies_in() -> None:
+    """``__init__`` is no part of the fingerprint: what a module got through one would be missed."""
+    root = Path(grokforget.__file__).parent
+    for path in root.rglob("*.py"):
+        if path.name == "__init__.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("grokforget"):
+                folder = root.joinpath(*node.module.split(".")[1:])
+                if folder.is_dir():
+                    for alias in node.names:
+                        there = [folder / f"{alias.name}.py", folder / alias.name / "__init__.py"]
+                        assert any(file.is_file() for file in there), f"{path}:{node.lineno} {alias.name}"
 
 
 @pytest.fixture
@@ -221,36 +300,44 @@ def change(path: Path) -> None:
 
 
 def prints() -> dict[str, str]:
-    return {name: fingerprint(name) for name in [*STAGES.values(), *COMPONENTS]}
+    return {name: fingerprint(name) for name in [*JOBS, *COMPONENTS, *DRAWN]}
 
 
-def test_a_new_registry_entry_or_setting_invalidates_nothing(copy: Path) -> None:
+def changed_by(path: Path) -> set[str]:
     before = prints()
-    changed = [*copy.rglob("registry.py"), *copy.glob("config/*.py")]
-    assert len(changed) >= 5 + 4
+    change(path)
+    after = prints()
+    return {name for name in before if after[name] != before[name]}
+
+
+def test_a_new_registry_entry_setting_or_folder_and_what_runs_jobs_invalidate_nothing(copy: Path) -> None:
+    before = prints()
+    changed = [
+        *copy.glob("config/**/*.py"),
+        *copy.rglob("__init__.py"),
+        *copy.glob("runtime/*.py"),
+        copy / "__main__.py",
+    ]
+    assert len(changed) >= 40
     for path in changed:
         change(path)
     assert prints() == before
 
 
 def test_a_methods_code_invalidates_that_method_alone(copy: Path) -> None:
-    before = prints()
-    change(copy / "unlearning" / "scrub.py")
-    after = prints()
-    assert [name for name in before if after[name] != before[name]] == [METHODS["scrub"].implementation]
+    assert changed_by(copy / "methods" / "scrub.py") == {METHODS["scrub"].implementation}
 
 
 def test_a_penaltys_code_invalidates_that_penalty_alone(copy: Path) -> None:
-    before = prints()
-    change(copy / "training" / "penalties" / "jacobian.py")
-    after = prints()
-    assert [name for name in before if after[name] != before[name]] == [PENALTIES["jacobian"].implementation]
+    assert changed_by(copy / "training" / "penalties" / "jacobian.py") == {PENALTIES["jacobian"].implementation}
+
+
+def test_a_figures_code_invalidates_that_figure_alone(copy: Path) -> None:
+    assert changed_by(copy / "figures" / "figure2.py") == {FIGURES["figure2"].implementation}
 
 
 def test_code_that_all_training_runs_invalidates_training_but_no_table(copy: Path) -> None:
-    before = prints()
-    change(copy / "training" / "loop.py")
-    after = prints()
-    changed = {stage for stage, name in STAGES.items() if after[name] != before[name]}
-    assert "train" in changed
-    assert not {stage for stage in changed if stage.startswith(("collect", "figure", "table", "prepare", "split"))}
+    reached = {name for name in changed_by(copy / "training" / "loop.py") if name in JOBS}
+    assert "grokforget.jobs.train:train_segment" in reached
+    still = ("collect", "render", "paper_table", "prepare", "select", "measure", "claims", "summarise")
+    assert not {name for name in reached if name.startswith(tuple(f"grokforget.jobs.{job}" for job in still))}

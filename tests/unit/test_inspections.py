@@ -13,28 +13,34 @@ import pytest
 import torch
 from torch import Tensor
 
-from grokforget import paths
-from grokforget.analysis.likelihood_ratio import attack as likelihood_ratio
-from grokforget.analysis.likelihood_ratio import logit_confidence
-from grokforget.analysis.probe import Probe, Value
+from grokforget.analyses.base import Probe, Value
+from grokforget.config.specs.inspection import AnalyseAlongTrainingSpec, AnalyseSpec, AttackSpec, ShadowSpec
+from grokforget.config.specs.runs import ModelSpec, SelectSpec
 from grokforget.config.training import SelectionSettings
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
-from grokforget.grokking.select import TOLERANCE, match
+from grokforget.grokking.checkpoints import TOLERANCE, match
+from grokforget.jobs.analyse import analyse, analyse_along_training
+from grokforget.jobs.attack import attack, compare, shadows
+from grokforget.jobs.select import select
+from grokforget.jobs.shadow import shadow
+from grokforget.jobs.snapshots import chosen, spread
+from grokforget.metrics.mia_lira import attack as likelihood_ratio
+from grokforget.metrics.mia_lira import logit_confidence
 from grokforget.models.build import build_model
-from grokforget.stages.analyse import analyse
-from grokforget.stages.attack import attack, compare, shadows
-from grokforget.stages.job import Job
-from grokforget.stages.select import select
-from grokforget.stages.shadow import shadow
-from grokforget.stages.snapshots import spread
-from grokforget.storage import read_table, read_tensors, write_table, write_tensors
+from grokforget.runtime.components import ComponentSpec
+from grokforget.runtime.files import read_table, read_tensors, write_table, write_tensors
+from grokforget.runtime.job import Job
+from small import small
 
-MODEL = {
-    "implementation": "grokforget.models.mlp:MLP",
-    "settings": {"hidden": [5], "activation": "relu", "bias": True, "initialisation": "default"},
-    "alpha": 1.0,
+MODEL = ModelSpec(
+    implementation="grokforget.models.mlp:MLP",
+    settings={"hidden": [5], "activation": "relu", "bias": True, "initialisation": "default"},
+)
+RECIPE = small().settings["mlp"].training.recipe()
+COMPUTE: dict[str, Any] = {
+    **{"model": MODEL, "objective": small().settings["mlp"].training.objective()},
+    **{"seed": 0, "threads": 1, "device": "cpu"},
 }
-COMPUTE = {"model": MODEL, "seed": 0, "threads": 1, "device": "cpu"}
 N = 12
 TABLE = ExampleTable(
     np.random.default_rng(0).random((N, 1, 2, 2), dtype=np.float32), np.arange(N, dtype=np.int64) % 3, 3
@@ -76,8 +82,8 @@ def recorded(probe: Probe, **settings: Any) -> list[Value]:
         {
             "model": {name: value.clone() for name, value in probe.model.state_dict().items()},
             "training": probe.model.training,
-            **{name: getattr(probe, name) for name in ("examples", "seed", "n_classes", "original", "retrained")},
-            "recipe": probe.training,
+            **{name: getattr(probe, name) for name in ("examples", "seed", "objective", "original", "retrained")},
+            "recipe": probe.recipe,
             "settings": settings,
         }
     )
@@ -92,12 +98,19 @@ def silent(probe: Probe) -> list[Value]:
     return []
 
 
-def inspected(run: Path, name: str, inputs: dict[str, list[Path]], **spec: Any) -> tuple[pd.DataFrame, pyarrow.Schema]:
+def inspected(
+    run: Path, name: str, inputs: dict[str, list[Path]], forget_set: str = "within", **spec: Any
+) -> tuple[pd.DataFrame, pyarrow.Schema]:
     SEEN.clear()
-    component = {"implementation": f"{__name__}:{name}", "settings": {"n": 3} if name == "recorded" else {}}
-    spec = {**COMPUTE, "forget_set": "within", "analysis": component, "training": {"loss": "mse"}, **spec}
+    component = ComponentSpec(implementation=f"{__name__}:{name}", settings={"n": 3} if name == "recorded" else {})
+    told = {**COMPUTE, "forget_set": forget_set, "analysis": component, "recipe": RECIPE, **spec}
     shared = {what: [run / f"{what}.safetensors"] for what in ("examples", "split")}
-    analyse(Job({**shared, "forget": [run / "forget"], **inputs}, {"table": run / "table.parquet"}, spec))
+    every = {**shared, "forget": [run / "forget" / f"{forget_set}.safetensors"], **inputs}
+    outputs = {"table": run / "table.parquet"}
+    if "checkpoints" in spec:
+        analyse(Job(every, outputs, AnalyseSpec.model_validate(told)))
+    else:
+        analyse_along_training(Job(every, outputs, AnalyseAlongTrainingSpec.model_validate(told)))
     return read_table(run / "table.parquet"), pyarrow.parquet.read_schema(run / "table.parquet")
 
 
@@ -118,8 +131,11 @@ def same(state: Any, seed: int) -> bool:
 
 
 def results(models: Path, name: str = "recorded", **spec: Any) -> tuple[pd.DataFrame, pyarrow.Schema]:
-    inputs = {"checkpoints": [models / "checkpoints"], "unlearned": [models / "unlearned"], "snapshots": []}
     told = {"checkpoints": ["early", "grokked"], "before": True, "methods": ["retrain", "ga"], **spec}
+    inputs = {"checkpoints": [models / "checkpoints" / "full.safetensors"]}
+    if told["methods"]:
+        inputs["retrained"] = [models / "checkpoints" / "without-within.safetensors"]
+        inputs["unlearned"] = [models / "unlearned" / "within" / one / "models.safetensors" for one in told["methods"]]
     return inspected(models, name, inputs, **told)
 
 
@@ -140,13 +156,13 @@ def test_every_checkpoint_and_every_result_is_analysed_in_its_own_state(models: 
         assert not seen["training"]
     assert len({seen["seed"] for seen in SEEN}) == 1, "all are looked at on the same draws"
     assert SEEN[0]["settings"] == {"n": 3}
-    assert SEEN[0]["recipe"] == {"loss": "mse"}
+    assert SEEN[0]["recipe"] == RECIPE
 
 
 def test_an_analysis_is_given_the_examples_of_the_request(models: Path) -> None:
     results(models)
     examples = SEEN[0]["examples"]
-    assert SEEN[0]["n_classes"] == 3
+    assert type(SEEN[0]["objective"]) is type(COMPUTE["objective"].build())
     where = {"forget": FORGET.forget, "retain": FORGET.retain, "validation": SPLIT.validation, "test": SPLIT.test}
     for name, index in where.items():
         assert examples[name].y.tolist() == TABLE.labels[index].tolist()
@@ -179,8 +195,7 @@ def test_snapshots_of_all_segments_are_analysed_in_order(run: Path) -> None:
     snapshots = [run / "1.safetensors", run / "2.safetensors"]
     write_states(snapshots[0], **{"0": weights(0), "10": weights(1)})
     write_states(snapshots[1], **{"20": weights(2), "100": weights(3)})
-    inputs = {"snapshots": snapshots, "checkpoints": [run / "none"], "unlearned": [run / "none"]}
-    table, schema = inspected(run, "recorded", inputs, snapshots=3)
+    table, schema = inspected(run, "recorded", {"snapshots": snapshots}, snapshots=3)
     # From 10 to 100 in even steps of the logarithm: 10, 31.6, 100; the untrained model is none.
     assert table.step[::2].tolist() == [10, 20, 100]
     assert list(table.columns) == ["step", "measure", "part", "value"]
@@ -225,8 +240,10 @@ def test_a_shadow_model_says_what_it_thinks_of_every_example_and_what_it_was_tra
     states = {"early": weights(1), "grokked": weights(2)}
     write_states(run / "checkpoints.safetensors", **states, memorised=weights(3))
     inputs = {what: [run / f"{what}.safetensors"] for what in ("examples", "split", "checkpoints")}
-    spec = {**COMPUTE, "train_set": train_set, "checkpoints": ["early", "grokked"]}
-    shadow(Job({**inputs, "forget": [run / "forget"]}, {"losses": run / "losses.safetensors"}, spec))
+    if train_set != "full":
+        inputs["forget"] = [run / "forget" / "within.safetensors"]
+    spec = ShadowSpec(**COMPUTE, checkpoints=["early", "grokked"])
+    shadow(Job(inputs, {"losses": run / "losses.safetensors"}, spec))
     found, _ = read_tensors(run / "losses.safetensors")
     assert found.keys() == {"member", "loss/early", "loss/grokked"}
     for name, state in states.items():
@@ -239,10 +256,7 @@ def test_a_shadow_model_says_what_it_thinks_of_every_example_and_what_it_was_tra
 
 SEEDS, TRAIN_SETS, CHECKPOINTS = [0, 1, 2], ["full", "without-within"], ["early", "grokked"]
 CELL_METHODS = ["original", "ga"]
-ATTACK = {
-    **{"setting": "mlp", "data": "addition", "forget_set": "within", "seeds": SEEDS},
-    **{"train_sets": TRAIN_SETS, "checkpoints": CHECKPOINTS, "methods": CELL_METHODS},
-}
+ATTACK = AttackSpec(seeds=SEEDS, train_sets=TRAIN_SETS, checkpoints=CHECKPOINTS, methods=CELL_METHODS)
 
 
 def forgotten_and_unseen(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -252,25 +266,28 @@ def forgotten_and_unseen(seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture
 def attacked(tmp_path: Path) -> dict[str, Any]:
-    """The files of three seeds, and what is in them by path and by cell."""
+    """The job of three seeds, and what is in its files by path and by cell."""
     generator = np.random.default_rng(1)
     losses: dict[Any, np.ndarray] = {}
     member: dict[Any, np.ndarray] = {}
     cells: dict[Any, pd.DataFrame] = {}
+    inputs: dict[str, list[Path]] = {"forget": [], "split": [], "outputs": [], "shadows": []}
+
+    def file(kind: str, ending: str) -> Path:
+        """The next input of a kind."""
+        inputs[kind].append(tmp_path / f"{kind}{len(inputs[kind])}.{ending}")
+        return inputs[kind][-1]
+
     for seed in SEEDS:
         forgotten, unseen = forgotten_and_unseen(seed)
-        where = {"setting": "mlp", "seed": seed, "forget_set": "within"}
-        for path in (paths.FORGET.format(**where), paths.SPLIT.format(data="addition", seed=seed)):
-            (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        ForgetSplit(forgotten, np.array([2])).write(tmp_path / paths.FORGET.format(**where))
-        Split(np.array([0]), np.array([1]), unseen).write(tmp_path / paths.SPLIT.format(data="addition", seed=seed))
+        ForgetSplit(forgotten, np.array([2])).write(file("forget", "safetensors"))
+        Split(np.array([0]), np.array([1]), unseen).write(file("split", "safetensors"))
         for train_set in TRAIN_SETS:
             key = seed, train_set
             member[key] = generator.integers(0, 2, N).astype(np.uint8)
             losses |= {(*key, name): generator.exponential(1, N).astype(np.float32) for name in CHECKPOINTS}
-            path = tmp_path / paths.SHADOW.format(setting="mlp", seed=seed, train_set=train_set)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_tensors(path, {"member": member[key], **{f"loss/{n}": losses[*key, n] for n in CHECKPOINTS}})
+            arrays = {"member": member[key], **{f"loss/{n}": losses[*key, n] for n in CHECKPOINTS}}
+            write_tensors(file("shadows", "safetensors"), arrays)
         for method in CELL_METHODS:
             rows = [
                 {"checkpoint": name, "split": split, "label": int(TABLE.labels[i]), "loss": generator.exponential(1.0)}
@@ -279,15 +296,14 @@ def attacked(tmp_path: Path) -> dict[str, Any]:
                 for i in index
             ]
             cells[seed, method] = pd.DataFrame(rows).assign(correct=True)
-            path = tmp_path / paths.OUTPUTS.format(**where, method=method)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            write_table(path, cells[seed, method])
-    return {"root": tmp_path, "losses": losses, "member": member, "cells": cells}
+            write_table(file("outputs", "parquet"), cells[seed, method])
+    job = Job(inputs, {"table": tmp_path / "table.parquet"}, ATTACK)
+    return {"job": job, "losses": losses, "member": member, "cells": cells}
 
 
 def test_the_runs_of_the_attacked_seed_are_no_shadow_models(attacked: dict[str, Any]) -> None:
     for seed in SEEDS:
-        losses, member = shadows(attacked["root"], ATTACK, seed)
+        losses, member = shadows(attacked["job"], seed)
         others = [(other, train_set) for other in SEEDS if other != seed for train_set in TRAIN_SETS]
         assert len(others) == 4
         assert np.array_equal(member, np.stack([attacked["member"][key] for key in others]))
@@ -298,8 +314,8 @@ def test_the_runs_of_the_attacked_seed_are_no_shadow_models(attacked: dict[str, 
 def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_same_classes(
     attacked: dict[str, Any],
 ) -> None:
-    attack(Job({"root": [attacked["root"]]}, {"table": attacked["root"] / "table.parquet"}, ATTACK))
-    table = read_table(attacked["root"] / "table.parquet")
+    attack(attacked["job"])
+    table = read_table(attacked["job"].outputs["table"])
     assert len(table) == len(SEEDS) * len(CELL_METHODS) * len(CHECKPOINTS)
     for row in table.to_dict("records"):
         forgotten, unseen = forgotten_and_unseen(row["seed"])
@@ -336,6 +352,14 @@ def test_outputs_in_another_order_are_refused() -> None:
 )
 def test_snapshots_are_spread_over_the_logarithms_of_their_steps(wanted: int | None, steps: list[int]) -> None:
     assert spread([0, 1, 3, 10, 90, 100, 1000], wanted) == steps
+
+
+def test_a_snapshot_is_found_in_its_segment(tmp_path: Path) -> None:
+    segments = [tmp_path / f"{n}.safetensors" for n in (1, 2)]
+    for path, steps in zip(segments, ((0, 1, 10), (100, 1000)), strict=True):
+        write_tensors(path, {f"{step}/w": np.zeros(1) for step in steps})
+    assert chosen(segments, 2) == [(1, segments[0]), (1000, segments[1])]
+    assert chosen(segments, None) == [(1, segments[0]), (10, segments[0]), (100, segments[1]), (1000, segments[1])]
 
 
 # The controls' checkpoints.
@@ -393,20 +417,20 @@ CURVE = pd.DataFrame(
 
 
 def selected(run: Path, checkpoints: list[str], reference: float | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
-    settings = SelectionSettings.model_validate({"transition": "accuracy", "sustained": 1}).model_dump(mode="json")
+    settings = SelectionSettings.model_validate({"transition": "accuracy", "sustained": 1})
     write_table(run / "curve.parquet", CURVE)
     write_states(run / "snapshots.safetensors", **{str(step): weights(step) for step in CURVE.step})
     inputs = {
         name: [run / f"{name}.{end}"] for name, end in (("examples", "safetensors"), ("snapshots", "safetensors"))
     }
-    inputs |= {"curves": [run / "curve.parquet"], "reference": []}
+    inputs["curves"] = [run / "curve.parquet"]
     if reference is not None:
         rows = {"checkpoint": ["early", "grokked"], "validation_accuracy": [0.2, reference]}
         write_table(run / "reference.parquet", pd.DataFrame(rows))
         inputs["reference"] = [run / "reference.parquet"]
     outputs = {"table": run / "table.parquet", "weights": run / "weights.safetensors"}
-    spec = {"selection": settings, "checkpoints": checkpoints, "model": MODEL}
-    select(Job(inputs, outputs, spec))
+    model = MODEL if "rescaled" in checkpoints else None
+    select(Job(inputs, outputs, SelectSpec(selection=settings, checkpoints=checkpoints, model=model)))
     return read_table(outputs["table"]).set_index("checkpoint"), read_tensors(outputs["weights"])[0]
 
 

@@ -16,14 +16,17 @@ from pathlib import Path
 import pytest
 
 import grokforget.__main__ as main
-from grokforget import interruption, seal
-from grokforget.interruption import Interrupted, asked, lead, listen, saving, stop_if_asked
-from grokforget.paths import kept_of
-from grokforget.recipes import Task, canonical, recipe, task
-from grokforget.records import read_record
-from grokforget.stages.job import Job
-from grokforget.storage import read_table, write_rows
-from small import SOURCE
+from grokforget.config.specs import runs
+from grokforget.runtime import paths, run, spec_file
+from grokforget.runtime import signals as interruption
+from grokforget.runtime.job import Job
+from grokforget.runtime.record import read_record
+from grokforget.runtime.signals import Interrupted, asked, lead, listen, saving, stop_if_asked
+from grokforget.runtime.spec_file import write_spec
+from grokforget.runtime.store import VARIABLE
+from small import SOURCE, small
+
+KEY = "data/addition/examples"
 
 
 @pytest.fixture
@@ -89,7 +92,7 @@ def test_an_error_while_saving_is_not_hidden_by_the_signal(listening: None) -> N
 # The jobs of a Snakemake that is gone.
 CHILD = """
 import sys, time
-from grokforget.interruption import Interrupted, listen
+from grokforget.runtime.signals import Interrupted, listen
 listen()
 print("listening", flush=True)
 try:
@@ -99,8 +102,8 @@ except Interrupted as stopped:
 """
 LEADER = """
 import subprocess, sys, time
-from grokforget.interruption import lead
-lead(local={local})
+from grokforget.runtime.signals import lead
+{lead}
 child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=sys.stdout)
 print(child.pid, flush=True)
 time.sleep(20)
@@ -108,12 +111,12 @@ time.sleep(20)
 
 
 @pytest.mark.parametrize("local", [True, False])
-def test_local_jobs_end_with_the_process_that_leads_them(local: bool) -> None:
+def test_jobs_end_with_the_process_that_leads_them_and_not_with_another(local: bool) -> None:
     leader = subprocess.Popen(
-        [sys.executable, "-c", LEADER.format(local=local), CHILD],
+        [sys.executable, "-c", LEADER.format(lead="lead()" if local else ""), CHILD],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        env={**os.environ, "PYTHONPATH": str(SOURCE), interruption.LEADER: ""},
     )
     said = sorted(leader.stdout.readline().strip() for _ in range(2))
     assert said[1] == "listening"
@@ -143,25 +146,24 @@ def test_a_leader_on_another_machine_is_not_watched(
 
 def test_a_leader_names_its_host_and_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(interruption.LEADER, "before")
-    lead(local=True)
-    assert os.environ[interruption.LEADER] == f"{socket.gethostname()}:{os.getpid()}"
-    lead(local=False)
-    lead(local=False)
-    assert interruption.LEADER not in os.environ
+    for _ in range(2):
+        lead()
+        assert os.environ[interruption.LEADER] == f"{socket.gethostname()}:{os.getpid()}"
 
 
 # Jobs.
-def run_job(
-    folder: Path, stage: Callable[[Job], None], monkeypatch: pytest.MonkeyPatch, made: Task | None = None
-) -> tuple[int, Path]:
-    """A job in this process whose stage is another function; its exit status and record."""
-    monkeypatch.setattr(main, "load_implementation", lambda path: stage)
-    record = folder / "jobs" / "split.json"
-    output = folder / ("splits/@.parquet" if made else "split.txt")
-    arguments = ["split", "--task", canonical(made or task("split", {"n": 1})), "--output", "split", str(output)]
+def run_one(folder: Path, function: Callable[[Job], None], monkeypatch: pytest.MonkeyPatch) -> tuple[int, Path]:
+    """A job in this process whose function is another; its exit status and record."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    load = run.load_implementation
+    replaced = "grokforget.jobs.prepare:prepare"
+    monkeypatch.setattr(run, "load_implementation", lambda path: function if path == replaced else load(path))
+    root = folder / "results" / "small"
+    spec = write_spec(root, KEY, runs.prepare(small(), "addition"), "prepare")
+    record = root / paths.record_of(KEY)
     handlers, level = list(main.log.handlers), main.log.level
     try:
-        return main.main([*arguments, "--record", str(record), "--log", str(folder / "split.log")]), record
+        return main.main(["run", str(spec), "--record", str(record), "--log", str(folder / "job.log")]), record
     finally:
         for handler in set(main.log.handlers) - set(handlers):
             main.log.removeHandler(handler)
@@ -172,12 +174,12 @@ def run_job(
 def test_a_job_that_was_stopped_says_so_and_has_no_record(
     listening: None, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    status, record = run_job(tmp_path, lambda job: os.kill(os.getpid(), number), monkeypatch)
+    status, record = run_one(tmp_path, lambda job: os.kill(os.getpid(), number), monkeypatch)
     assert status == 128 + number
     assert not record.exists()
     told = capsys.readouterr().err
-    assert f"split was stopped by {signal.Signals(number).name}; the same command goes on" in told
-    assert "Traceback" not in told + (tmp_path / "split.log").read_text()
+    assert f"prepare was stopped by {signal.Signals(number).name}; the same command goes on" in told
+    assert "Traceback" not in told + (tmp_path / "job.log").read_text()
 
 
 def test_a_second_signal_does_not_make_an_error_of_it(
@@ -193,7 +195,7 @@ def test_a_second_signal_does_not_make_an_error_of_it(
     again = Again()
     main.log.addHandler(again)
     try:
-        status, _ = run_job(tmp_path, lambda job: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
+        status, _ = run_one(tmp_path, lambda job: os.kill(os.getpid(), signal.SIGINT), monkeypatch)
     finally:
         main.log.removeHandler(again)
     assert status == 128 + signal.SIGINT
@@ -202,66 +204,59 @@ def test_a_second_signal_does_not_make_an_error_of_it(
 def test_a_job_that_is_done_leaves_a_record_and_nothing_to_go_on_from(
     listening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def stage(job: Job) -> None:
-        job.scratch.mkdir(parents=True)
+    def function(job: Job) -> None:
+        assert job.scratch
         (job.scratch / "partial").touch()
-        job.outputs["split"].write_text("done")
+        job.outputs["examples"].write_text("done")
 
-    status, record = run_job(tmp_path, stage, monkeypatch)
+    status, record = run_one(tmp_path, function, monkeypatch)
     noted = read_record(record)
     assert status == 0
-    assert noted["recipe"] == recipe(task("split", {"n": 1}))
-    assert list(noted["wrote"]) == ["split.txt"]
-    assert {path.name for path in record.parent.iterdir()} == {"split.json"}
+    assert noted
+    assert list(noted["wrote"]) == [f"{KEY}.safetensors"]
+    root = tmp_path / "results" / "small"
+    assert (root / f"{KEY}.safetensors").read_text() == "done"
+    assert list((root / "store" / "unfinished").iterdir()) == []
+    assert {path.name for path in record.parent.iterdir()} == {"examples.json"}
+    log = (tmp_path / "job.log").read_text()
+    assert f"wrote {root / KEY}.safetensors (4 bytes" in log
 
 
-def test_a_batch_notes_its_units_and_their_files_and_reads_nothing_of_its_own(
-    listening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(seal, "_intact", set())
-    write_rows(tmp_path / "input.parquet", [{"n": 1}])
-
-    def stage(job: Job) -> None:
-        read_table(tmp_path / "input.parquet")
-        write_rows(job.outputs["split"], [{"n": job.spec["n"]}])
-
-    for units, done in (
-        ({"a": 1}, {"a": "computed"}),
-        ({"a": 1, "b": 2}, {"a": "kept", "b": "computed"}),
-    ):
-        made = task("split", {}, {}, {name: ({"n": n}, {}) for name, n in units.items()})
-        status, record = run_job(tmp_path, stage, monkeypatch, made)
-        noted = read_record(record)
-        assert (status, noted["units"], noted["recipe"]) == (0, done, recipe(made))
-        assert list(noted["read"]) == ["input.parquet"]
-        assert list(noted["wrote"]) == [f"splits/{name}.parquet" for name in units]
-    assert len(list(kept_of(record).iterdir())) == 2, "what is kept stays for the next run"
-
-
-def test_what_a_job_can_go_on_from_is_kept_until_its_record_is_written(
+def test_an_error_is_told_in_words_and_with_its_trace_in_the_log(
     listening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """Snakemake deletes what a job has written that fails, be it at the last moment."""
-
-    def stage(job: Job) -> None:
-        job.scratch.mkdir(parents=True)
-        (job.scratch / "partial").write_text("half")
-
-    def fail(*given: object, **more: object) -> None:
+    def full(job: Job) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("grokforget.records.write_record", fail)
-    status, record = run_job(tmp_path, stage, monkeypatch)
+    status, record = run_one(tmp_path, full, monkeypatch)
+    assert (status, record.exists()) == (1, False)
+    told = capsys.readouterr().err
+    assert told.startswith("prepare failed: [Errno 28] No space left on device: there is no space left on the disk")
+    assert "What was finished is kept." in told
+    assert "Traceback" not in told
+    assert "Traceback" in (tmp_path / "job.log").read_text()
+
+
+def test_what_a_job_can_go_on_from_is_kept_where_it_fails(
+    listening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def function(job: Job) -> None:
+        assert job.scratch
+        (job.scratch / "partial").write_text("half")
+        raise ValueError
+
+    status, _ = run_one(tmp_path, function, monkeypatch)
     assert status == 1
-    assert "What was finished is kept." in capsys.readouterr().err
-    assert [path.read_text() for path in kept_of(record).glob("*/partial")] == ["half"]
+    root = tmp_path / "results" / "small"
+    assert [path.read_text() for path in root.glob("store/unfinished/*/partial")] == ["half"]
 
 
-def test_code_that_was_changed_after_planning_is_not_run(
+def test_code_that_was_changed_after_planning_is_told(
     listening: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(main, "fingerprint", lambda *names: "other")
     ran: list[Job] = []
-    status, record = run_job(tmp_path, ran.append, monkeypatch)
+    prints = iter(["as planned"])
+    monkeypatch.setattr(spec_file, "fingerprint", lambda *names: next(prints, "other"))
+    status, record = run_one(tmp_path, ran.append, monkeypatch)
     assert (status, ran, record.exists()) == (1, [], False)
-    assert "the code behind split was changed after this job had been planned" in capsys.readouterr().err
+    assert "was changed after this job was planned; give the same command again" in capsys.readouterr().err

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.training.evaluate import Examples, logits_of
+from grokforget.data.loader import Examples
+from grokforget.methods.fisher_diagonal import fisher_diagonal
+from grokforget.training.evaluate import logits_of
 from grokforget.training.modes import frozen_statistics, in_eval_mode
-from grokforget.unlearning.fisher_diagonal import fisher_diagonal
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0))
 

@@ -1,16 +1,20 @@
-"""The light optimizers are torch's own in every bit, and cheap to make."""
+"""The light optimizers are torch's own in every bit, and cheap to make; learning rates follow their schedules."""
 
 from __future__ import annotations
 
 import copy
+import math
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
-from grokforget.training.optimizers import adam, adamw, sgd
+from grokforget.config.training import OptimizerSettings, OptimizerSpec
+from grokforget.training.optimizers import adam, adamw, learning_rate, make_optimizer, sgd
 
 SOURCE = Path(__file__).parents[2] / "workflow" / "src"
 CASES = [
@@ -50,3 +54,57 @@ def test_making_and_stepping_imports_no_compiler() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": str(SOURCE)}
     )
     assert done.stdout.strip() == "False"
+
+
+# From their specs.
+SGD = {"name": "sgd", "learning_rate": 0.05, "weight_decay": 1e-3, "momentum": 0.9, "nesterov": True}
+ADAM = {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.01}
+ADAMW = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.5, "betas": [0.9, 0.98]}
+
+
+def optimizer_spec(**settings: Any) -> OptimizerSpec:
+    return OptimizerSpec(**OptimizerSettings.model_validate(settings).model_dump())
+
+
+def schedule(**changes: Any) -> OptimizerSpec:
+    return optimizer_spec(name="sgd", learning_rate=0.4, **changes)
+
+
+def test_constant_rate_is_constant() -> None:
+    assert {learning_rate(schedule(), step) for step in (0, 1, 10**6)} == {0.4}
+
+
+def test_cosine_rate_falls_by_half_a_cosine_to_zero_and_stays_there() -> None:
+    cosine = schedule(schedule="cosine", decay_steps=100)
+    expected = {0: 0.4, 25: 0.2 * (1 + math.sqrt(0.5)), 50: 0.2, 75: 0.2 * (1 - math.sqrt(0.5)), 100: 0.0, 1000: 0.0}
+    assert {step: learning_rate(cosine, step) for step in expected} == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        (SGD, torch.optim.SGD),
+        ({"name": "sgd", "learning_rate": 0.1}, torch.optim.SGD),
+        (ADAM, torch.optim.Adam),
+        (ADAMW, torch.optim.AdamW),
+    ],
+)
+def test_optimizers_are_bit_for_bit_those_of_torch(recipe: dict[str, Any], kind: type[torch.optim.Optimizer]) -> None:
+    spec = optimizer_spec(**recipe)
+    full = spec.model_dump()
+    ours, theirs = (nn.Parameter(torch.linspace(-2, 2, 7)) for _ in range(2))
+    own = ("momentum", "nesterov") if full["name"] == "sgd" else ("betas",)
+    reference = kind(
+        [theirs],
+        lr=full["learning_rate"],
+        weight_decay=full["weight_decay"],
+        fused=True,
+        **{key: tuple(full[key]) if key == "betas" else full[key] for key in own},
+    )
+    for optimizer, parameter in ((make_optimizer([ours], spec), ours), (reference, theirs)):
+        for _ in range(8):
+            optimizer.zero_grad()
+            parameter.cos().sum().backward()
+            optimizer.step()
+    assert not torch.equal(ours, torch.linspace(-2, 2, 7))
+    assert torch.equal(ours, theirs)

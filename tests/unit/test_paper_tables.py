@@ -6,38 +6,47 @@ import math
 import re
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
 
-from grokforget import paths
-from grokforget.plan import PAPER_TABLES
-from grokforget.stages.choose import choose
-from grokforget.stages.job import Job
-from grokforget.stages.paper_table import LAYOUTS, paper_table
-from grokforget.stages.published import METHODS, published
-from grokforget.stages.tuned import tuned
-from grokforget.storage import read_table, write_table
-from grokforget.unlearning.registry import METHODS as KINDS
+from grokforget.config.methods import METHODS as KINDS
+from grokforget.config.paper_tables import PAPER_TABLES
+from grokforget.config.specs.base import Meanings
+from grokforget.config.specs.tables import ChooseSpec, PaperTableSpec, PublishedSpec, SummariseSpec, TunedSpec
+from grokforget.jobs.paper_table import paper_table
+from grokforget.jobs.published import published
+from grokforget.jobs.summarise import summarise
+from grokforget.jobs.tuning import choose, tuned
+from grokforget.runtime import paths
+from grokforget.runtime.components import ComponentSpec, load_implementation
+from grokforget.runtime.files import read_table, write_table
+from grokforget.runtime.job import Job
+from grokforget.tables.paper import PaperTable
+from grokforget.tables.published import METHODS
+from grokforget.tables.summary import summary
 
-STUDY: dict[str, Any] = {
-    "forget_sets": {
-        "w15": {"kind": "within-classes", "fraction": 0.15},
-        "w50": {"kind": "within-classes", "fraction": 0.5},
-        "r15": {"kind": "random", "fraction": 0.15},
-        "whole": {"kind": "whole-classes", "fraction": None},
-    },
-    "controls": {
-        "a-sam": {"of": "a", "name": "sam"},
-        "a-long": {"of": "a", "name": "spline-long"},
-        "a-jacobian": {"of": "a", "name": "spline-jacobian"},
-    },
-    "analyses": {
-        **{"align": "gradient-alignment", "similar": "cka", "complex": "local-complexity", "robust": "robustness"},
-    },
-    "references": ["nothing", "retrain"],
-    "original": "nothing",
-}
+STUDY = Meanings.model_validate(
+    {
+        "forget_sets": {
+            "w15": {"kind": "within-classes", "fraction": 0.15},
+            "w50": {"kind": "within-classes", "fraction": 0.5},
+            "r15": {"kind": "random", "fraction": 0.15},
+            "whole": {"kind": "whole-classes", "fraction": None},
+        },
+        "controls": {
+            "a-sam": {"of": "a", "name": "sam"},
+            "a-long": {"of": "a", "name": "spline-long"},
+            "a-jacobian": {"of": "a", "name": "spline-jacobian"},
+        },
+        "analyses": {
+            **{"align": "gradient-alignment", "similar": "cka", "complex": "local-complexity", "robust": "robustness"},
+        },
+        "references": ["nothing", "retrain"],
+        "original": "nothing",
+    }
+)
 METHOD_NAMES = ["nothing", "retrain", "ga", "tau"]
 
 
@@ -66,6 +75,17 @@ def frame(*groups: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([row for group in groups for row in group])
 
 
+def spec_of(table: str) -> PaperTableSpec:
+    return PaperTableSpec(
+        table=ComponentSpec(implementation=PAPER_TABLES[table].implementation),
+        study=STUDY,
+        checkpoints=["early", "memorised", "grokked"],
+        methods=METHOD_NAMES,
+        settings=["a", "b"],
+        forget_sets=["w15", "w50"],
+    )
+
+
 def laid(folder: Path, table: str, **tables: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """The numbers of a paper table as they were written, and its Markdown."""
     outputs = {name: folder / f"{table}.{name}" for name in ("csv", "md", "tex")}
@@ -73,18 +93,13 @@ def laid(folder: Path, table: str, **tables: pd.DataFrame) -> tuple[pd.DataFrame
     for name, content in tables.items():
         write_table(folder / f"{name}.parquet", content)
         inputs[name] = [folder / f"{name}.parquet"]
-    spec = {"table": table, "study": STUDY, "checkpoints": ["early", "memorised", "grokked"], "methods": METHOD_NAMES}
-    paper_table(Job(inputs, outputs, spec))
+    paper_table(Job(inputs, outputs, spec_of(table)))
     assert outputs["tex"].read_text().startswith("% Mean ± standard deviation over seeds.")
     try:
         numbers = pd.read_csv(outputs["csv"])
     except pd.errors.EmptyDataError:
         numbers = pd.DataFrame()
     return numbers, outputs["md"].read_text()
-
-
-def test_every_planned_table_has_a_layout() -> None:
-    assert LAYOUTS.keys() == PAPER_TABLES.keys()
 
 
 ALONE = frame(
@@ -235,6 +250,77 @@ def test_a_study_that_measures_none_of_it_gets_a_table_that_says_so(tmp_path: Pa
     assert "This study has nothing to show here." in text
 
 
+def of_everything() -> dict[str, pd.DataFrame]:
+    """Tidy tables in which every paper table has something to show."""
+    where = ["setting", "seed", "forget_set", "checkpoint", "method"]
+    unlearning = ALONE.assign(ues=1.5, retrain_gap=0.25, membership_accuracy=0.6)
+    analysis = frame(
+        value("complex", "local_complexity", "test", 10, 12),
+        value("similar", "cka", "representation", 0.25),
+        value("robust", "clean_accuracy", "", 0.9, 0.8),
+        value("robust", "worst_accuracy", "0.1", 0.2),
+    )
+    return {
+        "unlearning": unlearning,
+        "membership": unlearning[where].assign(lira_auc=0.7, lira_accuracy=0.55),
+        "analysis": pd.concat([COSINES, analysis]),
+        "summary": summary(unlearning),
+    }
+
+
+@pytest.mark.parametrize("table", PAPER_TABLES)
+def test_every_row_of_the_registry_has_a_layout_for_which_its_tables_and_fields_are_enough(table: str) -> None:
+    row = PAPER_TABLES[table]
+    tables = {name: content for name, content in of_everything().items() if name in row.tables}
+    assert tables.keys() == {*row.tables}
+    fields = {name: content for name, content in spec_of(table) if name in (*row.fields, "table")}
+    assert fields.keys() == {*row.fields, "table"}
+    found = load_implementation(row.implementation)(tables, PaperTableSpec(**fields))
+    assert isinstance(found, PaperTable)
+    assert len(found.text) > 0
+    assert found.text.index.equals(found.numbers.index)
+    assert found.note.endswith(".")
+    assert row.caption.endswith(".")
+
+
+def test_table_1_has_three_columns_a_forget_set_and_no_controls(tmp_path: Path) -> None:
+    write_table(tmp_path / "summary.parquet", summary(ALONE))
+    outputs = {name: tmp_path / f"table1.{name}" for name in ("csv", "md", "tex")}
+    paper_table(Job({"summary": [tmp_path / "summary.parquet"]}, outputs, spec_of("table1")))
+    numbers = pd.read_csv(outputs["csv"])
+    assert numbers[["setting", "method", "checkpoint"]].to_numpy().tolist() == [
+        ["a", "ga", "early"],
+        ["a", "ga", "grokked"],
+        ["a", "tau", "early"],
+        ["b", "ga", "grokked"],
+    ]
+    assert [name for name in numbers if name.endswith("mean")] == [
+        f"{forget_set} {title} mean" for forget_set in ("w15", "w50") for title in ("TA", "RA", "UA")
+    ]
+    grokked = numbers.iloc[1]
+    assert (grokked["w15 UA mean"], grokked["w15 UA std"]) == pytest.approx((60, 14.14))
+    assert (grokked["w15 RA mean"], grokked["w15 TA mean"], grokked["w50 UA mean"]) == pytest.approx((70, 80, 35))
+    text = outputs["md"].read_text()
+    assert text.startswith("Accuracy in percent, mean ± standard deviation over 2 seeds. TA: test, RA: retain, UA: ")
+    assert "60.00 ± 14.14" in text
+    assert outputs["tex"].read_text().startswith("% Accuracy in percent")
+
+
+def test_the_summary_has_means_and_paired_differences(tmp_path: Path) -> None:
+    write_table(tmp_path / "unlearning.parquet", ALONE)
+    outputs = {name: tmp_path / f"{name}.parquet" for name in ("summary", "contrasts")}
+    summarise(Job({"unlearning": [tmp_path / "unlearning.parquet"]}, outputs, SummariseSpec()))
+    means = read_table(outputs["summary"])
+    grokked = means[(means.setting == "a") & (means.checkpoint == "grokked") & (means.forget_set == "w15")]
+    assert {*grokked.measure} == {"forget_accuracy", "retain_accuracy", "test_accuracy"}
+    assert grokked.set_index("measure")["mean"]["forget_accuracy"] == pytest.approx(0.6)
+    differences = read_table(outputs["contrasts"])
+    assert {*differences.contrast} == {"grokked - early"}
+    own = differences[(differences.setting == "a") & (differences.forget_set == "w15") & (differences.method == "ga")]
+    assert own.difference.tolist() == pytest.approx([0.4] * 3)
+    assert own.pairs.tolist() == [2] * 3
+
+
 # Published numbers.
 
 HEADER = "table,dataset,model,method,checkpoint,forget_fraction,forget_design,metric,mean,std"
@@ -266,25 +352,26 @@ MODELS = frame(
 )  # fmt: skip
 
 
-def put_beside(monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: str) -> pd.DataFrame:
+def put_beside(folder: Path, *rows: str) -> pd.DataFrame:
     """What is written for these published rows."""
-    numbers = folder / "numbers.csv"
-    numbers.write_text("\n".join([HEADER, *rows]) + "\n")
-    monkeypatch.setattr(paths, "PAPER_NUMBERS", numbers)
+    (folder / "numbers.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     write_table(folder / "unlearning.parquet", OURS)
     write_table(folder / "analysis.parquet", MODELS)
-    spec = {
-        "numbers": "0",
-        "study": STUDY,
-        "beside": {
-            "a": [{"dataset": "cifar10", "model": "cnn"}, {"dataset": "svhn", "model": "resnet"}],
-            "b": [{"dataset": "imagenet100", "model": "resnet"}],
-        },
-        "methods": {"nothing": "original", "retrain": "retrain", "ga": "gradient-ascent", "tau": "nabla-tau"},
-    }
+    spec = PublishedSpec.model_validate(
+        {
+            "study": STUDY,
+            "beside": {
+                "a": [{"dataset": "cifar10", "model": "cnn"}, {"dataset": "svhn", "model": "resnet"}],
+                "b": [{"dataset": "imagenet100", "model": "resnet"}],
+            },
+            "methods": {"nothing": "original", "retrain": "retrain", "ga": "gradient-ascent", "tau": "nabla-tau"},
+            "numbers": "",
+        }
+    )
     inputs = {name: [folder / f"{name}.parquet"] for name in ("unlearning", "analysis")}
     outputs = {name: folder / f"published.{name}" for name in ("csv", "md")}
-    published(Job(inputs, outputs, spec))
+    with patch("grokforget.jobs.published.PAPER_NUMBERS", folder / "numbers.csv"):
+        published(Job(inputs, outputs, spec))
     found = pd.read_csv(outputs["csv"], keep_default_na=False, na_values=[""])
     shown = len({tuple(row) for row in found.iloc[:, :10].astype(str).to_numpy().tolist()})
     assert f"{shown} of {len(rows)} published numbers" in outputs["md"].read_text()
@@ -294,9 +381,9 @@ def put_beside(monkeypatch: pytest.MonkeyPatch, folder: Path, *rows: str) -> pd.
 ASCENT = "1,cifar10,cnn,gradient_ascent,grok,0.15,within_2_classes"
 
 
-def test_the_difference_is_in_units_of_the_published_spread(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_difference_is_in_units_of_the_published_spread(tmp_path: Path) -> None:
     """Ours: 50 and 54, so 52 ± 2.83; published 40 ± 2, which is six of its deviations away."""
-    found = put_beside(monkeypatch, tmp_path, f"{ASCENT},unlearning_accuracy,40,2")
+    found = put_beside(tmp_path, f"{ASCENT},unlearning_accuracy,40,2")
     (row,) = found.to_dict("records")
     assert (row["our_mean"], row["our_std"]) == pytest.approx((52, math.sqrt(8)), rel=1e-5)
     assert row["difference"] == pytest.approx(6)
@@ -304,16 +391,14 @@ def test_the_difference_is_in_units_of_the_published_spread(monkeypatch: pytest.
     assert (row["mean"], row["std"], row["method"]) == (40, 2, "gradient_ascent")
 
 
-def test_without_a_published_spread_there_is_no_difference(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    found = put_beside(monkeypatch, tmp_path, f"{ASCENT},unlearning_accuracy,40,", f"{ASCENT},test_accuracy,40,0.00")
+def test_without_a_published_spread_there_is_no_difference(tmp_path: Path) -> None:
+    found = put_beside(tmp_path, f"{ASCENT},unlearning_accuracy,40,", f"{ASCENT},test_accuracy,40,0.00")
     assert found.our_mean.tolist() == pytest.approx([52, 72])
     assert found.difference.isna().all()
 
 
-def test_large_differences_and_none_are_written_as_people_read_them(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    put_beside(monkeypatch, tmp_path, f"{ASCENT},unlearning_accuracy,40,0.001", f"{ASCENT},test_accuracy,40,")
+def test_large_differences_and_none_are_written_as_people_read_them(tmp_path: Path) -> None:
+    put_beside(tmp_path, f"{ASCENT},unlearning_accuracy,40,0.001", f"{ASCENT},test_accuracy,40,")
     *_, large, none = (tmp_path / "published.md").read_text().splitlines()
     assert [cell.strip() for cell in large.split("|")][-2] == "12,000.0"
     assert [cell.strip() for cell in none.split("|")][-2] == "–"
@@ -386,11 +471,9 @@ MATCHED = {
 
 
 @pytest.mark.parametrize("case", MATCHED)
-def test_a_published_number_stands_beside_the_cells_that_are_its_own(
-    case: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_published_number_stands_beside_the_cells_that_are_its_own(case: str, tmp_path: Path) -> None:
     row, expected = MATCHED[case]
-    found = put_beside(monkeypatch, tmp_path, row)
+    found = put_beside(tmp_path, row)
     told = [tuple(one) for one in found[["setting", "forget_set", "our_checkpoint"]].to_numpy().tolist()]
     assert told == [where for *where_, _ in expected for where in [tuple(where_)]]
     assert found.our_mean.tolist() == pytest.approx([mean for *_, mean in expected])
@@ -441,7 +524,7 @@ SWEEP = frame(
 
 def tuned_table(folder: Path, sweep: pd.DataFrame) -> pd.DataFrame:
     write_table(folder / "tuning.parquet", sweep)
-    job = Job({"tuning": [folder / "tuning.parquet"]}, {"table": folder / "tuned.parquet"}, {"seed": 9})
+    job = Job({"tuning": [folder / "tuning.parquet"]}, {"table": folder / "tuned.parquet"}, TunedSpec(seed=9))
     tuned(job)
     return read_table(folder / "tuned.parquet")
 
@@ -526,12 +609,13 @@ def test_a_diverged_run_is_not_chosen_and_nothing_to_forget_is_nothing_forgotten
 
 
 def test_the_choice_that_goes_into_the_study_is_the_shared_one(tmp_path: Path) -> None:
-    for (setting, method), rows in SWEEP[SWEEP.seed == 9].groupby(["setting", "method"]):
-        path = tmp_path / paths.TUNING.format(setting=setting, seed=9, method=method)
-        path.parent.mkdir(parents=True)
-        write_table(path, rows.drop(columns=["setting", "seed", "method"]))
+    files, labels = [], []
+    for number, ((setting, method), rows) in enumerate(SWEEP[SWEEP.seed == 9].groupby(["setting", "method"])):
+        files.append(tmp_path / f"part{number}.parquet")
+        labels.append({"setting": setting, "seed": 9, "method": method})
+        write_table(files[-1], rows.drop(columns=["setting", "seed", "method"]))
     outputs = {name: tmp_path / f"{name}.csv" for name in ("choice", "candidates")}
-    choose(Job({"root": [tmp_path]}, outputs, {"settings": ["a"], "methods": ["ga"], "seed": 9}))
+    choose(Job({"parts": files}, outputs, ChooseSpec(parts=labels)))
     chosen = pd.read_csv(outputs["choice"])
     assert chosen[["setting", "method", "parameter", "value"]].to_numpy().tolist() == [["a", "ga", "learning_rate", 2]]
     candidates = pd.read_csv(outputs["candidates"]).set_index("value")

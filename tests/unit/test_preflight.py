@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -16,8 +17,12 @@ from typing import Any
 import pytest
 from snakemake_interface_executor_plugins.settings import ExecMode
 
-from grokforget import interruption, preflight
-from grokforget.preflight import CACHE, CannotRun, check_cache, check_folder, lead_jobs_here, prepare_run, writable
+from grokforget.config.specs import runs
+from grokforget.runtime import gpu, paths, preflight, signals, slurm
+from grokforget.runtime.preflight import CannotRun, Settings, begin, check_folder, check_store, end, lead_jobs, writable
+from grokforget.runtime.run import FORCED, run_job
+from grokforget.runtime.spec_file import write_spec
+from grokforget.runtime.store import VARIABLE, Store
 from small import SOURCE, small
 
 
@@ -25,7 +30,7 @@ from small import SOURCE, small
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """In a folder of its own, with what this process holds let go at the end."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv(CACHE, raising=False)
+    monkeypatch.delenv(VARIABLE, raising=False)
     held: list[Any] = []
     monkeypatch.setattr(preflight, "_held", held)
     yield
@@ -54,40 +59,46 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         yield folder
 
 
-# The cache.
-def test_a_cache_folder_that_can_be_written_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE, str(tmp_path))
-    check_cache(True)
-    assert list(tmp_path.iterdir()) == []
-    monkeypatch.setenv(CACHE, "s3://somewhere/else")
-    check_cache(True)
+# The store.
+def test_a_store_that_can_be_written_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    monkeypatch.setenv(VARIABLE, str(shared))
+    check_store(tmp_path)
+    assert list(shared.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [None, ""])
+def test_a_store_of_the_studys_own_needs_no_folder(
+    value: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if value is not None:
+        monkeypatch.setenv(VARIABLE, value)
+    check_store(tmp_path / "results" / "small")
 
 
 @pytest.mark.parametrize(
     ("place", "what"),
-    [(None, f"--cache is given, but the variable {CACHE} is not set"), ("", "is not set"), ("no", "there is no such folder"),
-     ("file", "there is no such folder"), ("read-only", "the folder cannot be written by you")],
+    [("no", "there is no such folder"), ("file", "there is no such folder"),
+     ("read-only", "the folder cannot be written by you")],
 )  # fmt: skip
-def test_a_cache_that_cannot_be_used_is_named_with_the_remedy(
-    place: str | None, what: str, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_cannot_be_used_is_named_with_the_remedy(
+    place: str, what: str, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    if place is not None:
-        monkeypatch.setenv(CACHE, str(tmp_path / place) if place else "")
-    check_cache(False)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / place))
     with pytest.raises(CannotRun) as found:
-        check_cache(True)
-    assert what in str(found.value)
-    assert f"export {CACHE}=FOLDER; or leave out --cache" in str(found.value)
-    assert not place or str(tmp_path / place) in str(found.value)
+        check_store(tmp_path)
+    assert f"{VARIABLE}={tmp_path / place}: {what}" in str(found.value)
+    assert f"export {VARIABLE}=FOLDER; or unset {VARIABLE}" in str(found.value)
 
 
-def test_a_cache_of_somebody_else_is_named_as_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv(CACHE, str(tmp_path))
+def test_a_store_of_somebody_else_is_named_as_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setattr(preflight, "writable", lambda folder: False)
     monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
     with pytest.raises(CannotRun, match=f"the folder belongs to user {tmp_path.stat().st_uid}, and cannot be written"):
-        check_cache(True)
+        check_store(tmp_path)
 
 
 # The folder.
@@ -128,65 +139,140 @@ def test_whether_a_folder_is_writable_is_tried_and_leaves_nothing(tmp_path: Path
     assert not writable(tmp_path / "missing")
 
 
-# All of it.
+# What Snakemake was told.
 def snakemake(**changes: Any) -> Any:
-    """What preflight looks at of Snakemake's own object."""
-    values = {"exec_mode": ExecMode.DEFAULT, "cache": None, "dryrun": False, "nodes": None, **changes}
+    """What is looked at of Snakemake's own object; its settings hold sets of names."""
+    values = {"forcerun": set(), "forceall": False, "forcetargets": False, "targets": set(), "nodes": None, **changes}
     return SimpleNamespace(
-        exec_mode=values["exec_mode"],
-        workflow_settings=SimpleNamespace(cache=values["cache"]),
-        output_settings=SimpleNamespace(dryrun=values["dryrun"]),
+        dag_settings=SimpleNamespace(**{name: values[name] for name in values if name != "nodes"}),
         resource_settings=SimpleNamespace(nodes=values["nodes"]),
     )
 
 
 @pytest.mark.parametrize(
-    ("changes", "argument", "locks", "plans"),
+    ("changes", "expected"),
     [
-        ({}, "all", True, True),
-        ({"dryrun": True}, "--dry-run", False, True),
-        ({}, "--lint", False, False),
-        ({}, "--unlock", False, False),
-        ({"exec_mode": ExecMode.REMOTE}, "all", False, False),
-        ({"exec_mode": ExecMode.SUBPROCESS}, "all", False, False),
+        ({}, Settings([], True)),
+        ({"nodes": 4}, Settings([], False)),
+        ({"forcerun": {"train", "results/small/a.json"}}, Settings(["results/small/a.json", "train"], True)),
+        ({"forceall": True, "forcerun": {"train"}}, Settings(["*"], True)),
+        ({"targets": {"measure"}}, Settings([], True)),
+        ({"targets": {"measure"}, "forcetargets": True}, Settings(["measure"], True)),
     ],
 )
-def test_only_a_run_takes_the_lock_and_only_who_plans_compares_results(
-    changes: Any, argument: str, locks: bool, plans: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["snakemake", argument])
-    outlook = prepare_run(snakemake(**changes), small())
-    assert Path("results/small/.lock").exists() == locks
-    assert Path("results").exists() == locks
-    assert (outlook.unseen, outlook.valid) == ([], frozenset() if plans else None)
+def test_settings_say_what_is_forced_and_where_jobs_run(changes: Any, expected: Settings) -> None:
+    assert Settings.of(snakemake(**changes)) == expected
+
+
+def test_snakemake_has_the_settings_that_are_asked_for() -> None:
+    """Its own classes, of the version that is installed."""
+    from snakemake.settings.types import DAGSettings, ResourceSettings
+
+    of = Settings.of(SimpleNamespace(dag_settings=DAGSettings(), resource_settings=ResourceSettings()))
+    assert of == Settings([], True)
+    assert ExecMode.DEFAULT
+
+
+# All of it.
+ROOT = Path("results/small")
+
+
+def test_a_run_makes_the_folder_takes_the_lock_and_tells_what_is_forced() -> None:
+    begin(ROOT, "cpu", Settings([], True))
+    assert {path.name for path in ROOT.iterdir()} == {".lock"}
+    end(ROOT, True)
+    assert {path.name for path in ROOT.iterdir()} == {".lock"}
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_what_is_forced_is_told_for_one_run(finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(ROOT, "cpu", Settings(["train", "results/small/a"], True))
+    assert json.loads((ROOT / FORCED).read_text()) == ["train", "results/small/a"]
+    end(ROOT, finished)
+    assert not (ROOT / FORCED).exists()
+    # Nor does a killed run force the next one.
+    (ROOT / FORCED).write_text('["train"]')
+    monkeypatch.setattr(preflight, "hold", lambda root: None)
+    begin(ROOT, "cpu", Settings([], True))
+    assert not (ROOT / FORCED).exists()
+
+
+def test_a_run_beside_another_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    begin(ROOT, "cpu", Settings(["train"], True))
+    with pytest.raises(CannotRun, match="is being worked on by"):
+        begin(ROOT, "cpu", Settings([], True))
+    assert (ROOT / FORCED).exists(), "what the other one was told"
 
 
 @pytest.mark.parametrize(
-    ("changes", "leads"),
-    [({}, True), ({"nodes": 4}, False), ({"nodes": 4, "exec_mode": ExecMode.REMOTE}, True)],
-    ids=["local", "a cluster", "on the cluster's machine"],
+    ("device", "here", "gpus", "runs"),
+    [("cuda", True, [], False), ("cuda", True, ["0"], True), ("cuda", False, [], True), ("cpu", True, [], True)],
 )
-def test_jobs_end_with_the_snakemake_whose_children_they_are(
-    changes: Any, leads: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_study_for_gpus_needs_one_where_its_jobs_run(
+    device: str, here: bool, gpus: list[str], runs: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(interruption.LEADER, "before:1")
-    monkeypatch.setattr(sys, "argv", ["snakemake", "--lint"])
-    prepare_run(snakemake(**changes), small())
-    assert (os.environ.get(interruption.LEADER, "").endswith(f":{os.getpid()}")) == leads
+    monkeypatch.setattr(gpu, "visible", lambda: gpus)
+    monkeypatch.setattr(slurm, "is_there", lambda: False)
+    if runs:
+        begin(ROOT, device, Settings([], here))
+    else:
+        with pytest.raises(CannotRun, match=r"shows no GPU; give `--config device=cpu`"):
+            begin(ROOT, device, Settings([], here))
+    assert ROOT.exists() == runs
 
 
-def test_the_cache_is_looked_at_only_where_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "argv", ["snakemake"])
-    with pytest.raises(CannotRun, match="--cache is given"):
-        prepare_run(snakemake(cache=["train"]), small())
-    assert not Path("results").exists()
+@pytest.mark.parametrize(("here", "asked"), [(True, False), (False, True)])
+def test_slurm_is_asked_where_jobs_go_to_a_cluster(here: bool, asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched = []
+    monkeypatch.setattr(slurm, "is_there", lambda: True)
+    monkeypatch.setattr(slurm, "complaint", lambda: "")
+    monkeypatch.setattr(slurm, "watch", lambda: watched.append(1))
+    begin(ROOT, "cpu", Settings([], here))
+    assert bool(watched) == asked
+    monkeypatch.setattr(slurm, "complaint", lambda: "Slurm does not answer.")
+    if asked:
+        with pytest.raises(CannotRun, match=re.escape(f"Slurm does not answer. {slurm.REMEDY}")):
+            begin(Path("results/other"), "cpu", Settings([], here))
+        assert not Path("results/other").exists()
+
+
+def run(steps: int) -> None:
+    study = small(data__addition__modulus=steps)
+    spec = write_spec(ROOT, "data/addition/examples", runs.prepare(study, "addition"), "prepare")
+    run_job(spec, ROOT / paths.record_of("data/addition/examples"))
+
+
+def test_a_finished_run_clears_the_store_up_and_tells_what_it_takes() -> None:
+    run(7)
+    run(11)
+    assert len(list(Store(ROOT).entries())) == 2
+    assert end(ROOT, False) == "", "what a run that failed has left is for the next one"
+    assert len(list(Store(ROOT).entries())) == 2
+    told = end(ROOT, True)
+    assert re.fullmatch(
+        rf"Store {ROOT}/store: 0\.\d MB, 0\.0 MB of them beside the results; 0\.\d MB that nothing needs any more were "
+        r"removed\.",
+        told,
+    )
+    assert len(list(Store(ROOT).entries())) == 1
+    assert "removed" not in end(ROOT, True)
+
+
+# What jobs are given.
+def test_jobs_end_with_the_snakemake_whose_children_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    monkeypatch.setenv("PYTHONPATH", "")
+    monkeypatch.setenv(signals.LEADER, "before:1")
+    lead_jobs()
+    assert os.environ[signals.LEADER].endswith(f":{os.getpid()}")
 
 
 def test_jobs_find_this_package_and_this_python_first(monkeypatch: pytest.MonkeyPatch) -> None:
     python = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", f"/usr/bin:{python}::/bin")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
+    monkeypatch.setenv(signals.LEADER, "")
     for _ in range(2):
-        lead_jobs_here()
+        lead_jobs()
         assert os.environ["PATH"] == f"{python}:/usr/bin:/bin"
         assert os.environ["PYTHONPATH"] == f"{SOURCE}:/somewhere"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from grokforget import progress as module
-from grokforget.progress import progress
+from grokforget.runtime import progress as module
+from grokforget.runtime.progress import progress
 
 SOURCE = Path(__file__).parents[2] / "workflow" / "src"
 CODE = """
-from grokforget.progress import progress
+from grokforget.runtime.progress import progress
 with progress("train", 1000) as show:
     for step in range(0, 1001, 100):
         show(step, f"accuracy {step / 1000:.1f}")

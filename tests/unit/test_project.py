@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 import subprocess
 import sys
@@ -11,17 +12,19 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grokforget.analysis.registry import ANALYSES
+from grokforget.config.analyses import ANALYSES
+from grokforget.config.data import DATA_SETS
+from grokforget.config.figures import FIGURES
+from grokforget.config.forget_sets import FORGET_SETS
 from grokforget.config.loader import load_study
+from grokforget.config.methods import METHODS
+from grokforget.config.metrics import METRICS
+from grokforget.config.models import MODELS
+from grokforget.config.paper_tables import PAPER_TABLES
+from grokforget.config.penalties import PENALTIES
 from grokforget.config.schema import SCHEMA, schema_text
-from grokforget.data.registry import DATA_SETS
-from grokforget.forget_sets.registry import FORGET_SETS
-from grokforget.measures.registry import MEASURES
-from grokforget.models.registry import MODELS
-from grokforget.stages import STAGES
-from grokforget.training.penalties.registry import PENALTIES
-from grokforget.unlearning.registry import METHODS
-from grokforget.versions import locked_versions
+from grokforget.runtime.fingerprint import locked_versions
+from small import job_specs
 
 ROOT = Path(__file__).parents[2]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
@@ -64,62 +67,82 @@ def test_the_laptop_study_uses_the_values_that_were_chosen() -> None:
     with open(ROOT / "workflow" / "studies" / "tuning" / "laptop-choice.csv") as file:
         choices = list(csv.DictReader(file))
     assert {(row["setting"], row["method"]) for row in choices} == {
-        (setting, method) for setting in study.settings if study.tuned(setting) for method in study.tuning.candidates
+        (setting, method)
+        for setting in study.settings
+        if study.forget_sets_tuned(setting)
+        for method in study.tuning.candidates
     }
     for row in choices:
         method = study.method(row["setting"], row["method"])
         assert getattr(method, row["parameter"]) == pytest.approx(float(row["value"])), row
 
 
-@pytest.mark.parametrize("registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, MEASURES, ANALYSES, PENALTIES])
+@pytest.mark.parametrize("registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, ANALYSES, PENALTIES])
 def test_every_entry_names_code_that_exists(registry: dict) -> None:
-    from grokforget.components import load_implementation
+    from grokforget.runtime.components import load_implementation
 
     for component in registry.values():
         assert callable(load_implementation(component.implementation))
 
 
-def test_every_stage_exists() -> None:
-    from grokforget.components import load_implementation
+def test_every_figure_and_paper_table_names_code_that_exists() -> None:
+    from grokforget.runtime.components import load_implementation
 
-    for path in STAGES.values():
-        assert callable(load_implementation(path))
+    for row in [*FIGURES.values(), *PAPER_TABLES.values()]:
+        assert callable(load_implementation(row.implementation))
+
+
+def test_every_job_has_one_rule_and_every_rule_a_job() -> None:
+    """A rule is named for its function, where that is not one for several tables or figures."""
+    rules = {
+        name
+        for path in (ROOT / "workflow" / "rules").glob("*.smk")
+        for name in re.findall(r'job\("(\w+)"', path.read_text(encoding="utf-8"))
+    }
+    functions = {kind.function.partition(":")[2] for kind in job_specs()}
+    named = {"train_segment": "train", "render": "figure", "analyse_along_training": "analyse"}
+    assert {named.get(function, function) for function in functions} == rules
+
+
+SCIENCE = {
+    "torch",
+    "pandas",
+    "numpy",
+    "scipy",
+    "sklearn",
+    "pyarrow",
+    "safetensors",
+    "matplotlib",
+    "seaborn",
+    "torchvision",
+}
 
 
 @pytest.mark.parametrize(
     ("modules", "unwanted"),
     [
+        (["config.study", "config.claims", *(f"config.specs.{name}" for name in (
+            "collect", "figures", "inspection", "runs", "tables", "unlearning"))], SCIENCE),
+        # What Snakemake loads for every job of a cluster anew.
+        (["runtime.fingerprint", "runtime.paths", "__main__"], SCIENCE),
+        (["runtime.run", "runtime.preflight", "runtime.results", "runtime.spec_file"], SCIENCE - {"numpy", "safetensors"}),
+        (["jobs.prepare"], {"torch", "torchvision", "seaborn", "matplotlib"}),
+        (["jobs.train", "jobs.unlearn"], {"torchvision", "seaborn", "matplotlib", "pandas", "sklearn"}),
+        (["jobs.measure", "jobs.collect"], {"torch", "torchvision", "seaborn", "matplotlib"}),
         (
-            ["grokforget.config.study", "grokforget.config.claims", "grokforget.plan", "grokforget.fingerprint"],
-            {"torch", "pandas", "numpy"},
-        ),
-        (["grokforget.stages.prepare"], {"torch", "torchvision", "seaborn", "matplotlib"}),
-        (
-            ["grokforget.stages.train", "grokforget.stages.unlearn"],
-            {"torchvision", "seaborn", "matplotlib", "pandas", "sklearn"},
-        ),
-        (["grokforget.stages.measure", "grokforget.stages.collect"], {"torch", "torchvision", "seaborn", "matplotlib"}),
-        (
-            [
-                f"grokforget.stages.{name}"
-                for name in ("attack", "tuned", "claims", "published", "paper_table", "select")
-            ],
+            [f"jobs.{name}" for name in ("attack", "tuning", "claims", "published", "paper_table", "select", "summarise")],
             {"torch", "torchvision", "seaborn", "matplotlib"},
         ),
-        (
-            ["grokforget.stages.analyse", "grokforget.stages.shadow"],
-            {"torchvision", "seaborn", "matplotlib", "sklearn"},
-        ),
-        (["grokforget.stages.figure1a", "grokforget.stages.figure2"], {"torch", "torchvision"}),
+        (["jobs.analyse", "jobs.shadow"], {"torchvision", "seaborn", "matplotlib", "sklearn"}),
+        (["jobs.render", "figures.figure1a", "figures.figure2"], {"torch", "torchvision"}),
     ],
-)
-def test_stages_import_only_what_they_use(modules: list[str], unwanted: set[str]) -> None:
-    code = f"import sys, {', '.join(modules)}; print(*({unwanted!r} & sys.modules.keys()))"
+)  # fmt: skip
+def test_jobs_import_only_what_they_use(modules: list[str], unwanted: set[str]) -> None:
+    names = [f"grokforget.{name}" for name in modules]
+    code = f"import sys, {', '.join(names)}; print(*({unwanted!r} & sys.modules.keys()))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment())
     assert done.stdout.split() == []
 
 
 def environment() -> dict[str, str]:
-    import os
-
     return {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "src")}

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from small import Training, small
+from grokforget.runtime.store import Store
+from small import Training, read, small
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +26,10 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Training:
 @pytest.fixture
 def training(uninterrupted: Training, tmp_path: Path) -> Training:
     """The same job, not begun."""
-    data = uninterrupted.plan.root + "/data"
-    (tmp_path / data).parent.mkdir(parents=True)
-    (tmp_path / data).symlink_to(uninterrupted.folder / data)
-    return Training(tmp_path, uninterrupted.plan)
+    mine = Training(tmp_path, uninterrupted.study)
+    mine.root.mkdir(parents=True)
+    (mine.root / "data").symlink_to(uninterrupted.root / "data")
+    return mine
 
 
 def wait_for(happened: Callable[[], object], process: subprocess.Popen[str]) -> None:
@@ -108,4 +109,8 @@ def test_what_is_saved_of_another_task_is_not_gone_on_from(training: Training) -
     other = Training(training.folder, small(settings__mlp__training__optimizer__weight_decay=0.5))
     assert other.begin().wait() == 0
     assert went_on_from(other) == 0
+    # It lies under a key that is not asked for any more, until the store is swept.
+    keys = [item["key"] for item in read(other.record)["items"].values()]
+    assert [partial.parent.name for partial in training.partials] != keys
+    assert Store(other.root).sweep({other.key: keys}) > 0
     assert training.partials == []

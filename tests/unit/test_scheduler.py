@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grokforget import scheduler
+from grokforget.runtime import slurm as scheduler
 
 
 @pytest.fixture

@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 import yaml
+from test_specs import all_jobs, recipes
 
-from grokforget.analysis.claims import ALL
 from grokforget.config.loader import ConfigError, load_study
+from grokforget.config.specs import collect as collecting
+from grokforget.config.specs import figures as drawing
+from grokforget.config.specs import inspection, runs, unlearning
+from grokforget.config.specs import tables as deriving
+from grokforget.config.specs.shown import meanings
 from grokforget.config.study import Study
-from grokforget.plan import Plan
-from grokforget.recipes import recipe, unit, units
+from grokforget.statistics.claims import ALL
 from small import STUDY, small
 
 MLP: dict[str, Any] = STUDY["settings"]["mlp"]
@@ -72,14 +76,16 @@ def test_runs_and_requests_are_those_of_every_setting(scoped: Study) -> None:
     assert list(scoped.requests()) == [*both, *((*run, "random") for run in runs[2:])]
 
 
-def test_sweep_tuning_and_analyses_are_done_for_the_forget_sets_that_a_setting_has_of_theirs() -> None:
+def test_what_is_done_along_training_tuning_and_analyses_are_done_for_the_forget_sets_that_a_setting_has_of_theirs() -> (
+    None
+):
     study = tree(part={**MLP, "forget_sets": ["random"]}, control=CONTROL)
     study["analyses"]["alignment"]["forget_sets"] = ["within"]
-    study["sweep"]["forget_sets"] = ["random"]
+    study["along_training"]["forget_sets"] = ["random"]
     study["tuning"]["forget_sets"] = ["within"]
     made = Study.model_validate(study)
-    assert [made.swept(name) for name in made.settings] == [["random"], ["random"], []]
-    assert [made.tuned(name) for name in made.settings] == [["within"], [], []]
+    assert [made.forget_sets_along(name) for name in made.settings] == [["random"], ["random"], []]
+    assert [made.forget_sets_tuned(name) for name in made.settings] == [["within"], [], []]
     assert [made.analysed(name, "alignment") for name in made.settings] == [["within"], [], []]
 
 
@@ -228,9 +234,9 @@ REFUSED: dict[str, tuple[list[Any], str, list[str]]] = {
         "analyses.alignment.forget_sets.0",
         ["no such forget set", "found 'rndom'", "did you mean 'random'?"],
     ),
-    "a forget set of the sweep": (
-        [put("sweep.forget_sets", ["full"])],
-        "sweep.forget_sets.0",
+    "a forget set along training": (
+        [put("along_training.forget_sets", ["full"])],
+        "along_training.forget_sets.0",
         ["no such forget set", "found 'full'", "allowed: random, within"],
     ),
     "a forget set of the tuning": (
@@ -238,9 +244,9 @@ REFUSED: dict[str, tuple[list[Any], str, list[str]]] = {
         "tuning.forget_sets.1",
         ["no such forget set", "found 'other'", "allowed: random, within"],
     ),
-    "a sweep of what no setting has": (
-        [put("settings.mlp.forget_sets", ["random"]), put("sweep.forget_sets", ["within"])],
-        "sweep.forget_sets",
+    "along training what no setting has": (
+        [put("settings.mlp.forget_sets", ["random"]), put("along_training.forget_sets", ["within"])],
+        "along_training.forget_sets",
         ["forget sets that no setting has", "found ['within']", "allowed: random"],
     ),
     "a tuning on what no setting has": (
@@ -333,99 +339,112 @@ def test_what_goes_together_is_not_refused(settings: dict[str, Any]) -> None:
     assert Study.model_validate(tree(**settings))
 
 
-# The plan of a study with a control.
+# The jobs of a study with a control.
 
 
 @pytest.fixture
-def controlled() -> Plan:
+def controlled() -> Study:
     return small(settings__control=CONTROL)
 
 
-def test_a_matched_checkpoint_depends_on_that_of_the_same_seed_and_train_set(controlled: Plan) -> None:
-    for seed in (0, 1):
-        own = units(controlled.select("control", seed))
+def test_a_matched_checkpoint_depends_on_that_of_the_same_seed_and_train_set(controlled: Study) -> None:
+    for seed in ("0", "1"):
+        own = runs.select(controlled, "control", seed)
         assert own.keys() == {"full", "without-random"}
-        for train_set, made in own.items():
-            assert made["upstream"]["reference"] == recipe(unit(controlled.select("mlp", seed), train_set))
-            segments = [recipe(controlled.train("control", seed, train_set, name)) for name in ("001", "002")]
-            assert made["upstream"]["segments"] == segments
-    seeds = {recipe(units(controlled.select("control", seed))["full"]["upstream"]["reference"]) for seed in (0, 1)}
-    assert len(seeds) == 2
+        for train_set, item in own.items():
+            reference = runs.select(controlled, "mlp", seed)[train_set].outputs["table"]
+            assert item.inputs["reference"] == reference == f"checkpoints/mlp/seed{seed}/{train_set}.parquet"
+            curves = [f"train/control/seed{seed}/{train_set}/segment00{n}/curve.parquet" for n in (1, 2)]
+            assert item.inputs["curves"] == curves
 
 
 def test_a_control_that_is_not_matched_depends_on_nothing_of_its_setting() -> None:
-    plan = small(settings__control={**CONTROL, "checkpoints": ["grokked"]})
-    assert all("reference" not in made["upstream"] for made in units(plan.select("control", 0)).values())
+    study = small(settings__control={**CONTROL, "checkpoints": ["grokked"]})
+    assert all("reference" not in item.inputs for item in runs.select(study, "control", "0").values())
 
 
-def test_nothing_of_a_setting_depends_on_its_control(controlled: Plan) -> None:
-    def of_base(plan: Plan) -> dict[str, str]:
-        own = (job for job in plan.jobs() if "/mlp" in job.key and not job.key.startswith("tables"))
-        return {f"{job.key}@{name}": recipe(made) for job in own for name, made in units(job.task).items()}
+def test_nothing_of_a_setting_depends_on_its_control(controlled: Study) -> None:
+    def of_base(study: Study) -> dict[str, str]:
+        return {name: made for name, made in recipes(study).items() if "/mlp" in name and not name.startswith("tables")}
 
     alone = of_base(small())
     assert alone
     assert of_base(controlled) == alone
 
 
-def test_a_control_is_neither_swept_nor_tuned(controlled: Plan) -> None:
-    keys = [job.key for job in [*controlled.jobs(), *controlled.tuning_jobs()]]
+def test_a_control_is_neither_looked_at_along_training_nor_tuned(controlled: Study) -> None:
+    keys = list(all_jobs(controlled))
     own = {key.split("/")[0] for key in keys if "/control/" in f"{key}/"}
-    assert own == {"forget", "train", "checkpoints", "unlearn", "measures", "analysis", "shadows", "attack"}
+    assert own == {"forget", "train", "checkpoints", "unlearn", "metrics", "analysis", "shadows", "attack"}
     assert not [key for key in keys if "control/seed9" in key]
     assert controlled.tuning_seeds("control") == []
-    assert controlled.tuned_settings == ["mlp"]
-    assert controlled.choose()["spec"]["settings"] == ["mlp"]
-    assert controlled.collect("sweep")["spec"]["settings"].keys() == {"mlp"}
-    assert controlled.collect("tuning")["spec"]["settings"] == {"mlp": [0, 1, 9]}
-    # Along training only what is swept is analysed.
-    assert units(controlled.analyse("control", 0)).keys() == {"before/random/alignment"}
+    assert unlearning.unlearn_along_training(controlled, "control", "0") == {}
+    assert {labels["setting"] for labels in collecting.choose(controlled)[""].spec.parts} == {"mlp"}
+    for table in ("unlearning_along", "tuning"):
+        labels = collecting.collect(controlled, table)[""].spec.labels
+        assert {label["setting"] for label in labels} == {"mlp"}
+    assert [label["seed"] for label in labels] == [0, 1, 9]
+    # Along training only what is unlearned there is analysed.
+    assert inspection.analyse(controlled, "control", "0").keys() == {"before/random/alignment"}
 
 
-def test_the_headline_shows_no_controls_and_the_tables_on_them_do(controlled: Plan) -> None:
-    assert controlled.table1()["spec"]["settings"] == ["mlp"]
-    assert all(controlled.figure(f"figure{name}")["spec"]["settings"] == ["mlp"] for name in ("1a", "1b", "2"))
-    assert {"table8", "table9", "table11"} <= {*controlled.paper_tables}
-    assert not {"table8", "table9", "table11"} & {*small().paper_tables}
-    assert ("controls" in controlled.figures, "controls" in small().figures) == (True, False)
-    known = controlled.claims()["spec"]["study"]
-    assert known["controls"] == {"control": {"of": "mlp", "name": "sam"}}
-    assert controlled.paper_table("table8")["spec"]["study"] == known
+def paper(study: Study, name: str) -> Any:
+    return deriving.paper_table_item(study, name, collecting.tables_of(study)).spec
+
+
+def papers(study: Study) -> set[str]:
+    return {*deriving.paper_tables_of(study, collecting.tables_of(study))}
+
+
+def figures(study: Study) -> list[str]:
+    return drawing.figures_of(study, [*collecting.tables_of(study), *collecting.SUMMARIES])
+
+
+def test_the_headline_shows_no_controls_and_the_tables_on_them_do(controlled: Study) -> None:
+    assert paper(controlled, "table1").settings == ["mlp"]
+    assert all(drawing.figure_item(controlled, f"figure{name}").spec.settings == ["mlp"] for name in ("1a", "1b", "2"))
+    assert {"table8", "table9", "table11"} <= papers(controlled)
+    assert not {"table8", "table9", "table11"} & papers(small())
+    assert ("controls" in figures(controlled), "controls" in figures(small())) == (True, False)
+    known = deriving.claims_item(controlled, ["unlearning"]).spec.study
+    assert known == meanings(controlled)
+    assert known.model_dump()["controls"] == {"control": {"of": "mlp", "name": "sam"}}
+    assert paper(controlled, "table8").study.controls == known.controls
 
 
 def test_the_headline_shows_forget_sets_that_all_settings_have() -> None:
-    plan = small(settings__part={**MLP, "forget_sets": ["random"]})
-    assert plan.table1()["spec"]["forget_sets"] == ["random"]
-    assert plan.figure("figure1b")["spec"]["swept"] == ["within", "random"]
+    study = small(settings__part={**MLP, "forget_sets": ["random"]})
+    assert paper(study, "table1").forget_sets == ["random"]
+    assert drawing.figure_item(study, "figure1b").spec.along_forget_sets == ["within", "random"]
 
 
 def test_what_a_setting_does_not_have_is_neither_made_nor_collected() -> None:
-    plan = small(settings__part={**MLP, "forget_sets": ["random"], "seeds": [3, 4]})
-    keys = {job.key for job in plan.jobs()}
+    study = small(settings__part={**MLP, "forget_sets": ["random"], "seeds": [3, 4]})
+    keys = set(all_jobs(study))
     assert {key for key in keys if "/part" in key and "within" in key} == set()
     assert {f"unlearn/part/seed{seed}/random" for seed in (3, 4)} <= keys
     assert not [key for key in keys if re.search(r"/part/seed[01]", key)]
     assert {"data/addition/seed3", "data/addition/seed4"} <= keys
-    scope = plan.collect("unlearning")["spec"]["settings"]
-    assert scope == {
-        "mlp": {"seeds": [0, 1], "forget_sets": ["within", "random"]},
-        "part": {"seeds": [3, 4], "forget_sets": ["random"]},
-    }
-    parts = plan.collect("analysis")["spec"]["analyses"]["part"]
-    assert parts == {"seeds": [3, 4], "parts": [["random", "alignment"]]}
-    assert units(plan.unlearn("part", 3, "random"))["ascent"]["spec"]["checkpoints"] == plan.study.checkpoints
+    rows = [tuple(labels.values()) for labels in collecting.collect(study, "unlearning")[""].spec.labels]
+    both = [("mlp", seed, name) for seed in (0, 1) for name in ("within", "random")]
+    assert rows == [*both, ("part", 3, "random"), ("part", 4, "random")]
+    analysed = collecting.collect(study, "analysis")[""]
+    parts = [part for part in analysed.inputs["parts"] if part.startswith("analysis/part/")]
+    assert parts == [f"analysis/part/seed{seed}/before/random/alignment.parquet" for seed in (3, 4)]
+    assert unlearning.unlearn(study, "part", "3", "random")["ascent"].spec.checkpoints == study.checkpoints
 
 
-def test_another_recipe_of_a_setting_reaches_a_control_through_what_it_is_matched_with(controlled: Plan) -> None:
-    before = recipe(units(controlled.select("control", 0))["full"])
+def test_another_recipe_of_a_setting_reaches_a_control_through_what_it_is_matched_with(controlled: Study) -> None:
     weaker = small(settings__control=CONTROL, settings__mlp__training__optimizer__weight_decay=0.5)
-    assert recipe(units(weaker.select("control", 0))["full"]) != before
-    train = controlled.train("control", 0, "full", "001")
-    assert weaker.train("control", 0, "full", "001") == train, "its own training is as it was"
+    before, after = recipes(controlled), recipes(weaker)
+    assert before["checkpoints/control/seed0@full"] != after["checkpoints/control/seed0@full"]
+    own = [name for name in before if name.startswith("train/control/")]
+    assert own
+    assert all(before[name] == after[name] for name in own), "its own training is as it was"
 
 
 def test_a_rescaled_checkpoint_needs_the_model() -> None:
-    plan, plain = small(settings__mlp__checkpoints=RESCALED), small()
-    made = units(plan.select("mlp", 0))["full"]
-    assert made["spec"]["model"] == plan.train("mlp", 0, "full", "001")["spec"]["model"]
-    assert "model" not in units(plain.select("mlp", 0))["full"]["spec"]
+    rescaled, plain = small(settings__mlp__checkpoints=RESCALED), small()
+    for item in runs.select(rescaled, "mlp", "0").values():
+        assert item.spec.model == runs.train(rescaled, "mlp", "0", "full", "001")[""].spec.model
+    assert runs.select(plain, "mlp", "0")["full"].spec.model is None

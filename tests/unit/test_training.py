@@ -1,34 +1,32 @@
-"""Training: grids, schedules, and a loop that gives the same bits wherever it is interrupted."""
+"""Training: a loop that gives the same bits wherever it is interrupted, from initialisations that the seed decides."""
 
 from __future__ import annotations
 
 import math
-from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import nn
 
-from grokforget.config.training import OptimizerSettings, TrainingSettings
+from grokforget.config.specs.runs import ModelSpec
+from grokforget.config.training import TrainingSettings
 from grokforget.data.digits import Digits
+from grokforget.data.loader import Examples
 from grokforget.data.modular import Modular
 from grokforget.models.build import build_model
-from grokforget.seeds import derive_seed, numpy_generator
-from grokforget.storage import tensor_groups
-from grokforget.training.evaluate import Examples, accuracy_and_loss, weight_norm
-from grokforget.training.loop import Segment, TrainingState, batches, start, train
-from grokforget.training.losses import LOSSES
-from grokforget.training.optimizers import learning_rate, make_optimizer
+from grokforget.models.states import read_state, write_states
+from grokforget.runtime.files import tensor_groups
+from grokforget.runtime.seeds import derive_seed, numpy_generator
+from grokforget.training.classification import Classification
+from grokforget.training.evaluate import accuracy_and_loss
+from grokforget.training.loop import Segment, TrainingState, start, train
 from grokforget.training.schedule import evaluation_steps, log_steps
-from grokforget.training.state import load_training, read_state, save_training, write_states
+from grokforget.training.snapshots import InMemory
+from grokforget.training.state import load_training, save_training
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-light = settings(max_examples=60, deadline=None, database=None, derandomize=True)
-
 STEPS = 30
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "mlp": ("mlp:MLP", {"hidden": [16], "activation": "relu", "bias": True, "initialisation": "default"}),
@@ -58,34 +56,41 @@ def tasks() -> dict[str, Any]:
 
 def training(
     optimizer: dict[str, Any], batch_size: int | None = None, loss: str = "cross-entropy", **more: Any
-) -> dict[str, Any]:
+) -> TrainingSettings:
     return TrainingSettings.model_validate(
         {"loss": loss, "optimizer": optimizer, "batch_size": batch_size, "steps": STEPS, "segment_steps": STEPS}
         | {"evaluate_every": 10, "evaluations_per_decade": 4, "snapshots_per_decade": 3, "snapshot_change": 1.0}
         | more
-    ).spec()
+    )
+
+
+ANY = training(SGD)
+"""For what does not depend on the recipe."""
 
 
 class Run:
     """A model on a task, to be trained from the start or from a saved state."""
 
     def __init__(
-        self, tasks: dict[str, Any], model: str, recipe: dict[str, Any], seed: int = 0, alpha: float = 1.0
+        self, tasks: dict[str, Any], model: str, settings: TrainingSettings, seed: int = 0, alpha: float = 1.0
     ) -> None:
         self.table, self.split = tasks["tokens" if model in ("quadratic", "transformer", "transformer-2") else "images"]
-        self.model, self.recipe, self.seed, self.alpha = model, recipe, seed, alpha
+        self.model, self.seed, self.alpha = model, seed, alpha
+        self.recipe, self.objective = settings.recipe(), settings.objective().build()
+        self.weights: dict[int, dict[str, torch.Tensor]] = {}
+        """All snapshots of this run so far, by step."""
 
     def build(self, seed: int) -> nn.Module:
         code, options = MODELS[self.model]
-        spec = {"implementation": f"grokforget.models.{code}", "settings": options, "alpha": self.alpha}
+        spec = ModelSpec(implementation=f"grokforget.models.{code}", settings=options, alpha=self.alpha)
         return build_model(spec, self.table.shape, derive_seed(seed, "initialisation"))
 
     def begin(self) -> TrainingState:
-        return start(self.build(self.seed), self.recipe["optimizer"])
+        return start(self.build(self.seed), self.recipe.optimizer)
 
     def resume(self, path: Path) -> TrainingState:
         """From the file alone: the model that it is loaded into was initialised otherwise."""
-        return load_training(path, self.build(self.seed + 100), self.recipe["optimizer"])
+        return load_training(path, self.build(self.seed + 100), self.recipe.optimizer)
 
     def splits(self, model: nn.Module) -> dict[str, Examples]:
         parts = {}
@@ -95,7 +100,19 @@ class Run:
         return parts
 
     def go(self, state: TrainingState, stop: int = STEPS) -> Segment:
-        return train(state, self.splits(state.model), self.recipe, seed=self.seed, stop=stop)
+        snapshots = InMemory()
+        segment = train(
+            state,
+            self.splits(state.model),
+            self.recipe,
+            self.objective,
+            seed=self.seed,
+            stop=stop,
+            on_snapshot=snapshots.keep,
+        )
+        assert list(snapshots.states) == segment.snapshots
+        self.weights |= snapshots.states
+        return segment
 
 
 def same_bits(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
@@ -114,139 +131,18 @@ def rows(segments: list[Segment]) -> dict[int, dict[str, Any]]:
     return {row["step"]: row for segment in segments for row in segment.curve}
 
 
-# Grids.
-def test_log_steps_are_rounded_powers() -> None:
-    assert sorted(log_steps(0, 100, 4)) == [0, 1, 2, 3, 6, 10, 18, 32, 56, 100]
-    assert sorted(log_steps(1, 99, 4)) == [1, 2, 3, 6, 10, 18, 32, 56]
-    assert log_steps(0, 0, 4) == {0}
-
-
-def test_evaluations_are_log_spaced_and_every_so_many_steps() -> None:
-    assert sorted(evaluation_steps(0, 100, 2, 25)) == [0, 1, 3, 10, 25, 32, 50, 75, 100]
-    assert sorted(evaluation_steps(26, 74, 2, 25)) == [32, 50]
-
-
-@light
-@given(
-    cuts=st.lists(st.integers(1, 3000), min_size=1, max_size=6, unique=True),
-    per_decade=st.integers(1, 60),
-    every=st.integers(1, 400),
-)
-def test_grids_do_not_depend_on_how_a_run_is_cut(cuts: list[int], per_decade: int, every: int) -> None:
-    ends = [-1, *sorted(cuts)]
-    whole = range(ends[-1] + 1)
-    parts = [range(a + 1, b + 1) for a, b in pairwise(ends)]
-    cut_logs = [log_steps(part[0], part[-1], per_decade) for part in parts]
-    assert set().union(*cut_logs) == log_steps(whole[0], whole[-1], per_decade)
-    assert all(steps <= set(part) for steps, part in zip(cut_logs, parts, strict=True))
-    cut = set().union(*(evaluation_steps(part[0], part[-1], per_decade, every) for part in parts))
-    assert cut == evaluation_steps(whole[0], whole[-1], per_decade, every)
-
-
-@light
-@given(stop=st.integers(1, 3000), more=st.integers(0, 3000), per_decade=st.integers(1, 60))
-def test_a_longer_run_keeps_the_grid_of_a_shorter_one(stop: int, more: int, per_decade: int) -> None:
-    longer = log_steps(0, stop + more, per_decade)
-    assert {step for step in longer if step <= stop} == log_steps(0, stop, per_decade)
-
-
-# Order of the batches.
-def taken(n: int, size: int | None, seed: int, step: int, count: int) -> list[list[int] | None]:
-    return [None if batch is None else batch.tolist() for batch in islice(batches(n, size, seed, step), count)]
-
-
-@pytest.mark.parametrize(("n", "size"), [(12, 4), (10, 4), (10, 9), (7, 1)])
-def test_an_epoch_covers_every_example_once(n: int, size: int) -> None:
-    per_epoch = math.ceil(n / size)
-    order = taken(n, size, seed=0, step=0, count=3 * per_epoch)
-    epochs = [order[i * per_epoch : (i + 1) * per_epoch] for i in range(3)]
-    for epoch in epochs:
-        assert [len(batch) for batch in epoch[:-1]] == [size] * (per_epoch - 1)
-        assert sorted(example for batch in epoch for example in batch) == list(range(n))
-    assert epochs[0] != epochs[1] != epochs[2]
-
-
-def test_batches_depend_on_seed_and_step_alone() -> None:
-    torch.manual_seed(1)
-    order = taken(10, 4, seed=0, step=0, count=20)
-    torch.manual_seed(2)
-    for step in range(15):
-        assert taken(10, 4, seed=0, step=step, count=5) == order[step : step + 5]
-    assert taken(10, 4, seed=1, step=0, count=20) != order
-
-
-def test_drawing_batches_leaves_the_random_state_alone() -> None:
-    before = torch.get_rng_state()
-    taken(10, 4, seed=0, step=0, count=20)
-    assert torch.equal(torch.get_rng_state(), before)
-
-
-@pytest.mark.parametrize("size", [None, 10, 11])
-def test_a_batch_of_everything_is_the_full_batch(size: int | None) -> None:
-    assert taken(10, size, seed=0, step=3, count=4) == [None] * 4
-
-
-# Learning rates.
-def schedule(**changes: Any) -> dict[str, Any]:
-    return OptimizerSettings.model_validate({"name": "sgd", "learning_rate": 0.4, **changes}).model_dump()
-
-
-def test_constant_rate_is_constant() -> None:
-    assert {learning_rate(schedule(), step) for step in (0, 1, 10**6)} == {0.4}
-
-
-def test_cosine_rate_falls_by_half_a_cosine_to_zero_and_stays_there() -> None:
-    cosine = schedule(schedule="cosine", decay_steps=100)
-    expected = {0: 0.4, 25: 0.2 * (1 + math.sqrt(0.5)), 50: 0.2, 75: 0.2 * (1 - math.sqrt(0.5)), 100: 0.0, 1000: 0.0}
-    assert {step: learning_rate(cosine, step) for step in expected} == pytest.approx(expected, abs=1e-12)
-
-
-@pytest.mark.parametrize(
-    ("recipe", "kind"),
-    [
-        (SGD, torch.optim.SGD),
-        ({"name": "sgd", "learning_rate": 0.1}, torch.optim.SGD),
-        (ADAM, torch.optim.Adam),
-        (ADAMW, torch.optim.AdamW),
-    ],
-)
-def test_optimizers_are_bit_for_bit_those_of_torch(recipe: dict[str, Any], kind: type[torch.optim.Optimizer]) -> None:
-    full = OptimizerSettings.model_validate(recipe).model_dump()
-    ours, theirs = (nn.Parameter(torch.linspace(-2, 2, 7)) for _ in range(2))
-    own = ("momentum", "nesterov") if full["name"] == "sgd" else ("betas",)
-    reference = kind(
-        [theirs],
-        lr=full["learning_rate"],
-        weight_decay=full["weight_decay"],
-        fused=True,
-        **{key: tuple(full[key]) if key == "betas" else full[key] for key in own},
-    )
-    for optimizer, parameter in ((make_optimizer([ours], full), ours), (reference, theirs)):
-        for _ in range(8):
-            optimizer.zero_grad()
-            parameter.cos().sum().backward()
-            optimizer.step()
-    assert not torch.equal(ours, torch.linspace(-2, 2, 7))
-    assert torch.equal(ours, theirs)
-
-
-def test_mean_squared_error_is_over_examples_and_classes() -> None:
-    logits, labels = torch.tensor([[1.0, 0.0], [0.5, 0.5]]), torch.tensor([0, 1])
-    assert LOSSES["mse"](logits, labels).item() == pytest.approx((0 + 0 + 0.25 + 0.25) / 4)
-
-
 # Models.
 @pytest.mark.parametrize("model", MODELS)
 def test_alpha_scales_every_initial_parameter(tasks: dict[str, Any], model: str) -> None:
-    plain = dict(Run(tasks, model, {}).build(0).named_parameters())
-    scaled = dict(Run(tasks, model, {}, alpha=8.0).build(0).named_parameters())
+    plain = dict(Run(tasks, model, ANY).build(0).named_parameters())
+    scaled = dict(Run(tasks, model, ANY, alpha=8.0).build(0).named_parameters())
     assert plain.keys() == scaled.keys()
     assert all(torch.equal(scaled[name], 8 * plain[name]) for name in plain)
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_initial_weights_depend_on_the_seed_alone(tasks: dict[str, Any], model: str) -> None:
-    run = Run(tasks, model, {})
+    run = Run(tasks, model, ANY)
     torch.manual_seed(1)
     before = torch.get_rng_state()
     first = run.build(0).state_dict()
@@ -261,7 +157,7 @@ def test_a_step_of_plain_sgd_is_minus_rate_times_gradient(tasks: dict[str, Any])
     run = Run(tasks, "mlp", training({"name": "sgd", "learning_rate": 0.5}, loss="mse"))
     model = run.build(0)
     examples = run.splits(model)["train"]
-    LOSSES["mse"](model(examples.x), examples.y).backward()
+    Classification(loss="mse").training_loss(model(examples.x), examples.y).backward()
     expected = [p.detach() - 0.5 * p.grad for p in model.parameters()]
     state = run.begin()
     run.go(state, stop=1)
@@ -274,7 +170,8 @@ def test_cosine_ends_training_at_decay_steps(tasks: dict[str, Any]) -> None:
         {"name": "sgd", "learning_rate": 0.5, "schedule": "cosine", "decay_steps": 5}, snapshots_per_decade=50
     )
     run = Run(tasks, "mlp", recipe)
-    weights = run.go(run.begin(), stop=8).snapshots
+    run.go(run.begin(), stop=8)
+    weights = run.weights
     assert not same_bits(weights[4], weights[5])
     assert same_bits(weights[5], weights[8])
 
@@ -285,7 +182,7 @@ def test_rows_are_what_evaluation_gives(tasks: dict[str, Any]) -> None:
     last = run.go(state).curve[-1]
     for name, examples in run.splits(state.model).items():
         assert (last[f"{name}_accuracy"], last[f"{name}_loss"]) == accuracy_and_loss(
-            state.model, examples, LOSSES["cross-entropy"]
+            state.model, examples, run.objective, nn.functional.cross_entropy
         )
     assert last["weight_norm"] == pytest.approx(math.sqrt(sum((p**2).sum().item() for p in state.model.parameters())))
     assert (last["step"], last["diverged"]) == (STEPS, False)
@@ -303,10 +200,10 @@ def test_evaluations_and_snapshots_lie_on_their_grids_and_on_the_last_step(tasks
     initial = {name: value.clone() for name, value in state.model.state_dict().items()}
     segment = run.go(state, stop=27)
     # snapshot_change = 1 adds no snapshot between those of the grid; where there is a snapshot there is a row.
-    assert list(segment.snapshots) == sorted(log_steps(0, 27, 3) | {27})
+    assert segment.snapshots == sorted(log_steps(0, 27, 3) | {27})
     assert [row["step"] for row in segment.curve] == sorted(evaluation_steps(0, 27, 4, 10) | set(segment.snapshots))
-    assert same_bits(segment.snapshots[0], initial)
-    assert same_bits(segment.snapshots[27], state.model.state_dict())
+    assert same_bits(run.weights[0], initial)
+    assert same_bits(run.weights[27], state.model.state_dict())
 
 
 def test_a_moving_accuracy_is_caught_by_further_snapshots(tasks: dict[str, Any]) -> None:
@@ -357,6 +254,7 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
     run = Run(tasks, *CASES[case])
     whole = run.begin()
     segment = run.go(whole)
+    kept, run.weights = run.weights, {}
 
     state, parts = run.begin(), []
     for number, stop in enumerate((1, 8, 19, STEPS)):
@@ -369,8 +267,7 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
     assert same_bits(slots(state), slots(whole))
     cut = rows(parts)
     assert all(cut[step] == row for step, row in rows([segment]).items())
-    snapshots = {step: weights for part in parts for step, weights in part.snapshots.items()}
-    assert all(same_bits(snapshots[step], weights) for step, weights in segment.snapshots.items())
+    assert all(same_bits(run.weights[step], weights) for step, weights in kept.items())
 
 
 @pytest.mark.parametrize(
@@ -381,7 +278,7 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
         training(SGD, penalty={"kind": "template-orthogonality", "strength": 0.1}),
     ],
 )
-def test_each_addition_to_a_recipe_changes_the_run(tasks: dict[str, Any], recipe: dict[str, Any]) -> None:
+def test_each_addition_to_a_recipe_changes_the_run(tasks: dict[str, Any], recipe: TrainingSettings) -> None:
     weights = []
     for each in (recipe, training(SGD)):
         run = Run(tasks, "mlp", each)
@@ -422,7 +319,7 @@ def test_a_saved_state_is_read_back_whole(tasks: dict[str, Any], tmp_path: Path,
 
 
 def test_the_cnn_of_these_tests_is_channels_last(tasks: dict[str, Any]) -> None:
-    weight = Run(tasks, "cnn", {}).build(0).features[3].weight
+    weight = Run(tasks, "cnn", ANY).build(0).features[3].weight
     assert weight.is_contiguous(memory_format=torch.channels_last)
     assert not weight.is_contiguous()
 
@@ -490,23 +387,3 @@ def test_the_same_state_gives_the_same_bytes(tasks: dict[str, Any], tmp_path: Pa
         run.go(state, 5)
         save_training(tmp_path / name, state)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
-def test_weight_norm_is_euclidean_over_all_parameters() -> None:
-    model = nn.Linear(2, 1)
-    with torch.no_grad():
-        model.weight.copy_(torch.tensor([[2.0, 3.0]]))
-        model.bias.fill_(6.0)
-    assert weight_norm(model) == 7.0
-
-
-def test_evaluation_keeps_the_mode_of_the_model() -> None:
-    model, examples = (
-        nn.Sequential(nn.Dropout(0.5), nn.Linear(4, 3)),
-        Examples(torch.ones(5, 4), torch.zeros(5, dtype=torch.int64)),
-    )
-    for mode in (True, False):
-        model.train(mode)
-        first, second = (accuracy_and_loss(model, examples, LOSSES["mse"]) for _ in range(2))
-        assert first == second
-        assert model.training is mode

@@ -10,7 +10,7 @@ from pathlib import Path
 SOURCE = Path(__file__).parents[2] / "workflow" / "src"
 USE = """
 import torch
-from grokforget.vision import torchvision
+from grokforget.data.torchvision_cpu import torchvision
 vision = torchvision()
 net = vision.models.resnet18(num_classes=10).eval()
 assert net(torch.zeros(1, 3, 32, 32)).shape == (1, 10)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from pathlib import Path
 
@@ -10,9 +11,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from grokforget.config.loader import load_study
-from grokforget.manage import why
-from grokforget.plan import Plan
+from computed import computed_in
 from snakemake_runs import SMALL, Workspace
 
 DESIGNS = """\
@@ -50,24 +49,23 @@ def test_difficulty_is_measured_where_a_forget_set_is_drawn_by_it(tmp_path: Path
     assert workspace.planned(study=study(tmp_path, DESIGNS))["difficulty"] == 1
 
 
-def test_what_comes_before_a_difficulty_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    plan = Plan(load_study(study(tmp_path, DESIGNS)))
+def test_what_comes_before_a_difficulty_is_planned_before_it(tmp_path: Path) -> None:
+    workspace, path = Workspace(tmp_path), study(tmp_path, DESIGNS)
     scores, forget, full, without = (
-        " ".join(why(plan, [f"results/small/{key}"]))
+        workspace.planned(f"results/small/{key}", study=path)
         for key in (
-            *("difficulty/modular-mlp/seed0", "forget/modular-mlp/seed0/hardest.safetensors"),
+            *("difficulty/modular-mlp/seed0", "forget/modular-mlp/seed0"),
             *(f"train/modular-mlp/seed0/{name}/segment001/curve.parquet" for name in ("full", "without-hardest")),
         )
     )
-    assert "train (2): not made yet" in scores
-    assert "forget" not in scores.partition("Before that")[2]
-    assert "train (2): not made yet" in forget
-    assert "difficulty (1): not made yet" in forget
-    assert "difficulty (1): not made yet" in without
-    assert "train (" not in full
+    assert scores["train"] == 2
+    assert "forget" not in scores
+    assert (forget["train"], forget["difficulty"]) == (2, 1)
+    assert without["difficulty"] == 1
+    assert "difficulty" not in full
 
 
+@pytest.mark.long(sample=1)
 def test_a_study_by_difficulty_and_of_errors_runs_to_the_end(tmp_path: Path) -> None:
     few = "".join(line for line in DESIGNS.splitlines(True) if not re.match("  (random|uneven|apart)", line))
     workspace, path = Workspace(tmp_path), study(tmp_path, few)
@@ -90,6 +88,10 @@ def test_a_study_by_difficulty_and_of_errors_runs_to_the_end(tmp_path: Path) -> 
     assert workspace.planned(study=path) == {}
     # A further forget set is drawn by the difficulty that there is, and what there was stays.
     more = study(tmp_path, few + "  easiest: {kind: by-difficulty, fraction: 0.1, order: easiest}\n")
-    planned = workspace.planned(study=more)
-    assert planned["difficulty"] == planned["forget"] == 1
-    assert (planned["train"], planned["unlearn"]) == (2, 1)
+    workspace.born = time.time_ns()
+    workspace.snakemake(study=more)
+    done = computed_in(workspace, "small")
+    assert done["forget/modular-mlp/seed0"] == {"easiest"}
+    assert "difficulty/modular-mlp/seed0" not in done, "it is the same number that the hardest are drawn by"
+    assert {job.split("/")[3] for job in done if job.startswith("train/")} == {"without-easiest"}
+    assert [job for job in done if job.startswith("unlearn/")] == ["unlearn/modular-mlp/seed0/easiest"]

@@ -24,6 +24,7 @@ def slowness() -> float:
     return max(1.0, (time.process_time() - began) / 0.5)
 
 
+@pytest.mark.long(sample=1)
 def test_ten_thousand_cells_are_planned_in_six_seconds_and_a_gigabyte(tmp_path: Path) -> None:
     before = slowness()
     row = grown(tmp_path, seeds=20, forget_sets=4, methods=14)

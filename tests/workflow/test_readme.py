@@ -33,6 +33,7 @@ def follow_the_readme(checkout: Path) -> list[str]:
     return done
 
 
+@pytest.mark.long(sample=1)
 @pytest.mark.xdist_group("smoke")
 def test_a_data_set_a_model_and_a_method_of_ones_own(copy: Workspace) -> None:
     done = follow_the_readme(copy.repository)

@@ -1,4 +1,4 @@
-"""Data and training shared between checkouts by Snakemake's cache."""
+"""A store that several studies and checkouts share."""
 
 from __future__ import annotations
 
@@ -6,49 +6,46 @@ from pathlib import Path
 
 import pytest
 
+from computed import computed_in
 from snakemake_runs import SMOKE, Workspace
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
 
-def test_a_second_checkout_with_the_same_study_trains_nothing(
+@pytest.mark.long(sample=1)
+def test_a_second_checkout_with_the_same_study_computes_nothing(
     smoke: Workspace, checkout: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cache = tmp_path / "cache"
-    cache.mkdir()
-    monkeypatch.setenv("SNAKEMAKE_OUTPUT_CACHE", str(cache))
-    first, second = Workspace(tmp_path / "first"), Workspace(checkout.folder, checkout.repository)
-    first.folder.mkdir()
-    first.snakemake("--cache")
+    store = tmp_path / "store"
+    store.mkdir()
+    monkeypatch.setenv("GROKFORGET_STORE", str(store))
+    first, second, third = Workspace(tmp_path / "first"), checkout, Workspace(tmp_path / "third")
+    for workspace in (first, third):
+        workspace.folder.mkdir()
+    first.snakemake()
     assert first.tables() == smoke.tables()
+    assert not (first.folder / "results" / "smoke" / "store").exists()
 
-    training = [path for path in cache.iterdir() if path.name.endswith("_snapshots.safetensors")]
-    assert len(training) == 10, sorted(path.name for path in cache.iterdir())
-    damaged = max(training, key=lambda path: path.stat().st_size)
-    content = bytearray(damaged.read_bytes())
+    snapshots = first.folder / "results/smoke/train/modular-mlp/seed0/full/segment001/snapshots.safetensors"
+    (kept,) = (path for path in store.rglob("snapshots.safetensors") if path.samefile(snapshots))
+    content = bytearray(kept.read_bytes())
     content[len(content) // 2] ^= 1
-    damaged.write_bytes(content)
+    kept.write_bytes(content)
 
-    # Its own results lie elsewhere, and are of another folder and checkout: none of that matters.
-    done = second.snakemake("--cache", check=False)
-    assert done.returncode != 0
-    assert "snapshots.safetensors is damaged" in done.stdout
-    done = second.snakemake("--cache")
+    # Its own results lie elsewhere, and are of another folder and checkout: none of that matters. What is damaged is found.
+    second.snakemake()
     assert second.tables() == smoke.tables()
-    assert len(trained(second)) == 1, "only what was damaged is trained again"
+    done = computed_in(second)
+    assert list(done) == ["train/modular-mlp/seed0/full/segment001"]
 
-    third = Workspace(tmp_path / "third")
-    third.folder.mkdir()
     # Under another name, and with another method.
     study = tmp_path / "study.yaml"
     study.write_text(SMOKE.read_text().replace("study: smoke", "study: other").replace("fisher: {", "noise: {"))
-    third.snakemake("--cache", study=study)
-    assert trained(third, "other") == []
+    third.snakemake(study=study)
+    done = computed_in(third, "other")
+    assert not [
+        job for job in done if job.startswith(("data/", "train/", "forget/", "checkpoints/", "along_training/"))
+    ]
+    assert {item for job, items in done.items() if job.startswith("unlearn/") for item in items} == set()
     assert third.tables("other")["training.parquet"] == smoke.tables()["training.parquet"]
-    assert third.planned("--cache", study=study) == {}
-
-
-def trained(workspace: Workspace, study: str = "smoke") -> list[Path]:
-    """Logs of the training jobs that ran; Snakemake leaves an empty one where it took the result from the cache."""
-    logs = (workspace.folder / "results" / study / "logs" / "train").rglob("*.log")
-    return [path for path in logs if path.stat().st_size]
+    assert third.planned(study=study) == {}

@@ -116,7 +116,9 @@ def test_provenance_says_of_every_file_who_made_it_with_what(smoke: Workspace) -
     results = {
         str(path.relative_to(smoke.folder))
         for path in root.rglob("*")
-        if path.is_file() and not path.name.startswith(".") and path.relative_to(root).parts[0] not in ("jobs", "logs")
+        if path.is_file()
+        and not path.name.startswith(".")
+        and path.relative_to(root).parts[0] not in ("jobs", "logs", "specs", "store")
     }
     assert set(provenance["files"]) == results - {"results/smoke/provenance.json"}
     for name, file in provenance["files"].items():
@@ -140,12 +142,12 @@ def test_a_record_tells_what_its_job_read(smoke: Workspace) -> None:
         "checkpoints/modular-mlp/seed1/full.safetensors",
         "checkpoints/modular-mlp/seed1/without-within-50.safetensors",
     }
-    collected = json.loads((smoke.folder / "results/smoke/jobs/tables/sweep.json").read_text())
-    assert set(collected["read"]) == {f"sweep/modular-mlp/seed{seed}/within-50.parquet" for seed in (0, 1)}
-    log = (smoke.folder / "results/smoke/logs/tables/sweep.log").read_text()
-    assert "read results/smoke/sweep/modular-mlp/seed0/within-50.parquet" in log
-    assert re.search(r"wrote results/smoke/tables/sweep.parquet \(\d+ bytes, [0-9a-f]{12}\)", log)
-    assert re.search(r"imports [\d.]+ s, work [\d.]+ s, notes [\d.]+ s, peak memory \d+ MB", log)
+    collected = json.loads((smoke.folder / "results/smoke/jobs/tables/unlearning_along.json").read_text())
+    assert set(collected["read"]) == {f"along_training/modular-mlp/seed{seed}/within-50.parquet" for seed in (0, 1)}
+    log = (smoke.folder / "results/smoke/logs/tables/unlearning_along.log").read_text()
+    assert "read results/smoke/along_training/modular-mlp/seed0/within-50.parquet" in log
+    assert re.search(r"wrote results/smoke/tables/unlearning_along.parquet \(\d+ bytes, [0-9a-f]{12}\)", log)
+    assert re.search(r"imports [\d.]+ s, work [\d.]+ s, in all [\d.]+ s, peak memory \d+ MB", log)
 
 
 def test_no_analysis_takes_twice_the_memory_of_training(smoke: Workspace) -> None:
@@ -181,6 +183,7 @@ def test_a_second_run_has_nothing_to_do(smoke: Workspace) -> None:
     assert smoke.planned() == {}
 
 
+@pytest.mark.long(sample=1)
 def test_the_same_study_gives_the_same_bytes_and_nothing_of_another_study(smoke: Workspace, tmp_path: Path) -> None:
     again = Workspace(tmp_path)
     again.snakemake()

@@ -6,10 +6,12 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from snakemake_runs import SMALL, Workspace
 
 
+@pytest.mark.long(sample=1)
 def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) -> None:
     """A weight decay that throws the weights about, one seed (no spread, no interval), and references by other names."""
     text = SMALL.read_text()

@@ -1,9 +1,9 @@
-"""The paper's figures, from the tables alone."""
+"""The figures, from the tables alone."""
 
 
 rule figure:
     input:
-        tables=inputs(paths.FIGURE, get_figure_tables),
+        unpack(job("figure", paths.FIGURE, drawing.figure_item)),
     output:
         svg=report(
             at(f"{paths.FIGURE}.svg"),
@@ -17,17 +17,15 @@ rule figure:
     log:
         log_of(paths.FIGURE),
     wildcard_constraints:
-        figure=one_of(PLAN.figures),
+        figure=one_of(FIGURES),
     conda:
         "../../envs/figures.yaml"
     resources:
         mem_mb=more(1500),
         runtime=more(10),
     params:
-        task=lambda w: canonical(PLAN.figure(w.figure)),
+        caption=lambda w: drawing.FIGURES[w.figure].caption,
     message:
         "Draw {wildcards.figure}"
     shell:
-        "exec python -m grokforget figure-{wildcards.figure} --task {params.task:q} --input tables {input.tables}"
-        " --output svg {output.svg} --output pdf {output.pdf} --output png {output.png}"
-        " --record {output.record} --log {log}"
+        RUN

@@ -1,12 +1,9 @@
-"""Unlearning, the sweep over snapshots, and the measures."""
+"""Unlearning, at checkpoints and along training, and the metrics."""
 
 
 rule unlearn:
     input:
-        examples=inputs(paths.REQUEST, get_examples),
-        split=inputs(paths.REQUEST, get_split),
-        forget=inputs(paths.REQUEST, made(paths.FORGETTING)),
-        checkpoints=inputs(paths.REQUEST, made(paths.SELECTION)),
+        unpack(job("unlearn", paths.REQUEST, unlearning.unlearn)),
     output:
         cells=directory(at(paths.REQUEST)),
         record=record_of(paths.REQUEST),
@@ -17,54 +14,38 @@ rule unlearn:
     threads: STUDY.threads
     resources:
         gpu=GPUS,
-        mem_mb=get_memory,
-        runtime=get_twice_the_minutes,
-    params:
-        task=lambda w: canonical(PLAN.unlearn(w.setting, int(w.seed), w.forget_set)),
+        mem_mb=MEMORY,
+        runtime=TWICE_THE_MINUTES,
     message:
         "Unlearn {wildcards.forget_set} by every method: {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "exec python -m grokforget unlearn --task {params.task:q} --input examples {input.examples} --input split {input.split}"
-        " --input forget {input.forget}/{wildcards.forget_set}.safetensors"
-        " --input checkpoints {input.checkpoints}/full.safetensors"
-        " --input retrained {input.checkpoints}/without-{wildcards.forget_set}.safetensors"
-        " --output models {output.cells}/@/models.safetensors --output trajectory {output.cells}/@/trajectory.parquet"
-        " --output outputs {output.cells}/@/outputs.parquet --output diagnostics {output.cells}/@/diagnostics.parquet"
-        " --record {output.record} --log {log}"
+        RUN
 
 
-rule sweep:
+rule unlearn_along_training:
     input:
-        examples=inputs(paths.SWEEPS, get_examples),
-        split=inputs(paths.SWEEPS, get_split),
-        forget=inputs(paths.SWEEPS, made(paths.FORGETTING)),
-        snapshots=inputs(paths.SWEEPS, get_full_snapshots),
+        unpack(job("unlearn_along_training", paths.ALONG_TRAINING, unlearning.unlearn_along_training)),
     output:
-        tables=directory(at(paths.SWEEPS)),
-        record=record_of(paths.SWEEPS),
+        tables=directory(at(paths.ALONG_TRAINING)),
+        record=record_of(paths.ALONG_TRAINING),
     log:
-        log_of(paths.SWEEPS),
+        log_of(paths.ALONG_TRAINING),
     conda:
         "../../envs/training.yaml"
     threads: STUDY.threads
     resources:
         gpu=GPUS,
-        mem_mb=get_memory,
-        runtime=get_twice_the_minutes,
-    params:
-        task=lambda w: canonical(PLAN.sweep(w.setting, int(w.seed))),
+        mem_mb=MEMORY,
+        runtime=TWICE_THE_MINUTES,
     message:
         "Unlearn along training: {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "exec python -m grokforget sweep --task {params.task:q} --input examples {input.examples} --input split {input.split}"
-        " --input forget {input.forget}/@.safetensors --input snapshots {input.snapshots}"
-        " --output table {output.tables}/@.parquet --record {output.record} --log {log}"
+        RUN
 
 
 rule measure:
     input:
-        examples=inputs(paths.MEASUREMENT, get_examples),
-        unlearned=inputs(paths.MEASUREMENT, get_unlearned),
+        unpack(job("measure", paths.MEASUREMENT, unlearning.measure)),
     output:
         tables=directory(at(paths.MEASUREMENT)),
         record=record_of(paths.MEASUREMENT),
@@ -75,12 +56,7 @@ rule measure:
     resources:
         mem_mb=more(1500),
         runtime=more(30),
-    params:
-        task=lambda w: canonical(PLAN.measure(w.setting, int(w.seed))),
-        unlearned=lambda w, input: f"{root_of(input)}/{paths.REQUEST.format(**w, forget_set=paths.UNIT)}",
     message:
         "Measure {wildcards.setting}, seed {wildcards.seed}"
     shell:
-        "exec python -m grokforget measure --task {params.task:q} --input examples {input.examples}"
-        " --input unlearned {params.unlearned}"
-        " --output table {output.tables}/@.parquet --record {output.record} --log {log}"
+        RUN

@@ -1,130 +1,117 @@
-"""Run one stage: ``python -m grokforget STAGE --task JSON --input NAME PATH... --output NAME PATH --record FILE --log FILE``."""
+"""The command line: ``python -m grokforget run SPEC ...`` runs a job; the other commands check a study and ask about its
+results."""
 
 from __future__ import annotations
 
 import argparse
-import gc
-import json
 import logging
-import shutil
 import sys
-import time
 from pathlib import Path
-
-from grokforget import devices, interruption, paths
-from grokforget.components import load_implementation
-from grokforget.failures import explain
-from grokforget.fingerprint import fingerprint
-from grokforget.recipes import Task, modules, recipe, units
-from grokforget.seal import files_checked
-from grokforget.stages import STAGES
-from grokforget.stages.job import Job
 
 log = logging.getLogger("grokforget")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line, run the stage, and note what it read, wrote and cost; errors go to the log with their
-    trace and, in words, to stderr."""
-    parser = argparse.ArgumentParser(prog="python -m grokforget", description="Run one stage of the workflow.")
-    parser.add_argument("stage", choices=sorted(STAGES))
-    parser.add_argument(
-        "--task", type=json.loads, required=True, help="what the results depend on, as recipes.py makes it"
-    )
-    parser.add_argument("--input", nargs="+", action="append", default=[], metavar=("NAME", "PATH"))
-    parser.add_argument("--output", nargs=2, action="append", default=[], metavar=("NAME", "PATH"))
-    parser.add_argument("--record", type=Path, required=True, help="note here what was done")
-    parser.add_argument("--log", type=Path, help="also log here")
+    """Do what the command line asks for; the exit status is 0, 1 where something is wrong, or 128 + a signal."""
+    parser = argparse.ArgumentParser(prog="python -m grokforget", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    run = commands.add_parser("run", help="run the job of a spec file, as the rules do")
+    run.add_argument("spec", type=Path)
+    run.add_argument("--record", type=Path, required=True, help="note here what was done")
+    run.add_argument("--log", type=Path, help="also log here")
+    check = commands.add_parser("check", help="check a study, and profiles, without running anything")
+    check.add_argument("study", type=Path)
+    check.add_argument("profiles", type=Path, nargs="*")
+    commands.add_parser("schema", help="write the JSON schema of a study, with which editors complete and check")
+    commands.add_parser("why", help="why jobs would run: snakemake --summary | python -m grokforget why")
+    verify = commands.add_parser("verify", help="whether every file is what its job wrote")
+    verify.add_argument("results", type=Path, help="results/STUDY")
+    clean = commands.add_parser("clean", help="what no job makes: snakemake --summary | python -m grokforget clean")
+    clean.add_argument("--remove", action="store_true", help="remove it")
+    store = commands.add_parser("store", help="how much room the store takes")
+    store.add_argument("results", type=Path, help="results/STUDY")
+    store.add_argument("--empty", action="store_true", help="remove everything from it: all is computed next time")
     options = parser.parse_args(arguments)
-    kept = paths.kept_of(options.record)
-    job = Job(
-        inputs={name: [Path(path) for path in given] for name, *given in options.input},
-        outputs={name: Path(path) for name, path in options.output},
-        spec=options.task["spec"],
-        scratch=kept / recipe(options.task),
-    )
+    return run_one(options) if options.command == "run" else answer(options)
+
+
+def run_one(options: argparse.Namespace) -> int:
+    """Run a job; errors go to the log with their trace and, in words, to stderr."""
+    from grokforget.runtime import signals
+    from grokforget.runtime.errors import explain
+    from grokforget.runtime.run import run_job
+    from grokforget.runtime.spec_file import load_spec
+
     configure_logging(options.log)
-    interruption.listen()
+    signals.listen()
     # At once: where a job is killed early, Snakemake shows the scheduler's log only if this one is not empty.
-    log.info("%s: %s", options.stage, options.record)
+    log.info("%s", options.spec)
+    name = load_spec(options.spec)["rule"] or options.spec.stem
     try:
-        run(options.task, job, kept, options.record)
-    except interruption.Interrupted as stopped:
-        interruption.ignore()
-        log.warning("%s: %s", options.stage, stopped)
-        print(f"{options.stage} was {stopped}; the same command goes on from what it has done.", file=sys.stderr)
+        run_job(options.spec, options.record)
+    except signals.Interrupted as stopped:
+        signals.ignore()
+        log.warning("%s: %s", name, stopped)
+        print(f"{name} was {stopped}; the same command goes on from what it has done.", file=sys.stderr)
         return 128 + stopped.signal
     except Exception as error:
-        log.exception("%s failed", options.stage)
-        print(f"{options.stage} failed: {explain(error)}", file=sys.stderr)
+        log.exception("%s failed", name)
+        print(f"{name} failed: {explain(error)}", file=sys.stderr)
         return 1
     return 0
 
 
-def run(task: Task, job: Job, kept: Path, record: Path) -> None:
-    """Run a task, or all units of a batch, and write its record. ``kept`` holds what earlier runs have left for this one."""
-    check_code(task)
-    if task["spec"].get("device") == "cuda":
-        devices.claim()
-    began = time.perf_counter()
-    # Imports make objects by the hundred thousand and drop none: looking for garbage among them takes a tenth of a short job.
-    gc.disable()
-    stage = load_implementation(STAGES[task["stage"]])
-    gc.freeze()
-    gc.enable()
-    loaded = time.perf_counter()
-    done: dict[str, str] = {}
-    if "units" in task:
-        from grokforget.units import run_batch
+def answer(options: argparse.Namespace) -> int:
+    """The commands that run nothing."""
+    from grokforget.runtime import results
 
-        done = run_batch(stage, task, job, kept)
-        folders = [Path(str(path).partition(paths.UNIT)[0]) for path in job.outputs.values()]
-    else:
-        stage(job)
-        folders = list(job.outputs.values())
-    worked = time.perf_counter()
-    costs = {
-        "imports_s": round(loaded - began, 3),
-        "work_s": round(worked - loaded, 3),
-        "peak_mb": round(peak_memory()),
-    }
-    # Late, for it asks which versions are installed.
-    from grokforget.records import write_record
+    match options.command:
+        case "check":
+            return check(options.study, options.profiles)
+        case "schema":
+            from grokforget.config.schema import SCHEMA, schema_text
 
-    read = [path for path in files_checked() if not path.is_relative_to(kept)]
-    noted = write_record(record, task, read=read, wrote=folders, costs=costs, units_done=done)
-    if "units" not in task:
-        shutil.rmtree(kept, ignore_errors=True)
-    root = paths.root_of(record)
-    for file, digest in noted["read"].items():
-        log.info("read %s (%s)", root / file, digest[:12])
-    for file, what in noted["wrote"].items():
-        log.info("wrote %s (%d bytes, %s)", root / file, what["bytes"], what["sha256"][:12])
-    log.info(
-        "%s: imports %.2f s, work %.2f s, notes %.2f s, peak memory %.0f MB",
-        task["stage"],
-        costs["imports_s"],
-        costs["work_s"],
-        time.perf_counter() - worked,
-        costs["peak_mb"],
+            SCHEMA.write_text(schema_text(), encoding="utf-8")
+        case "why":
+            print("\n".join(results.why(sys.stdin.read())))
+        case "verify":
+            damaged = list(results.verify(options.results))
+            print("\n".join(damaged) or f"{options.results}: every file is what its job wrote.")
+            return int(bool(damaged))
+        case "clean":
+            print("\n".join(results.clean(sys.stdin.read(), options.remove)))
+        case "store":
+            from grokforget.runtime.store import Store
+
+            store = Store(options.results)
+            if options.empty:
+                store.empty()
+            total, alone = store.size()
+            print(f"{store.folder}: {total / 1e6:.1f} MB, {alone / 1e6:.1f} MB of them beside the results.")
+    return 0
+
+
+def check(path: Path, profiles: list[Path]) -> int:
+    """Print what the study holds, or what is wrong with it or with the profiles.
+
+    Snakemake itself reads a file given by ``--configfile`` first, and where that is no YAML at all says so without its
+    name; this names file and line.
+    """
+    from grokforget.config.loader import ConfigError, load_study
+    from grokforget.config.profiles import problems
+
+    try:
+        study = load_study(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return 1
+    cells = sum(len(study.checkpoints_of(setting)) for setting, _, _ in study.requests()) * len(study.methods)
+    print(
+        f"{path}: study {study.study!r} is valid: {len(study.settings)} settings, {len(study.seeds)} seeds, {cells} cells"
     )
-
-
-def check_code(task: Task) -> None:
-    """Raise RuntimeError where the code is no longer that of the task: results would pass for what they are not."""
-    for unit in units(task).values():
-        if fingerprint(*modules(unit["stage"], unit["spec"])) != unit["code"]:
-            raise RuntimeError(
-                f"the code behind {task['stage']} was changed after this job had been planned; give the same command again"
-            )
-
-
-def peak_memory() -> float:
-    """Largest resident size of this process so far, MB (Linux counts in kB, macOS in bytes)."""
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    found = [problem for profile in profiles for problem in problems(profile)]
+    print("\n".join(found), file=sys.stderr, end="\n" if found else "")
+    return int(bool(found))
 
 
 def configure_logging(path: Path | None) -> None:

@@ -1,0 +1,1 @@
+"""Every schema: what a study may say, and the typed spec of each job."""

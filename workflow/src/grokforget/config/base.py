@@ -10,6 +10,8 @@ from typing import Annotated, Any, ClassVar, Self, Union
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from grokforget.runtime.components import ComponentSpec
+
 
 class Strict(BaseModel):
     """Settings that are what they say: no unknown key, no silent conversion, no change after validation."""
@@ -27,11 +29,11 @@ class Strict(BaseModel):
 
 
 class Component(Strict):
-    """Settings of a data set, model, forget set or method: ``kind`` names it, the other fields are its keyword
-    arguments."""
+    """Settings of a data set, model, forget set, method, metric or analysis: ``kind`` names it, the other fields are its
+    keyword arguments."""
 
     implementation: ClassVar[str]
-    """``package.module:name`` of the code, imported only by the stage that runs it."""
+    """``package.module:name`` of the code, imported only by the job that runs it."""
 
     kind: str
 
@@ -39,9 +41,14 @@ class Component(Strict):
         """What was found and what is allowed, where settings that are fine one by one do not go together."""
         return None
 
-    def spec(self) -> dict[str, Any]:
-        """What a stage needs to build the component, as plain JSON types."""
-        return {"implementation": self.implementation, "settings": self.model_dump(mode="json", exclude={"kind"})}
+    def spec(self) -> ComponentSpec:
+        """What a job needs to build the component."""
+        settings = self.model_dump(mode="json", exclude={"kind"} | self.not_settings())
+        return ComponentSpec(implementation=self.implementation, settings=settings)
+
+    def not_settings(self) -> set[str]:
+        """Fields that are no keyword arguments of the implementation."""
+        return set()
 
     def updated(self, changes: Mapping[str, Any]) -> Self:
         """A validated copy with some settings changed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -43,7 +43,7 @@ class Test(Strict):
     name: str
     table: Literal["unlearning", "analysis", "tuned"]
     value: str
-    """Column of the table, or one of the derived ones (``analysis/quantities.py``)."""
+    """Column of the table, or one of the derived ones (``statistics/quantities.py``)."""
     scope: Scope = Scope()
     contrast: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
     """Two checkpoints, or names of controls: the first minus the second."""
@@ -88,6 +88,6 @@ class Claims(Strict):
 
 
 @cache
-def claims() -> dict[str, Any]:
-    """The claims of ``workflow/claims.yaml`` as plain JSON types. Raises ConfigError, which names file and key."""
-    return load_yaml(FILE, Claims).model_dump(mode="json")
+def claims() -> Claims:
+    """The claims of ``workflow/claims.yaml``. Raises ConfigError, which names file and key."""
+    return load_yaml(FILE, Claims)

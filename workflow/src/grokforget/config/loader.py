@@ -63,6 +63,12 @@ def load_study(path: Path, overrides: Mapping[str, Any] | None = None) -> Study:
     return load_yaml(path, Study, overrides, remedy=" Give a study with --configfile FILE.")
 
 
+def overrides_of(config: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    """What ``--config`` gives, from Snakemake's ``config``, in which it lies over the content of the file ``path``."""
+    plain = yaml.safe_load(path.read_text(encoding="utf-8")) if path else {}
+    return {key: value for key, value in config.items() if key not in plain or plain[key] != value}
+
+
 def load_yaml(
     path: Path, kind: type[Configuration], overrides: Mapping[str, Any] | None = None, remedy: str = ""
 ) -> Configuration:

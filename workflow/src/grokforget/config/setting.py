@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from grokforget.config.base import Strict, no_repeats
+from grokforget.config.models import ModelSettings
 from grokforget.config.training import SelectionSettings, TrainingSettings
-from grokforget.models.registry import ModelSettings
 
 CheckpointName = Literal["early", "memorised", "grokked", "rescaled", "matched"]
 Checkpoints = Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(no_repeats)]
@@ -24,7 +24,7 @@ class Resources(Strict):
     memory_mb: int = Field(default=1500, ge=100)
     """Of each job that runs the setting's model; `logs/` say what such jobs have taken."""
     minutes: int = Field(default=60, ge=1)
-    """Of a training segment; unlearning by all methods on one forget set, the sweep and the analyses get twice as much."""
+    """Of a training segment; unlearning by all methods on one forget set or along training, and analyses, get twice as much."""
 
 
 class Control(Strict):

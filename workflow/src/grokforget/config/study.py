@@ -7,25 +7,26 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from grokforget.analysis.registry import Analysis, AnalysisSettings
+from grokforget.config.analyses import Analysis, AnalysisSettings
 from grokforget.config.base import Component, Strict, no_repeats, problem
-from grokforget.config.consistency import check
+from grokforget.config.checks import check
+from grokforget.config.data import DataSettings
+from grokforget.config.forget_sets import ForgetSetSettings
+from grokforget.config.methods import MethodSettings
+from grokforget.config.metrics import MetricSettings
 from grokforget.config.setting import Checkpoints, Name, Seeds, Setting, SomeNames
-from grokforget.data.registry import DataSettings
-from grokforget.forget_sets.registry import ForgetSetSettings
-from grokforget.measures.registry import MeasureSettings
-from grokforget.unlearning.registry import MethodSettings
+from grokforget.runtime import paths
 
 
-class SnapshotSweep(Strict):
-    """One method applied to snapshots along training (figure 1b)."""
+class AlongTraining(Strict):
+    """What is looked at along training: one method applied to snapshots (figure 1b), and analyses of them."""
 
     method: str = "gradient-ascent"
     """Name of one of the study's methods."""
     snapshots: int | None = Field(default=15, ge=2, le=1000)
     """About how many snapshots, spread evenly over log steps; null is all of them. Analyses along training are of the same."""
     forget_sets: SomeNames | None = None
-    """For which of a setting's forget sets; null is all of them. Controls are not swept."""
+    """For which of a setting's forget sets; null is all of them. Controls are not looked at along training."""
 
 
 class Candidates(Strict):
@@ -65,15 +66,18 @@ class Study(Strict):
     """Snapshots from which unlearning starts."""
     methods: dict[Name, MethodSettings] = Field(min_length=1)
     """Methods by name; the names are those of the tables."""
+    keep_models: Literal["all", "analysed"] = "all"
+    """Which unlearned models stay: all, or those of forget sets that an analysis after unlearning asks for. A large model is
+    many times as large as everything else that is kept of it."""
     trajectory_stride: int = Field(default=1, ge=1)
     """Updates between two evaluations during unlearning."""
-    measures: dict[Name, MeasureSettings] = Field(min_length=1)
-    """Measures by name; their columns join those of ``unlearning.parquet``."""
+    metrics: dict[Name, MetricSettings] = Field(min_length=1)
+    """Metrics by name; their columns join those of ``unlearning.parquet``."""
     analyses: dict[Name, AnalysisSettings] = Field(default={})
     """Analyses of the models themselves by name; their rows make up ``analysis.parquet`` and ``along.parquet``."""
     likelihood_ratio_attack: bool = False
     """Whether to attack with the runs of the other seeds as shadow models (LiRA); needs two seeds or more."""
-    sweep: SnapshotSweep = SnapshotSweep()
+    along_training: AlongTraining = AlongTraining()
     tuning: TuningSettings = TuningSettings()
     device: Literal["cpu", "cuda"] = "cpu"
     """Where training and unlearning run."""
@@ -81,7 +85,7 @@ class Study(Strict):
     """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the
     outcome."""
 
-    @field_validator("data", "settings", "forget_sets", "methods", "measures", "analyses", mode="before")
+    @field_validator("data", "settings", "forget_sets", "methods", "metrics", "analyses", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
         if isinstance(value, list):
@@ -126,11 +130,11 @@ class Study(Strict):
         """``full`` and, for each of a setting's forget sets, ``without-<name>``."""
         return ["full", *(f"without-{name}" for name in self.forget_sets_of(setting))]
 
-    def swept(self, setting: str) -> list[str]:
+    def forget_sets_along(self, setting: str) -> list[str]:
         """The forget sets for which a setting is looked at along training; none for a control."""
-        return self._some_of(setting, self.sweep.forget_sets)
+        return self._some_of(setting, self.along_training.forget_sets)
 
-    def tuned(self, setting: str) -> list[str]:
+    def forget_sets_tuned(self, setting: str) -> list[str]:
         """The forget sets on which candidates are tried; none for a control."""
         return self._some_of(setting, self.tuning.forget_sets)
 
@@ -141,6 +145,29 @@ class Study(Strict):
             return []
         chosen = analysis.forget_sets
         return [one for one in self.forget_sets_of(setting) if chosen is None or one in chosen]
+
+    def keeps_models(self, setting: str, forget_set: str) -> bool:
+        """Whether the unlearned models of a forget set stay."""
+        asked = (name for name, analysis in self.analyses.items() if "after" in analysis.at)
+        return self.keep_models == "all" or any(forget_set in self.analysed(setting, name) for name in asked)
+
+    def segments(self, setting: str) -> list[str]:
+        """Names of a setting's training segments."""
+        training = self.settings[setting].training
+        return paths.segment_numbers(training.steps, training.segment_steps)
+
+    def trained(self, setting: str, seed: int) -> list[str]:
+        """What is trained on with a seed: the tuning seed needs no retrained references."""
+        return self.train_sets_of(setting) if seed in self.seeds_of(setting) else ["full"]
+
+    def scored(self, setting: str) -> list[str]:
+        """The forget sets that are drawn by difficulty."""
+        return [name for name in self.forget_sets_of(setting) if self.forget_sets[name].difficulty()]
+
+    def tuning_seeds(self, setting: str) -> list[int]:
+        """The seeds with which candidates are tried: those that are reported, and the one that chooses."""
+        tried = self.tuning.candidates and self.forget_sets_tuned(setting)
+        return [*self.seeds_of(setting), self.tuning.seed] if tried else []
 
     def runs(self) -> Iterator[tuple[str, int]]:
         """Every reported (setting, seed)."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from grokforget.config.base import Strict, problem
-from grokforget.training.penalties.registry import PenaltySettings
+from grokforget.config.penalties import PenaltySettings
+from grokforget.runtime.components import ComponentSpec
 
 Accuracy = Annotated[float, Field(gt=0, lt=1)]
 
@@ -47,6 +48,36 @@ class OptimizerSettings(Strict):
         return self
 
 
+class OptimizerSpec(BaseModel):
+    """``OptimizerSettings`` in a spec: values that were checked before, every one given."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    learning_rate: float
+    weight_decay: float
+    momentum: float
+    nesterov: bool
+    betas: list[float]
+    schedule: str
+    decay_steps: int | None
+    sam_rho: float
+
+
+class RecipeSpec(BaseModel):
+    """``TrainingSettings`` in a spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    optimizer: OptimizerSpec
+    batch_size: int | None
+    penalty: ComponentSpec | None
+    evaluate_every: int
+    evaluations_per_decade: int
+    snapshots_per_decade: int
+    snapshot_change: float
+
+
 class TrainingSettings(Strict):
     """A training recipe. Evaluations and snapshots lie on grids that do not depend on ``steps``."""
 
@@ -80,10 +111,15 @@ class TrainingSettings(Strict):
             raise problem("a segment that ends between evaluations", self.segment_steps, allowed, at=["segment_steps"])
         return self
 
-    def spec(self) -> dict[str, Any]:
-        """What training needs of the recipe, as plain JSON types: not how long it is, nor how it is cut into jobs."""
-        settings = self.model_dump(mode="json", exclude={"steps", "segment_steps"})
-        return {**settings, "penalty": self.penalty.spec() if self.penalty else None}
+    def recipe(self) -> RecipeSpec:
+        """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs."""
+        settings = self.model_dump(mode="json", exclude={"loss", "penalty", "steps", "segment_steps"})
+        return RecipeSpec(**settings, penalty=self.penalty.spec() if self.penalty else None)
+
+    def objective(self) -> ComponentSpec:
+        """What the model is trained for: to tell classes apart, by this loss."""
+        implementation = "grokforget.training.classification:Classification"
+        return ComponentSpec(implementation=implementation, settings={"loss": self.loss})
 
 
 class SelectionSettings(Strict):

@@ -1,0 +1,21 @@
+"""The data sets, and the tables of examples and of indices that they come as."""
+
+from grokforget.runtime.lazy import public_names
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        "DataShape": "shape:DataShape",
+        "Digits": "digits:Digits",
+        "ExampleTable": "examples:ExampleTable",
+        "Examples": "loader:Examples",
+        "ForgetSplit": "examples:ForgetSplit",
+        "Loader": "loader:Loader",
+        "Modular": "modular:Modular",
+        "Request": "examples:Request",
+        "Split": "examples:Split",
+        "TrainingExamples": "examples:TrainingExamples",
+        "class_balanced": "examples:class_balanced",
+        "training_loader": "loader:training_loader",
+    },
+)

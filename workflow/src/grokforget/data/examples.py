@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from grokforget.data.shape import DataShape
-from grokforget.storage import read_tensors, write_tensors
+from grokforget.runtime.files import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from grokforget.components import build
 from grokforget.data.examples import Request, TrainingExamples
+from grokforget.runtime.components import ComponentSpec
 
 
 def noisy(
@@ -19,7 +19,7 @@ def noisy(
     The share is rounded to a whole number of at least one, and at most as many as should be retained. Both what is left out
     and what takes its place are drawn at random; the request is as large as what was meant.
     """
-    meant = build(intended, train, generator)
+    meant = ComponentSpec.model_validate(intended).build(train, generator)
     others = np.setdiff1d(np.arange(len(train)), meant)
     errors = min(max(round(wrong * len(meant)), 1), len(others))
     kept = generator.permutation(meant)[errors:]

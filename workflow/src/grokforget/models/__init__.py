@@ -1,0 +1,15 @@
+"""The models, and what builds and rescales them."""
+
+from grokforget.runtime.lazy import public_names
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        "CNN": "cnn:CNN",
+        "MLP": "mlp:MLP",
+        "Transformer": "transformer:Transformer",
+        "build_model": "build:build_model",
+        "continuous": "points:continuous",
+        "rescaled_state": "rescale:rescaled_state",
+    },
+)

@@ -7,22 +7,24 @@ learning rate, and what a penalty draws.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from grokforget.components import build
-from grokforget.seeds import derive_seed
-from grokforget.training.evaluate import Examples, evaluate, weight_norm
-from grokforget.training.losses import LOSSES
+from grokforget.data.loader import Examples, training_loader
+from grokforget.training.evaluate import evaluate, weight_norm
+from grokforget.training.objective import Objective
 from grokforget.training.optimizers import learning_rate, make_optimizer
-from grokforget.training.penalties.penalty import Penalty
+from grokforget.training.penalties.base import Penalty
+from grokforget.training.sam import sharpness_aware
 from grokforget.training.schedule import evaluation_steps, log_steps
-from grokforget.training.sharpness import sharpness_aware
+
+if TYPE_CHECKING:
+    from grokforget.config.training import OptimizerSpec, RecipeSpec
 
 
 @dataclass
@@ -38,30 +40,13 @@ class TrainingState:
 
 @dataclass
 class Segment:
-    """What a stretch of training leaves: one curve row an evaluation, and weights by step."""
+    """What is known of a stretch of training: one curve row an evaluation, and the steps whose weights were kept."""
 
     curve: list[dict[str, Any]] = field(default_factory=list)
-    snapshots: dict[int, dict[str, Tensor]] = field(default_factory=dict)
+    snapshots: list[int] = field(default_factory=list)
 
 
-def batches(n: int, batch_size: int | None, seed: int, step: int) -> Iterator[Tensor | None]:
-    """Index tensors of the batches from ``step`` on, without end; None stands for the full batch.
-
-    Epoch e is the permutation of generator (seed, "order", e), cut into batches; the last, shorter one is kept.
-    """
-    if batch_size is None or batch_size >= n:
-        while True:
-            yield None
-    per_epoch = -(-n // batch_size)
-    while True:
-        epoch, position = divmod(step, per_epoch)
-        order = torch.randperm(n, generator=torch.Generator().manual_seed(derive_seed(seed, "order", epoch)))
-        for batch in order.split(batch_size)[position:]:
-            yield batch
-            step += 1
-
-
-def start(model: nn.Module, optimizer: Mapping[str, Any]) -> TrainingState:
+def start(model: nn.Module, optimizer: OptimizerSpec) -> TrainingState:
     """The state before the first update."""
     return TrainingState(model, make_optimizer(model.parameters(), optimizer))
 
@@ -69,35 +54,37 @@ def start(model: nn.Module, optimizer: Mapping[str, Any]) -> TrainingState:
 def train(
     state: TrainingState,
     splits: Mapping[str, Examples],
-    settings: Mapping[str, Any],
+    recipe: RecipeSpec,
+    objective: Objective,
     *,
     seed: int,
     stop: int,
     on_evaluation: Callable[[dict[str, Any]], None] = lambda row: None,
+    on_snapshot: Callable[[int, Mapping[str, Tensor]], None] = lambda step, weights: None,
     on_step: Callable[[Segment], None] = lambda segment: None,
     done: Segment | None = None,
 ) -> Segment:
-    """Advance ``state`` in place to ``stop`` updates and return the curve and the snapshots of the steps passed.
+    """Advance ``state`` in place to ``stop`` updates and return the curve and the steps of the snapshots passed.
 
-    ``splits`` holds ``train``, ``validation`` and ``test``; ``settings`` is a ``TrainingSettings``' spec. The rows of a
-    segment are those of the steps (start, stop], and step 0 in the first. A run whose loss or weights are no
-    longer finite is flagged ``diverged`` at its next evaluation and stands still from there on: it is a result, not an
-    error.
+    ``splits`` holds ``train``, ``validation`` and ``test``. The rows of a segment are those of the steps (start, stop], and
+    step 0 in the first. A run whose loss or weights are no longer finite is flagged ``diverged`` at its next evaluation and
+    stands still from there on: it is a result, not an error.
 
-    ``on_step`` is given after every update what there is of the segment: with ``state`` all that is needed to go on from
-    there, when it comes back as ``done``.
+    ``on_snapshot`` is given each snapshot as it occurs, its step and the model's own tensors: it copies what it keeps, and
+    the loop holds none. ``on_step`` is given after every update what there is of the segment: with ``state`` and the
+    snapshots all that is needed to go on from there, when it comes back as ``done``.
     """
-    model, optimizer, loss = state.model, state.optimizer, LOSSES[settings["loss"]]
-    penalty: Penalty | None = build(settings["penalty"]) if settings["penalty"] else None
-    rho = settings["optimizer"]["sam_rho"]
-    examples = splits["train"]
+    model, optimizer = state.model, state.optimizer
+    penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
+    loader = training_loader(splits["train"], recipe.batch_size, seed)
     first = state.step
-    evaluations = evaluation_steps(first + 1, stop, settings["evaluations_per_decade"], settings["evaluate_every"])
-    grid = log_steps(first + 1, stop, settings["snapshots_per_decade"])
+    evaluations = evaluation_steps(first + 1, stop, recipe.evaluations_per_decade, recipe.evaluate_every)
+    grid = log_steps(first + 1, stop, recipe.snapshots_per_decade)
     segment = done or Segment()
 
     def look() -> None:
-        row: dict[str, Any] = {"step": state.step, **evaluate(model, splits, loss), "weight_norm": weight_norm(model)}
+        accuracies_and_losses = evaluate(model, splits, objective, objective.training_loss)
+        row: dict[str, Any] = {"step": state.step, **accuracies_and_losses, "weight_norm": weight_norm(model)}
         finite = all(map(torch.isfinite, map(torch.tensor, (row["train_loss"], row["weight_norm"]))))
         state.diverged = state.diverged or not finite
         row["diverged"] = state.diverged
@@ -105,34 +92,33 @@ def train(
         # Denser where something happens: a snapshot whenever an accuracy has moved, and at the moment of memorisation.
         now = (row["train_accuracy"], row["validation_accuracy"])
         moved = state.seen is None or any(
-            abs(a - b) >= settings["snapshot_change"] or (a >= 0.999 > b) for a, b in zip(now, state.seen, strict=True)
+            abs(a - b) >= recipe.snapshot_change or (a >= 0.999 > b) for a, b in zip(now, state.seen, strict=True)
         )
         due = state.step in grid or (moved and (state.step in evaluations or state.step == 0))
         if due:
             state.seen = now
         # A segment's end is kept too, but later snapshots do not know of it: they are the same however a run is cut.
         if due or state.step == stop:
-            segment.snapshots[state.step] = {k: v.detach().clone() for k, v in model.state_dict().items()}
+            on_snapshot(state.step, model.state_dict())
+            segment.snapshots.append(state.step)
         on_evaluation(row)
 
     def gradient(batch: Examples) -> None:
         optimizer.zero_grad()
-        objective = loss(model(batch.x), batch.y)
+        loss = objective.training_loss(model(batch.x), batch.y)
         if penalty:
-            objective = objective + penalty(model, batch, seed=seed, step=state.step)
-        objective.backward()
+            loss = loss + penalty(model, batch, seed=seed, step=state.step)
+        loss.backward()
 
     if first == 0:
         look()
     model.train()
-    order = batches(len(examples), settings["batch_size"], seed, first)
     while state.step < stop and not state.diverged:
-        index = next(order)
-        batch = examples if index is None else examples[index]
+        batch = loader.batch(state.step)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(settings["optimizer"], state.step)
-        if rho:
-            sharpness_aware(model, rho, partial(gradient, batch))
+            group["lr"] = learning_rate(recipe.optimizer, state.step)
+        if recipe.optimizer.sam_rho:
+            sharpness_aware(model, recipe.optimizer.sam_rho, partial(gradient, batch))
         else:
             gradient(batch)
         optimizer.step()

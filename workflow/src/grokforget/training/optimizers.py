@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+if TYPE_CHECKING:
+    from grokforget.config.training import OptimizerSpec
 
 Parameters = Iterable[nn.Parameter]
 
@@ -72,23 +75,20 @@ OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], tuple[str, ...
 """The optimizers by name, each with the settings that it takes beside learning rate and weight decay."""
 
 
-def make_optimizer(parameters: Parameters, settings: Mapping[str, Any]) -> torch.optim.Optimizer:
-    """Build the optimizer that ``settings`` (an ``OptimizerSettings`` as a dict) names.
-
-    Raises KeyError for a name that is not in ``OPTIMIZERS``.
-    """
-    make, own = OPTIMIZERS[settings["name"]]
-    return make(parameters, **{key: settings[key] for key in ("learning_rate", "weight_decay", *own)})
+def make_optimizer(parameters: Parameters, spec: OptimizerSpec) -> torch.optim.Optimizer:
+    """Build the optimizer that ``spec`` names. Raises KeyError for a name that is not in ``OPTIMIZERS``."""
+    make, own = OPTIMIZERS[spec.name]
+    return make(parameters, **{name: getattr(spec, name) for name in ("learning_rate", "weight_decay", *own)})
 
 
-def learning_rate(settings: Mapping[str, Any], step: int) -> float:
+def learning_rate(spec: OptimizerSpec, step: int) -> float:
     """The learning rate of update number ``step`` (from 0).
 
     ``constant``; or ``cosine``: half a cosine from the full rate down to 0 over ``decay_steps``, 0 after them. The
     length of the decay is a setting of its own, so that asking for more steps changes no step that was made.
     """
-    rate = float(settings["learning_rate"])
-    if settings["schedule"] == "constant":
-        return rate
-    progress = min(step / settings["decay_steps"], 1.0)
-    return rate * 0.5 * (1 + math.cos(math.pi * progress))
+    if spec.schedule == "constant":
+        return spec.learning_rate
+    assert spec.decay_steps is not None, "the config gives every decay its length"
+    progress = min(step / spec.decay_steps, 1.0)
+    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))

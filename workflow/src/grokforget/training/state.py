@@ -1,51 +1,30 @@
-"""Models, snapshots and running training states as safetensors: whole, exact, and unable to run code."""
+"""Running training states as safetensors: whole, exact, and unable to run code."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from grokforget.storage import opened, read_metadata, sealed, tensor_groups, tensor_metadata
+from grokforget.models.states import State, read_state, write_states
+from grokforget.runtime.files import read_metadata, tensor_groups
 from grokforget.training.loop import Segment, TrainingState, start
 
-State = Mapping[str, Tensor]
-
-
-def write_states(path: Path, states: Mapping[str, State], metadata: Mapping[str, Any] | None = None) -> None:
-    """Several state dicts in one file, as ``{name}/{parameter}``."""
-    tensors = {
-        f"{name}/{key}": value.detach().cpu().contiguous()
-        for name, state in states.items()
-        for key, value in state.items()
-    }
-    with sealed(path) as beside:
-        save_file(tensors, beside, tensor_metadata(metadata))
-
-
-def read_state(path: Path, name: str) -> dict[str, Tensor]:
-    """One state dict; KeyError with the names there are where it is missing."""
-    prefix = f"{name}/"
-    with opened(path, "pt") as file:
-        keys = list(file.keys())
-        state = {key.removeprefix(prefix): file.get_tensor(key) for key in keys if key.startswith(prefix)}
-    if not state:
-        raise KeyError(
-            f"{path} holds no state {name!r}; it holds: {', '.join(sorted({k.split('/')[0] for k in keys}))}"
-        )
-    return state
+if TYPE_CHECKING:
+    from grokforget.config.training import OptimizerSpec
+    from grokforget.training.snapshots import OnDisk
 
 
 def save_training(path: Path, state: TrainingState) -> None:
-    """Everything the next step depends on: weights, optimizer state, torch's random state, and the loop's own memory."""
+    """Everything the next step depends on: weights, optimizer state, torch's random state (that of the CPU
+    and, where CUDA is in use, of every GPU), and the loop's own memory."""
     write_states(path, *_running(state))
 
 
-def load_training(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) -> TrainingState:
+def load_training(path: Path, model: nn.Module, optimizer: OptimizerSpec) -> TrainingState:
     """Continue where ``save_training`` stopped, bit for bit; sets torch's random state."""
     memory = read_metadata(path)
     model.load_state_dict(read_state(path, "model"))
@@ -64,25 +43,30 @@ def load_training(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) ->
     state.optimizer.load_state_dict(saved)
     state.step, state.diverged = memory["step"], memory["diverged"]
     state.seen = tuple(memory["seen"]) if memory["seen"] else None
-    torch.set_rng_state(read_state(path, "random")["torch"])
+    _set_random(read_state(path, "random"))
     return state
 
 
 def save_partial(path: Path, state: TrainingState, segment: Segment) -> None:
-    """The running state and what there is of its segment, in one file: both are of the same step, or neither is there."""
+    """The running state and what there is of its segment, in one file: both are of the same step, or neither is there.
+
+    The snapshots have files of their own, which were written before: of them only the steps are noted.
+    """
     states, memory = _running(state)
-    snapshots = {f"snapshots/{step}": weights for step, weights in segment.snapshots.items()}
     # Pairs, for metadata are sorted by their keys: the order of a row's is that of the table's columns.
     curve = [list(row.items()) for row in segment.curve]
-    write_states(path, {**states, **snapshots}, {**memory, "curve": curve, "snapshots": list(segment.snapshots)})
+    write_states(path, states, {**memory, "curve": curve, "snapshots": segment.snapshots})
 
 
-def load_partial(path: Path, model: nn.Module, optimizer: Mapping[str, Any]) -> tuple[TrainingState, Segment]:
-    """Continue where ``save_partial`` stopped, bit for bit."""
-    state = load_training(path, model, optimizer)
+def load_partial(
+    path: Path, model: nn.Module, optimizer: OptimizerSpec, snapshots: OnDisk
+) -> tuple[TrainingState, Segment]:
+    """Continue where ``save_partial`` stopped, bit for bit. Raises DamagedFile, with the model left as it was, where the
+    file or a snapshot that it notes is damaged or missing."""
     memory = read_metadata(path)
-    snapshots = {step: read_state(path, f"snapshots/{step}") for step in memory["snapshots"]}
-    return state, Segment([dict(row) for row in memory["curve"]], snapshots)
+    snapshots.check(memory["snapshots"])
+    state = load_training(path, model, optimizer)
+    return state, Segment([dict(row) for row in memory["curve"]], memory["snapshots"])
 
 
 def _running(state: TrainingState) -> tuple[dict[str, State], dict[str, Any]]:
@@ -97,8 +81,22 @@ def _running(state: TrainingState) -> tuple[dict[str, State], dict[str, Any]]:
     return {
         "model": state.model.state_dict(),
         "optimizer": optimizer,
-        "random": {"torch": torch.get_rng_state()},
+        "random": _random(),
     }, memory
+
+
+def _random() -> dict[str, Tensor]:
+    """torch's random state: ``torch`` on the CPU, ``cuda<number>`` on each GPU where CUDA is in use."""
+    gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    return {"torch": torch.get_rng_state(), **{f"cuda{number}": value for number, value in enumerate(gpus)}}
+
+
+def _set_random(saved: State) -> None:
+    """Put back what ``_random`` gave; of GPUs that this machine does not have there is nothing to put back."""
+    torch.set_rng_state(saved["torch"])
+    for number in range(torch.cuda.device_count()):
+        if f"cuda{number}" in saved:
+            torch.cuda.set_rng_state(saved[f"cuda{number}"], number)
 
 
 def _optional(path: Path, name: str) -> Iterable[tuple[str, Tensor]]:

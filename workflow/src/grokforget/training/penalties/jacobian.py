@@ -6,11 +6,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from grokforget.data.loader import Examples
 from grokforget.models.points import continuous
-from grokforget.seeds import derive_seed
-from grokforget.training.evaluate import Examples
+from grokforget.runtime.seeds import derive_seed
 from grokforget.training.modes import frozen_statistics
-from grokforget.training.penalties.penalty import Penalty
+from grokforget.training.penalties.base import Penalty
 
 SMALLEST_SQUARE = 1e-8
 """Below this squared norm an example has no part in the gradient, where that of the root would grow without bound."""

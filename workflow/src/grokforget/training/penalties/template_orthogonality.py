@@ -6,8 +6,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from grokforget.training.evaluate import Examples
-from grokforget.training.penalties.penalty import Penalty
+from grokforget.data.loader import Examples
+from grokforget.training.penalties.base import Penalty
 
 
 class TemplateOrthogonality(Penalty):

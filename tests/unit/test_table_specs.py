@@ -1,0 +1,106 @@
+"""Which summaries, paper tables and verdicts a study has, and what their jobs are told and read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from copy import deepcopy
+from typing import Any
+
+from grokforget.config.paper_tables import PAPER_TABLES
+from grokforget.config.specs.tables import (
+    ChooseSpec,
+    PublishedSpec,
+    claims_item,
+    paper_table_item,
+    paper_tables_of,
+    published_item,
+    summarise_item,
+    tuned_item,
+)
+from grokforget.config.study import Study
+from grokforget.runtime import paths
+from grokforget.runtime.components import load_implementation
+from grokforget.runtime.fingerprint import digests
+from small import STUDY
+
+TIDY = ["training", "checkpoints", "unlearning", "analysis", "membership", "tuning", "tuned"]
+
+
+def study(**changes: Any) -> Study:
+    return Study.model_validate({**deepcopy(STUDY), **changes})
+
+
+def controlled() -> Study:
+    """With a control, and a published table to stand beside."""
+    mlp = {**deepcopy(STUDY["settings"]["mlp"]), "published": [{"dataset": "cifar10", "model": "cnn"}]}
+    control = {**mlp, "control": {"of": "mlp", "name": "sam"}, "checkpoints": ["grokked"]}
+    return study(settings={"mlp": mlp, "control": control})
+
+
+def test_a_study_has_the_paper_tables_that_it_has_something_for() -> None:
+    few = ["table1", "table3", "table10", "membership"]
+    assert paper_tables_of(study(), TIDY) == few
+    more = ["table1", "table3", "table8", "table9", "table10", "table11", "membership"]
+    assert paper_tables_of(controlled(), TIDY) == more
+    least = study(forget_sets={"within": STUDY["forget_sets"]["within"]}, analyses={})
+    assert paper_tables_of(least, TIDY) == ["table1", "membership"]
+
+
+def test_a_paper_table_reads_what_the_study_has_of_its_tables() -> None:
+    both = paper_table_item(study(), "membership", TIDY)
+    assert both.inputs == {name: f"tables/{name}.parquet" for name in ("unlearning", "membership")}
+    assert both.outputs == {kind: f"paper/membership.{kind}" for kind in ("csv", "md", "tex")}
+    assert [*paper_table_item(study(), "membership", ["unlearning"]).inputs] == ["unlearning"]
+    assert paper_table_item(study(), "table1", TIDY).inputs == {"summary": "tables/summary.parquet"}
+
+
+def test_claims_are_decided_by_the_tables_that_the_study_has_for_it() -> None:
+    assert [*claims_item(study(), TIDY).inputs] == ["unlearning", "analysis", "tuned"]
+    assert [*claims_item(study(), ["training", "analysis", "unlearning"]).inputs] == ["unlearning", "analysis"]
+    outputs = {"tests": "tables/claims.parquet", "csv": "paper/claims.csv", "md": "paper/claims.md"}
+    assert claims_item(study(), TIDY).outputs == outputs
+
+
+def test_published_numbers_are_a_file_of_the_workflow() -> None:
+    item = published_item(controlled())
+    assert isinstance(item.spec, PublishedSpec)
+    # By content: the checkout may lie anywhere.
+    assert item.spec.numbers == hashlib.sha256(paths.PAPER_NUMBERS.read_bytes()).hexdigest()
+    assert {name: [one.dataset for one in beside] for name, beside in item.spec.beside.items()} == {
+        "mlp": ["cifar10"],
+        "control": ["cifar10"],
+    }
+    assert item.spec.methods["ascent"] == "gradient-ascent"
+
+
+def test_the_headline_table_leaves_controls_out_and_the_tables_on_them_know_them() -> None:
+    headline, controls = (paper_table_item(controlled(), name, TIDY).spec.model_dump() for name in ("table1", "table8"))
+    assert headline["settings"] == ["mlp"]
+    assert controls["study"]["controls"] == {"control": {"of": "mlp", "name": "sam"}}
+
+
+def test_an_analysis_of_another_kind_is_nothing_to_a_paper_table() -> None:
+    more = study(analyses={**STUDY["analyses"], "similar": {"kind": "cka"}})
+    assert "table5" in paper_tables_of(more, TIDY)
+    for name in paper_tables_of(study(), TIDY):
+        assert paper_table_item(more, name, TIDY) == paper_table_item(study(), name, TIDY)
+
+
+def test_no_setting_of_a_study_is_part_of_the_code_of_a_table() -> None:
+    """A further field or row of a schema leaves every table valid."""
+    items = [*(item(controlled()) for item in (summarise_item, published_item, tuned_item)), claims_item(study(), TIDY)]
+    modules = {item.spec.function for item in items} | {row.implementation for row in PAPER_TABLES.values()}
+    for module in modules:
+        assert not [name for name in digests(module) if name.startswith("grokforget.config")], module
+
+
+def test_specs_are_read_as_they_were_written() -> None:
+    """From JSON with its keys in alphabetical order, as a spec file has them."""
+    items = [item(controlled()) for item in (summarise_item, published_item, tuned_item)]
+    items.append(claims_item(controlled(), TIDY))
+    items += [paper_table_item(controlled(), name, TIDY) for name in paper_tables_of(controlled(), TIDY)]
+    for spec in [*(item.spec for item in items), ChooseSpec(parts=[{"setting": "a", "seed": 9, "method": "ga"}])]:
+        text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)
+        assert type(spec).model_validate_json(text) == spec
+        assert callable(load_implementation(spec.function))

@@ -1,0 +1,19 @@
+"""The analyses: functions that ask a model itself, each giving some numbers."""
+
+from grokforget.runtime.lazy import public_names
+
+__getattr__, __dir__, __all__ = public_names(
+    __name__,
+    {
+        "Probe": "base:Probe",
+        "Value": "base:Value",
+        "analyse_ablation": "ablation:ablation",
+        "analyse_cka": "cka:cka",
+        "analyse_distance": "distance:distance",
+        "analyse_gradient_alignment": "gradient_alignment:gradient_alignment",
+        "analyse_local_complexity": "local_complexity:local_complexity",
+        "analyse_module_model": "module_model:module_model",
+        "analyse_relearning": "relearning:relearning",
+        "analyse_robustness": "robustness:robustness",
+    },
+)

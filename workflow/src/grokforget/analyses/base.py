@@ -1,0 +1,66 @@
+"""What an analysis is given, and what it gives back."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from grokforget.data.loader import Examples
+from grokforget.runtime.seeds import derive_seed
+from grokforget.training.objective import Objective
+
+if TYPE_CHECKING:
+    from grokforget.config.training import RecipeSpec
+
+
+class Value(NamedTuple):
+    """One number of an analysis: ``part`` says of what (a layer's name, say), and is empty for the whole."""
+
+    measure: str
+    part: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A model, and the data of the request that it is looked at for.
+
+    ``model`` is in eval mode and float32; an analysis leaves its weights, its mode and its hooks as they were.
+    ``examples`` holds ``forget``, ``retain``, ``validation`` and ``test``. ``seed`` is the same for all checkpoints,
+    snapshots and methods of a request, so that they are compared on the same draws. ``objective`` and
+    ``recipe`` are the setting's. ``original`` is the state before unlearning and ``retrained`` that of the retrained
+    reference; both are empty for a snapshot along training.
+    """
+
+    model: nn.Module
+    examples: Mapping[str, Examples]
+    objective: Objective
+    seed: int
+    recipe: RecipeSpec
+    original: Mapping[str, Tensor] = field(default_factory=dict)
+    retrained: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def generator(self, *purpose: object) -> torch.Generator:
+        """A CPU generator for one purpose, so that a GPU run draws the same numbers."""
+        return torch.Generator().manual_seed(derive_seed(self.seed, "analysis", *purpose))
+
+    def some(self, split: str, n: int) -> Examples:
+        """``n`` examples of a split drawn without replacement, or all in their order where there are no more than that."""
+        examples = self.examples[split]
+        if len(examples) <= n:
+            return examples
+        return examples[torch.randperm(len(examples), generator=self.generator(split))[:n].sort().values]
+
+    def double(self) -> nn.Module:
+        """A copy of the model in float64 and eval mode."""
+        return copy.deepcopy(self.model).double().eval()
+
+
+def as_double(examples: Examples) -> Examples:
+    """Float inputs in float64; tokens as they are."""
+    return Examples(examples.x.double() if examples.x.is_floating_point() else examples.x, examples.y)

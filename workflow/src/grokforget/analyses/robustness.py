@@ -1,0 +1,138 @@
+"""Accuracy under attacks in the maximum norm, and whether they fail for want of a gradient.
+
+FGSM (Goodfellow et al. 2015, arXiv 1412.6572) is one step of ε along the sign of the input gradient, from the point
+itself. PGD (Madry et al. 2018, arXiv 1706.06083) takes smaller steps from a random point of the ball and is put back into
+it after each. Both raise a loss of the true class: the cross-entropy, whose gradient vanishes where a model is very sure,
+or the margin (Carlini and Wagner 2017, arXiv 1608.04644), whose gradient does not.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.data.loader import Examples
+from grokforget.methods.runner import all_finite
+
+BATCH = 128
+"""Examples attacked at a time: in float64 and without gradients of the weights, about what training on as many takes."""
+
+
+PerExample = Callable[[Tensor, Tensor], Tensor]
+"""A loss of logits (N, K) and labels (N,): one number an example, (N,)."""
+
+
+class Box(NamedTuple):
+    """Smallest and largest value of every input, as tensors that broadcast against inputs."""
+
+    low: Tensor
+    high: Tensor
+
+
+def margin(logits: Tensor, labels: Tensor) -> Tensor:
+    """Largest other logit minus that of the true class (N,): positive where the prediction is wrong."""
+    others = logits.scatter(1, labels[:, None], -math.inf)
+    return others.amax(1) - logits.gather(1, labels[:, None])[:, 0]
+
+
+def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """-log p of the true class (N,), nats: of classes by definition, as the attacks' papers have it, and as the margin."""
+    return functional.cross_entropy(logits, labels, reduction="none")
+
+
+LOSSES: dict[str, PerExample] = {"cross-entropy": cross_entropy, "margin": margin}
+
+
+def robustness(probe: Probe, *, radii: Sequence[float], steps: int, step_share: float, examples: int) -> list[Value]:
+    """Share of ``examples`` test examples that are classified rightly, in [0, 1], in float64.
+
+    ``clean_accuracy`` without an attack; ``attacked_accuracy`` of each ``<attack>/<loss>/<radius>``; ``worst_accuracy`` of
+    each ``<radius>``: right without an attack and under all four; ``zero_gradients`` of each ``<loss>``: share of the
+    examples whose input gradient is exactly 0 in every component. Where that is not near 0, that loss's attacks understate
+    what an attacker can do. PGD makes ``steps`` steps of ``step_share`` · radius and is judged by the last; its random
+    start is a draw of ``probe``, the same for every model, loss and radius. Attacks stay in the range of the data
+    (``data_box``). All values are NaN for a model with weights or logits that are not finite.
+    """
+    model, data = probe.double().requires_grad_(False), as_double(probe.some("test", examples))
+    start = torch.rand(data.x.shape, generator=probe.generator("attack"), dtype=torch.float64).to(data.x.device) * 2 - 1
+    box = data_box(probe.examples)
+    found: dict[tuple[str, str], list[Tensor]] = {}
+    for index in torch.arange(len(data), device=data.x.device).split(BATCH):
+        for key, flags in outcomes(model, data[index], start[index], box, radii, steps, step_share).items():
+            found.setdefault(key, []).append(flags)
+    finite = bool(torch.cat(found.pop(FINITE)).all()) and all_finite(model)
+    return [
+        Value(measure, part, torch.cat(flags).double().mean().item() if finite else math.nan)
+        for (measure, part), flags in found.items()
+    ]
+
+
+FINITE = ("finite", "")
+
+
+def outcomes(
+    model: nn.Module,
+    data: Examples,
+    start: Tensor,
+    box: Box,
+    radii: Sequence[float],
+    steps: int,
+    step_share: float,
+) -> dict[tuple[str, str], Tensor]:
+    """By (measure, part), what holds of which example: booleans (N,). ``start`` has PGD's starts, in [-1, 1]."""
+    x, y = data.x, data.y
+    logits = model(x)
+    clean = logits.argmax(1) == y
+    found = {FINITE: logits.isfinite().all(1), ("clean_accuracy", ""): clean}
+    survivors = {radius: clean for radius in radii}
+    for name, loss in LOSSES.items():
+        slope = gradient(model, loss, x, y)
+        found["zero_gradients", name] = (slope == 0).flatten(1).all(1)
+        for radius in radii:
+            ball = ball_in_box(x, radius, box)
+            ends = {
+                "fgsm": (x + radius * slope.sign()).clamp(*ball),
+                "pgd": ascend(model, loss, x + radius * start, y, ball, step_share * radius, steps),
+            }
+            for attack, point in ends.items():
+                right = model(point).argmax(1) == y
+                found["attacked_accuracy", f"{attack}/{name}/{radius:.4g}"] = right
+                survivors[radius] = survivors[radius] & right
+    return found | {("worst_accuracy", f"{radius:.4g}"): flags for radius, flags in survivors.items()}
+
+
+def ascend(model: nn.Module, loss: PerExample, start: Tensor, y: Tensor, ball: Box, step: float, steps: int) -> Tensor:
+    """``steps`` steps of length ``step`` along the sign of the loss's gradient, put back into the ball after each."""
+    point = start.clamp(*ball)
+    for _ in range(steps):
+        point = (point + step * gradient(model, loss, point, y).sign()).clamp(*ball)
+    return point
+
+
+def gradient(model: nn.Module, loss: PerExample, x: Tensor, y: Tensor) -> Tensor:
+    """Of each example's loss by its own input, in the inputs' shape."""
+    leaf = x.detach().requires_grad_()
+    return torch.autograd.grad(loss(model(leaf), y).sum(), leaf)[0]
+
+
+def ball_in_box(x: Tensor, radius: float, box: Box) -> Box:
+    """The part of the ball of the maximum norm around every example that lies in the box."""
+    return Box(torch.maximum(x - radius, box.low), torch.minimum(x + radius, box.high))
+
+
+def data_box(splits: Mapping[str, Examples]) -> Box:
+    """The range of all examples of a request, float64: [0, 1] for digits. By channel for images (N, C, H, W), which may be
+    normalised by channel, and one for all inputs otherwise."""
+
+    def ends(x: Tensor) -> tuple[Tensor, Tensor]:
+        over = (0, 2, 3) if x.ndim == 4 else tuple(range(x.ndim))
+        return x.amin(over, keepdim=True).double(), x.amax(over, keepdim=True).double()
+
+    lows, highs = zip(*(ends(part.x) for part in splits.values() if len(part)), strict=True)
+    return Box(torch.stack(lows).amin(0), torch.stack(highs).amax(0))

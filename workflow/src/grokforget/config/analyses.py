@@ -1,0 +1,152 @@
+"""The analyses: one class of settings each. An analysis is a function ``(probe, **settings)`` → ``Value``s, rows of
+``analysis.parquet``; ``at`` says of which models: checkpoints before unlearning, results of the methods, or snapshots along
+training."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from grokforget.config.base import Component, component_union, no_repeats, registry
+
+Moment = Literal["before", "after", "along"]
+Moments = Annotated[list[Moment], Field(min_length=1), AfterValidator(no_repeats)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+class Analysis(Component):
+    """Settings of an analysis."""
+
+    needs: ClassVar[str | None] = None
+    """``images`` or ``tokens`` where it makes sense for only one of them; it is left out of settings with other data."""
+
+    at: Moments
+    forget_sets: Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)] | None = None
+    """For which of a setting's forget sets; null is all of them."""
+
+    def not_settings(self) -> set[str]:
+        """What decides of which models it is done, and not how."""
+        return {"at", "forget_sets"}
+
+
+class GradientAlignment(Analysis):
+    """Cosines between gradients of forget and retain examples, and their norms (Tables 3 and 9)."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.gradient_alignment:gradient_alignment"
+
+    kind: Literal["gradient-alignment"] = "gradient-alignment"
+    at: Moments = Field(default=["before", "along"])
+    examples: Count = 512
+    """Examples of either set that the mean gradients are taken over; all where there are no more."""
+    batches: Count = 10
+    """Mini-batches of either set for the distribution over batches."""
+    batch_size: Count = 32
+    pairs: Count = 32
+    """Examples of either set for the distribution over pairs of examples."""
+
+
+class CKA(Analysis):
+    """Linear CKA between representations of forget and retain examples at every layer (Table 5)."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.cka:cka"
+
+    kind: Literal["cka"] = "cka"
+    at: Moments = Field(default=["before"])
+    examples: Count = 512
+    """Rows at most, after matching by class."""
+    matchings: Count = 10
+    """Random matchings of rows."""
+
+
+class LocalComplexity(Analysis):
+    """Local complexity on forget, retain and test points (Table 4; arXiv 2402.15555)."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.local_complexity:local_complexity"
+
+    kind: Literal["local-complexity"] = "local-complexity"
+    at: Moments = Field(default=["before", "after", "along"])
+    points: Count = 64
+    """Points of each set; 1024 in arXiv 2402.15555."""
+    vertices: int = Field(default=40, ge=2, le=10_000, multiple_of=2)
+    """Vertices of the cross-polytope around a point."""
+    radius: float = Field(default=0.005, gt=0)
+    """Their distance from the point, in units of the model's inputs."""
+
+
+class ModuleModel(Analysis):
+    """Share of active modules p, correlation within a module ρ, and the predicted and the measured correlation of gradients
+    (Appendix D)."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.module_model:module_model"
+
+    kind: Literal["module-model"] = "module-model"
+    at: Moments = Field(default=["before", "along"])
+    module: Literal["unit", "layer"] = "unit"
+    """``unit``: a neuron, a channel, an attention head; ``layer``: a whole layer."""
+    examples: Count = 32
+    """Examples of either set, whose pairs are looked at."""
+    active_share: float = Field(default=0.01, ge=0, lt=1)
+    """A module is active on an example where its gradient is longer than this share of its longest."""
+
+
+class Ablation(Analysis):
+    """Accuracy without the modules that are most specific to the forget set, and without as many drawn at random: are they
+    independent, as Appendix D assumes?"""
+
+    implementation: ClassVar[str] = "grokforget.analyses.ablation:ablation"
+
+    kind: Literal["ablation"] = "ablation"
+    at: Moments = Field(default=["before"])
+    shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.05, 0.1, 0.2], min_length=1)
+    """Shares of all modules to remove."""
+    draws: Count = 5
+    """Random draws of the baseline."""
+    examples: Count = 256
+    """Examples of either set that specificity is told from."""
+
+
+class Robustness(Analysis):
+    """Accuracy under FGSM and PGD, in float64, and the share of input gradients that are exactly zero."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.robustness:robustness"
+    needs: ClassVar[str | None] = "images"
+
+    kind: Literal["robustness"] = "robustness"
+    at: Moments = Field(default=["before", "after"])
+    radii: Annotated[list[Annotated[float, Field(gt=0)]], AfterValidator(no_repeats)] = Field(
+        default=[0.01, 8 / 255], min_length=1
+    )
+    """ε of the maximum norm, in units of the inputs."""
+    steps: Count = 10
+    """Of PGD."""
+    step_share: float = Field(default=0.25, gt=0)
+    """Length of a step of PGD as a share of ε."""
+    examples: Count = 128
+    """Test examples attacked."""
+
+
+class Relearning(Analysis):
+    """Updates of plain training until the forget set is back where the original model had it."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.relearning:relearning"
+
+    kind: Literal["relearning"] = "relearning"
+    at: Moments = Field(default=["after"])
+    updates: Count = 100
+    """At most."""
+    tolerance: float = Field(default=0.01, ge=0)
+    """How far above the original's a forget loss counts as near it, in units of the training loss."""
+
+
+class Distance(Analysis):
+    """Distance to the retrained model: Jensen-Shannon divergence of outputs, and weights."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.distance:distance"
+
+    kind: Literal["distance"] = "distance"
+    at: Moments = Field(default=["after"])
+
+
+ANALYSES = registry(GradientAlignment, CKA, LocalComplexity, ModuleModel, Ablation, Robustness, Relearning, Distance)
+AnalysisSettings = component_union(ANALYSES)

@@ -1,0 +1,222 @@
+"""What of a study does not go together, said before any work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
+
+from grokforget.config.base import explain, problem
+from grokforget.config.methods import REFERENCES
+from grokforget.config.setting import CheckpointName, SomeNames
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
+
+POOLED = "all"
+"""What stands in place of a setting where a claim is tested on all of them together."""
+
+
+def check(study: Study) -> None:
+    """Raise a problem at its key where parts of a study do not go together; all of this costs no heavy import."""
+    if POOLED in study.settings:
+        raise problem(
+            "a name that stands for all settings together in claims",
+            POOLED,
+            "another name",
+            at=["settings", POOLED],
+        )
+    for name, setting in study.settings.items():
+        if setting.data not in study.data:
+            raise problem("no such data set", setting.data, sorted(study.data), at=["settings", name, "data"])
+        _check_control(study, name)
+        _check_derived_checkpoints(study, name)
+        _check_methods(study, name)
+    _check_components(study)
+    _check_forget_sets(study)
+    _check_references(study)
+    _check_metrics(study)
+    _check_tuning(study)
+    for name in study.settings if study.likelihood_ratio_attack else []:
+        if len(seeds := study.seeds_of(name)) < 2:
+            at = ["settings", name, "seeds"] if study.settings[name].seeds else ["seeds"]
+            raise problem("an attack without shadow models", seeds, "two seeds or more", at=at)
+
+
+def _check_control(study: Study, name: str) -> None:
+    """A control has one checkpoint, and is compared with a setting that is none and is of the same data."""
+    setting, at = study.settings[name], ["settings", name]
+    checkpoints = study.checkpoints_of(name)
+    if setting.control:
+        if len(checkpoints) != 1:
+            raise problem(
+                "a control with several checkpoints",
+                checkpoints,
+                "one of them, which stands for it",
+                at=[*at, "checkpoints"],
+            )
+        allowed = [other for other, base in study.settings.items() if base.control is None]
+        if setting.control.of not in allowed:
+            raise problem(
+                "a control of what is no such setting", setting.control.of, allowed, at=[*at, "control", "of"]
+            )
+        if setting.data != (data := study.settings[setting.control.of].data):
+            raise problem("a control on other data than its setting", setting.data, data, at=[*at, "data"])
+        _check_control_name(study, name)
+
+
+def _check_derived_checkpoints(study: Study, name: str) -> None:
+    """``matched`` and ``rescaled`` are made from what other checkpoints are."""
+    setting, at = study.settings[name], ["settings", name]
+    checkpoints = study.checkpoints_of(name)
+    if "matched" in checkpoints:
+        if not setting.control:
+            raise problem(
+                "the checkpoint matched in a setting that is no control",
+                None,
+                "{of: SETTING, name: NAME}",
+                at=[*at, "control"],
+            )
+        base = setting.control.of
+        if "grokked" not in study.checkpoints_of(base):
+            raise problem(
+                f"the checkpoint matched, without grokked in {base!r}",
+                checkpoints,
+                "grokked there",
+                at=[*at, "checkpoints"],
+            )
+        missing = sorted(set(study.seeds_of(name)) - set(study.seeds_of(base)))
+        absent = sorted(set(study.forget_sets_of(name)) - set(study.forget_sets_of(base)))
+        for what, gap in (("seeds", missing), ("forget_sets", absent)):
+            if gap:
+                raise problem(f"{what} that {base!r} does not have", gap, "those that it has", at=[*at, what])
+    if "rescaled" in checkpoints:
+        if not setting.model.homogeneous:
+            raise problem(
+                "the checkpoint rescaled with a model that no factor leaves as it is",
+                setting.model.kind,
+                "a model that is homogeneous in its weights (mlp, cnn), or other checkpoints",
+                at=[*at, "checkpoints"],
+            )
+        if not {"memorised", "grokked"} <= set(checkpoints):
+            raise problem(
+                "the checkpoint rescaled alone",
+                checkpoints,
+                "memorised and grokked beside it",
+                at=[*at, "checkpoints"],
+            )
+
+
+def _check_control_name(study: Study, name: str) -> None:
+    """In tables and claims a control stands as a further checkpoint of the setting that it is compared with."""
+    control = study.settings[name].control
+    assert control
+    of_same = {other: one.control for other, one in study.settings.items() if one.control and other != name}
+    taken = {one.name for one in of_same.values() if one.of == control.of} | {*get_args(CheckpointName)}
+    if control.name in taken:
+        raise problem(
+            f"a name that stands for something else in {control.of!r}",
+            control.name,
+            "a name that is no checkpoint's and no other control's of that setting",
+            at=["settings", name, "control", "name"],
+        )
+
+
+def _check_forget_sets(study: Study) -> None:
+    chosen: list[tuple[list[str], SomeNames | None]] = [
+        *((["settings", name, "forget_sets"], setting.forget_sets) for name, setting in study.settings.items()),
+        *((["analyses", name, "forget_sets"], analysis.forget_sets) for name, analysis in study.analyses.items()),
+        (["along_training", "forget_sets"], study.along_training.forget_sets),
+        (["tuning", "forget_sets"], study.tuning.forget_sets),
+    ]
+    for at, names in chosen:
+        for position, name in enumerate(names or []):
+            if name not in study.forget_sets:
+                raise problem("no such forget set", name, sorted(study.forget_sets), at=[*at, str(position)])
+    there = sorted({one for name in study.main_settings for one in study.forget_sets_of(name)})
+    for key, names in (("along_training", study.along_training.forget_sets), ("tuning", study.tuning.forget_sets)):
+        if names is not None and not set(names) & set(there):
+            raise problem("forget sets that no setting has", names, there, at=[key, "forget_sets"])
+
+
+def _check_references(study: Study) -> None:
+    if study.along_training.method not in study.methods:
+        raise problem(
+            "no such method", study.along_training.method, sorted(study.methods), at=["along_training", "method"]
+        )
+    if study.methods[study.along_training.method].kind in REFERENCES:
+        allowed = [name for name, method in study.methods.items() if method.kind not in REFERENCES]
+        raise problem("not an unlearning method", study.along_training.method, allowed, at=["along_training", "method"])
+    for kind in REFERENCES:
+        names = [name for name, method in study.methods.items() if method.kind == kind]
+        if len(names) != 1:
+            raise problem(f"not one reference of kind {kind!r}", names, f"one method of kind {kind}", at=["methods"])
+
+
+def _check_metrics(study: Study) -> None:
+    for key, components in (("metrics", study.metrics), ("analyses", study.analyses)):
+        kinds = [component.kind for component in components.values()]
+        for position, (name, kind) in enumerate(zip(components, kinds, strict=True)):
+            if kind in kinds[:position]:
+                raise problem(f"a kind given twice in {key}", kind, "each kind once", at=[key, name])
+    if "accuracy" not in (kinds := [metric.kind for metric in study.metrics.values()]):
+        raise problem(
+            "no metric of accuracy", kinds, "one of kind accuracy, which tables and figures show", at=["metrics"]
+        )
+
+
+def _check_tuning(study: Study) -> None:
+    if any(study.tuning.seed in study.seeds_of(name) for name in study.settings):
+        raise problem("a reported seed", study.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
+    for name, candidates in study.tuning.candidates.items():
+        at = ["tuning", "candidates", name]
+        if name not in study.methods:
+            raise problem("no such method", name, sorted(study.methods), at=at)
+        settings = sorted(set(type(study.methods[name]).model_fields) - {"kind"})
+        if candidates.parameter not in settings:
+            raise problem("no such setting", candidates.parameter, settings, at=[*at, "parameter"])
+        for position, value in enumerate(candidates.values):
+            try:
+                study.methods[name].updated({candidates.parameter: value})
+            except ValidationError as error:
+                raise _nested(error, [*at, "values", str(position)], own_key=False) from error
+
+
+def _check_methods(study: Study, setting: str) -> None:
+    for method, changes in study.settings[setting].methods.items():
+        at = ["settings", setting, "methods", method]
+        if method not in study.methods:
+            raise problem("no such method", method, sorted(study.methods), at=at)
+        if "kind" in changes:
+            raise problem(
+                "a change of kind", changes["kind"], "settings of the method; name another method", at=[*at, "kind"]
+            )
+        try:
+            study.methods[method].updated(changes)
+        except ValidationError as error:
+            raise _nested(error, at) from error
+
+
+def _check_components(study: Study) -> None:
+    """What a component can say of its settings without heavy imports, it says here rather than in the middle of a
+    run."""
+    for name, data in study.data.items():
+        reason = data.conflict()
+        if reason:
+            raise problem("settings that do not go together", reason[0], reason[1], at=["data", name])
+    for name, setting in study.settings.items():
+        reason = setting.model.conflict() or setting.model.conflict_with(study.data[setting.data])
+        if reason:
+            raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
+        for forget_set, rule in study.forget_sets.items():
+            reason = rule.conflict_with(study.data[setting.data])
+            if reason:
+                raise problem("a forget set that does not fit", reason[0], reason[1], at=["forget_sets", forget_set])
+
+
+def _nested(error: ValidationError, at: list[str], own_key: bool = True) -> PydanticCustomError:
+    """The first problem of a nested model as one of this model, at its full key."""
+    detail = error.errors(include_url=False)[0]
+    inner = [*map(str, detail["loc"]), *detail.get("ctx", {}).get("at", [])] if own_key else []
+    return PydanticCustomError("nested", "{explained}", {"explained": explain(detail), "at": [*at, *inner]})

@@ -1,0 +1,90 @@
+"""The data sets: one class of settings each. Nothing heavy is imported here; ``implementation`` names the file that
+does the work."""
+
+from __future__ import annotations
+
+from math import isqrt
+from typing import ClassVar, Literal
+
+from pydantic import Field
+
+from grokforget.config.base import Component, component_union, registry
+
+
+class DataSet(Component):
+    """Settings of a data set."""
+
+    inputs: ClassVar[str]
+    """``images`` or ``tokens``, or what else models may ask for."""
+    image_side: ClassVar[int] = 0
+    """Height and width of images, pixels; 0 where the data are none."""
+
+    def files(self) -> list[str]:
+        """The user's files that the data set is read from; a file that changes makes its data, and all that follows, anew."""
+        return []
+
+
+class Digits(DataSet):
+    """scikit-learn's ``load_digits``: 1797 real 8x8 grey images of handwritten digits, part of the library (no
+    download)."""
+
+    implementation: ClassVar[str] = "grokforget.data.digits:Digits"
+    inputs: ClassVar[str] = "images"
+    image_side: ClassVar[int] = 8
+
+    kind: Literal["digits"] = "digits"
+    train: int = Field(ge=10, le=1500, multiple_of=10)
+    """Training examples, the same number of each class. 200 groks most clearly (Omnigrok, arXiv 2210.01117)."""
+    validation: int = Field(default=500, ge=10, le=1000, multiple_of=10)
+    """Validation examples, the same number of each class; the rest of the 1797 is the test set."""
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.train + self.validation > 1700:
+            return (
+                f"train {self.train} + validation {self.validation}",
+                "at most 1700 together, so that test digits are left",
+            )
+        return None
+
+
+class Modular(DataSet):
+    """All pairs (a, b) with the label a∘b mod p (Power et al. 2022, arXiv 2201.02177)."""
+
+    implementation: ClassVar[str] = "grokforget.data.modular:Modular"
+    inputs: ClassVar[str] = "tokens"
+
+    kind: Literal["modular"] = "modular"
+    modulus: int = Field(ge=3, le=1000)
+    """p; a prime where the operation is division."""
+    operation: Literal["+", "-", "*", "/"] = "+"
+    """``/`` is the table of (a·b mod p, b) → a for b ≠ 0, which needs no inverse."""
+    train_fraction: float = Field(gt=0, lt=1)
+    """Share of all pairs to train on; .3 to .5 groks."""
+    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
+    """Share of all pairs for choosing checkpoints; what is left is the test set."""
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.operation == "/" and not is_prime(self.modulus):
+            return f"division modulo {self.modulus}", "a prime modulus"
+        if self.train_fraction + self.validation_fraction >= 1:
+            return (
+                f"fractions {self.train_fraction} + {self.validation_fraction}",
+                "a sum below 1, so that test pairs are left",
+            )
+        pairs = self.modulus * (self.modulus - (self.operation == "/"))
+        sizes = [round(fraction * pairs) for fraction in (self.train_fraction, self.validation_fraction)]
+        if min(*sizes, pairs - sum(sizes)) < 1:
+            return (
+                f"{sizes[0]} training and {sizes[1]} validation pairs of {pairs}",
+                "at least one for each and for testing",
+            )
+        return None
+
+
+def is_prime(n: int) -> bool:
+    """Trial division; n is at most a thousand."""
+    return n > 1 and all(n % divisor for divisor in range(2, isqrt(n) + 1))
+
+
+DATA_SETS = registry(Digits, Modular)
+DataSettings = component_union(DATA_SETS)

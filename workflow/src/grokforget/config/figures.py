@@ -1,0 +1,151 @@
+"""The registry of the figures: one row each says which code draws it, and what of a study that code is given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from grokforget.config.specs.base import PLOTS
+
+
+@dataclass(frozen=True)
+class FigureRow:
+    """One figure. A study has it where it has all the tables, the first kind of analyses, and what the figure needs."""
+
+    implementation: str
+    """``package.module:figure``, a function ``(tables, spec)`` → ``matplotlib.figure.Figure``."""
+    tables: tuple[str, ...]
+    """The tables that it reads."""
+    shows: tuple[str, ...]
+    """The fields of ``config.specs.figures.FigureSpec`` that it is given."""
+    caption: str
+    """One sentence for the report."""
+    analyses: tuple[str, ...] = ()
+    """The kinds of analyses that it shows; of other analyses it is not told, so they do not invalidate it."""
+    needs: Literal["controls", "designs"] | None = None
+    """What the study must have: a control, or a setting with more than two forget sets."""
+    libraries: tuple[str, ...] = PLOTS
+    """The libraries whose locked versions decide what it looks like."""
+
+
+FIGURES: dict[str, FigureRow] = {
+    "figure1a": FigureRow(
+        "grokforget.figures.figure1a:figure",
+        tables=("training", "checkpoints"),
+        shows=("settings", "checkpoints"),
+        caption="Training dynamics: train and test accuracy against steps, mean and standard deviation over seeds, "
+        "checkpoints of each seed marked.",
+    ),
+    "figure1b": FigureRow(
+        "grokforget.figures.figure1b:figure",
+        tables=("unlearning_along", "checkpoints"),
+        shows=("settings", "along_forget_sets", "along_method"),
+        caption="One method applied to snapshots along training: forget and retain accuracy after it, against the "
+        "snapshot's step.",
+    ),
+    "figure2": FigureRow(
+        "grokforget.figures.figure2:figure",
+        tables=("trajectories", "unlearning"),
+        shows=("settings", "forget_sets", "checkpoints", "methods", "retrain"),
+        caption="Forget accuracy against unlearning updates from each checkpoint, mean and standard deviation over "
+        "seeds; level lines: retrained models.",
+    ),
+    "alignment": FigureRow(
+        "grokforget.figures.alignment:figure",
+        tables=("along", "checkpoints"),
+        shows=("settings", "along_forget_sets", "study"),
+        analyses=("gradient-alignment",),
+        caption="Cosine between forget and retain gradients, and the gradients' lengths, along training.",
+    ),
+    "alignment-pairs": FigureRow(
+        "grokforget.figures.alignment_pairs:figure",
+        tables=("analysis",),
+        shows=("settings", "forget_sets", "study"),
+        analyses=("gradient-alignment",),
+        caption="Spread of the cosines between gradients of mini-batches and of pairs of examples, before unlearning.",
+    ),
+    "cka": FigureRow(
+        "grokforget.figures.cka:figure",
+        tables=("analysis",),
+        shows=("settings", "forget_sets", "study"),
+        analyses=("cka",),
+        caption="Similarity (CKA) of the representations of forget and retain examples by layer, before unlearning.",
+    ),
+    "complexity": FigureRow(
+        "grokforget.figures.complexity:figure",
+        tables=("along", "checkpoints"),
+        shows=("settings", "along_forget_sets", "study"),
+        analyses=("local-complexity",),
+        caption="Local complexity near forget, retain and test examples along training.",
+    ),
+    "complexity-methods": FigureRow(
+        "grokforget.figures.complexity_methods:figure",
+        tables=("analysis",),
+        shows=("settings", "forget_sets", "methods", "study"),
+        analyses=("local-complexity",),
+        caption="Local complexity before and after every method, from every checkpoint and control.",
+    ),
+    "modules": FigureRow(
+        "grokforget.figures.modules:figure",
+        tables=("along", "analysis"),
+        shows=("settings", "forget_sets", "study"),
+        analyses=("module-model",),
+        caption="Correlation of gradients as the paper's module model predicts it, against the measured one.",
+    ),
+    "ablation": FigureRow(
+        "grokforget.figures.ablation:figure",
+        tables=("analysis",),
+        shows=("settings", "forget_sets", "checkpoints", "study"),
+        analyses=("ablation",),
+        caption="Accuracy on forget, retain and test set without the most forget-specific units, and without random ones.",
+    ),
+    "pareto": FigureRow(
+        "grokforget.figures.pareto:figure",
+        tables=("tuning", "tuned"),
+        shows=("settings", "methods", "study"),
+        caption="Forget accuracy against lost retain accuracy of every candidate hyper-parameter of every method.",
+    ),
+    "designs": FigureRow(
+        "grokforget.figures.designs:figure",
+        tables=("unlearning",),
+        shows=("settings", "methods", "study"),
+        needs="designs",
+        caption="Differences in accuracy after unlearning between checkpoints, by the design of the forget set.",
+        # Its intervals are Student's.
+        libraries=(*PLOTS, "scipy"),
+    ),
+    "controls": FigureRow(
+        "grokforget.figures.controls:figure",
+        tables=("unlearning",),
+        shows=("settings", "methods", "study"),
+        needs="controls",
+        caption="Accuracy after unlearning from the controls, beside that from the checkpoints of the same setting.",
+    ),
+    "attacks": FigureRow(
+        "grokforget.figures.attacks:figure",
+        tables=("unlearning", "membership"),
+        shows=("settings", "forget_sets", "methods", "study"),
+        caption="Membership attacks on the models after unlearning, with the retrained model as the ideal.",
+    ),
+    "robustness": FigureRow(
+        "grokforget.figures.robustness:figure",
+        tables=("analysis",),
+        shows=("settings", "methods", "study"),
+        analyses=("robustness",),
+        caption="Accuracy without and under adversarial attack, before and after unlearning.",
+    ),
+    "relearning": FigureRow(
+        "grokforget.figures.relearning:figure",
+        tables=("analysis",),
+        shows=("settings", "methods", "study"),
+        analyses=("relearning", "distance"),
+        caption="Updates until the forget set is relearned, and the distance of the outputs from the retrained model's.",
+    ),
+    "claims": FigureRow(
+        "grokforget.figures.claims:figure",
+        tables=("claims",),
+        shows=("claims",),
+        caption="The deciding tests of every claim: effect, 95 % interval and verdict, beside what the claim predicts.",
+    ),
+}
+"""By name, in the order of the report."""

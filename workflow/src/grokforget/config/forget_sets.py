@@ -1,0 +1,141 @@
+"""The forget sets: named rules that pick training examples."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+
+from grokforget.config.base import Component, component_union, registry
+from grokforget.config.data import DataSet
+from grokforget.runtime.components import ComponentSpec
+
+
+class ForgetSet(Component):
+    """Settings of a forget set."""
+
+    def difficulty(self) -> dict[str, Any] | None:
+        """How the examples' difficulty is to be measured, for the job ``difficulty``; None where the rule asks for none."""
+        return None
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        """What was found and what is allowed, where the rule cannot pick from such data."""
+        return None
+
+
+class WithinClasses(ForgetSet):
+    """A share of the examples of a few classes: the paper's main design (2 of 10 classes, 15 % and 50 % within them)."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.by_class:within_classes"
+
+    kind: Literal["within-classes"] = "within-classes"
+    class_share: float = Field(default=0.2, gt=0, lt=1)
+    """Share of the classes to draw from, rounded to a whole number of at least one; .2 is 2 of 10."""
+    fraction: float = Field(gt=0, lt=1)
+    """Share of those classes' training examples to forget, the same in each class up to rounding."""
+
+
+class WholeClasses(ForgetSet):
+    """Every training example of a few classes."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.by_class:whole_classes"
+
+    kind: Literal["whole-classes"] = "whole-classes"
+    class_share: float = Field(default=0.1, gt=0, lt=1)
+    """Share of the classes to forget, rounded to a whole number of at least one."""
+
+
+class RandomExamples(ForgetSet):
+    """Examples drawn from all classes alike (Table 10)."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.random_examples:random_examples"
+
+    kind: Literal["random"] = "random"
+    fraction: float = Field(gt=0, lt=1)
+    """Share of the training set to forget."""
+
+
+class UnevenClasses(ForgetSet):
+    """Examples of all classes, of some many more than of others."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.uneven:uneven_classes"
+
+    kind: Literal["uneven-classes"] = "uneven-classes"
+    fraction: float = Field(gt=0, lt=1)
+    """Share of the training set to forget."""
+    ratio: float = Field(default=0.5, gt=0, lt=1)
+    """Each class, in a random order, gives this share of what the one before it gives; none gives all it has."""
+
+
+class ByDifficulty(ForgetSet):
+    """The examples of each class that the run on the full train set found hardest, or easiest."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.difficult:by_difficulty"
+
+    kind: Literal["by-difficulty"] = "by-difficulty"
+    fraction: float = Field(gt=0, lt=1)
+    """Share of the training set to forget, the same in each class up to rounding."""
+    order: Literal["hardest", "easiest"] = "hardest"
+    score: Literal["probability", "loss"] = "probability"
+    """Difficulty is the mean along training of 1 - the probability of the right class, or of the cross-entropy, which with a
+    large initialisation is mostly that of the untrained network."""
+    snapshots: int = Field(default=20, ge=1, le=1000)
+    """About how many snapshots to take the mean over, spread evenly over log steps."""
+
+    def difficulty(self) -> dict[str, Any]:
+        return {"score": self.score, "snapshots": self.snapshots}
+
+    def not_settings(self) -> set[str]:
+        """What the measuring of difficulty is told."""
+        return {"score", "snapshots"}
+
+
+class Duplicated(ForgetSet):
+    """The examples that are nearest to another training example of their class; of tokens, those with the same tokens in
+    another order."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.duplicated:duplicated"
+
+    kind: Literal["duplicated"] = "duplicated"
+    fraction: float = Field(gt=0, lt=1)
+    """Share of the training set to forget."""
+    twins: Literal["together", "apart"] = "together"
+    """Whether the doubles of what is forgotten are forgotten as well, or all retained."""
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        operation = getattr(data, "operation", "+")
+        if operation in ("-", "/"):
+            return f"duplicates under {operation}", "an operation that gives the same for (a, b) and (b, a): +, *"
+        return None
+
+
+EXACT = registry(WithinClasses, WholeClasses, RandomExamples, UnevenClasses, ByDifficulty, Duplicated)
+
+
+class Noisy(ForgetSet):
+    """A request that names some of the wrong examples: methods and retrained reference obey it as it is."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.noisy:noisy"
+
+    kind: Literal["noisy"] = "noisy"
+    intended: component_union(EXACT)  # type: ignore[valid-type]
+    """What should be forgotten."""
+    wrong: float = Field(default=0.2, gt=0, lt=1)
+    """Share of it that the request leaves out, and puts as many examples in place of that should be retained."""
+
+    def difficulty(self) -> dict[str, Any] | None:
+        settings: dict[str, Any] | None = self.intended.difficulty()
+        return settings
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        reason: tuple[object, str] | None = self.intended.conflict_with(data)
+        return reason
+
+    def spec(self) -> ComponentSpec:
+        """With the rule that is meant as a component of its own."""
+        settings = {"wrong": self.wrong, "intended": self.intended.spec().model_dump()}
+        return ComponentSpec(implementation=self.implementation, settings=settings)
+
+
+FORGET_SETS = {**EXACT, **registry(Noisy)}
+ForgetSetSettings = component_union(FORGET_SETS)

@@ -1,0 +1,137 @@
+"""The unlearning methods: one class of settings each. The defaults are the published ones, with their source beside
+them.
+
+A study sets what it changes; ``workflow/studies/tuning.md`` says how the laptop study's values were chosen.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from grokforget.config.base import Component, component_union, registry
+
+Rate = Annotated[float, Field(gt=0, le=100)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Original(Component):
+    """Nothing is done: the checkpoint as it is."""
+
+    implementation: ClassVar[str] = "grokforget.methods.references:Original"
+
+    kind: Literal["original"] = "original"
+
+
+class Retrain(Component):
+    """The reference: the same recipe from scratch on the retain set, at the checkpoint that the same rule selects in
+    that run."""
+
+    implementation: ClassVar[str] = "grokforget.methods.references:Retrain"
+
+    kind: Literal["retrain"] = "retrain"
+
+
+class GradientAscent(Component):
+    """Maximise the cross-entropy of the forget set (published: SGD .9 / 5e-4, lr 1e-4, 5 epochs, batch 256)."""
+
+    implementation: ClassVar[str] = "grokforget.methods.descent:GradientAscent"
+
+    kind: Literal["gradient-ascent"] = "gradient-ascent"
+    learning_rate: Rate = 1e-4
+    momentum: Decay = 0.9
+    weight_decay: Decay = 5e-4
+    epochs: Count = 5
+    """Passes over the forget set."""
+    batch_size: Count = 256
+
+
+class NablaTau(Component):
+    """∇τ (Trippa et al. 2024, arXiv 2403.14339): gradient ascent that stops by itself at the validation loss."""
+
+    implementation: ClassVar[str] = "grokforget.methods.nabla_tau:NablaTau"
+
+    kind: Literal["nabla-tau"] = "nabla-tau"
+    learning_rate: Rate = 1e-3
+    """AdamW; falls linearly to a tenth over the epochs."""
+    weight_decay: Decay = 0.01
+    alpha_factor: float = Field(default=5 / 3, gt=0)
+    """α_0 is this times |D_f| / |D|."""
+    refresh_epochs: Count = 5
+    """Epochs between two measurements of the validation loss."""
+    batch_size: Count = 256
+
+
+class Scrub(Component):
+    """SCRUB and SCRUB+R (Kurmanji et al. 2023, arXiv 2302.09880); the defaults are the published small-scale setting."""
+
+    implementation: ClassVar[str] = "grokforget.methods.scrub:Scrub"
+
+    kind: Literal["scrub"] = "scrub"
+    optimizer: Literal["adam", "sgd"] = "adam"
+    """``sgd`` has momentum 0.9."""
+    learning_rate: Rate = 5e-4
+    weight_decay: Decay = 0.1
+    epochs: Count = 10
+    max_epochs: Count = 3
+    """msteps: the first so many epochs begin with a pass over the forget set that drives the student away from the
+    teacher."""
+    gamma: float = Field(default=1.0, ge=0)
+    """γ, weight of the cross-entropy on the retain set."""
+    alpha: float = Field(default=0.5, ge=0)
+    """α, weight of the distillation on the retain set."""
+    temperature: float = Field(default=2.0, gt=0)
+    """T, of the distillation."""
+    decay_after: list[Count] = Field(default=[5, 8, 9])
+    """The learning rate falls to a tenth after each of these epochs, counted from 1."""
+    retain_batch_size: Count = 32
+    forget_batch_size: Count = 64
+    rewind: bool = True
+    """SCRUB+R: return the epoch whose forget error is closest to the final model's error on the validation examples of
+    those classes."""
+
+
+class FisherForgetting(Component):
+    """Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise in inverse proportion to the retain set's
+    Fisher information."""
+
+    implementation: ClassVar[str] = "grokforget.methods.fisher:FisherForgetting"
+
+    kind: Literal["fisher"] = "fisher"
+    alpha: float = Field(default=1e-6, gt=0)
+    """α, scale of the noise variance; published sweep 1e-8 to 1e-5."""
+
+
+class FineTune(Component):
+    """Go on training with cross-entropy on the retain set (published: SGD, lr 0.01, 10 epochs; or .9 / 5e-4 added)."""
+
+    implementation: ClassVar[str] = "grokforget.methods.descent:FineTune"
+
+    kind: Literal["fine-tune"] = "fine-tune"
+    learning_rate: Rate = 0.01
+    momentum: Decay = 0.0
+    weight_decay: Decay = 0.0
+    epochs: Count = 10
+    batch_size: Count = 256
+
+
+class RelativeAscent(Component):
+    """Gradient ascent on the forget set whose every update is as long as a share of the current weight norm: a control
+    beside ``gradient-ascent``, in which neither weight norm nor gradient size decides how far a model moves."""
+
+    implementation: ClassVar[str] = "grokforget.methods.relative_ascent:RelativeAscent"
+
+    kind: Literal["relative-ascent"] = "relative-ascent"
+    share: float = Field(default=0.01, gt=0, le=1)
+    """Length of an update as a share of the weight norm."""
+    epochs: Count = 5
+    """Passes over the forget set."""
+    batch_size: Count = 256
+
+
+REFERENCES = ("original", "retrain")
+"""The kinds that unlearn nothing: a study has each once, under whatever name."""
+METHODS = registry(Original, Retrain, GradientAscent, NablaTau, Scrub, FisherForgetting, FineTune, RelativeAscent)
+MethodSettings = component_union(METHODS)

@@ -1,0 +1,87 @@
+"""The models: one class of settings each, the code in the file that ``implementation`` names."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from grokforget.config.base import Component, component_union, registry
+from grokforget.config.data import DataSet
+
+Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+class Model(Component):
+    """Settings of a model."""
+
+    needs: ClassVar[str | None] = None
+    """``images`` or ``tokens`` where the model takes only one of them."""
+    homogeneous: ClassVar[bool] = False
+    """Whether its weights can be scaled so that its logits are multiplied by one factor (``models/rescale.py``)."""
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        """What was found and what is allowed, where the model cannot work on a data set."""
+        if self.needs not in (None, data.inputs):
+            return f"a {self.kind} on {data.inputs}", f"data of {self.needs}"
+        return None
+
+
+class MLP(Model):
+    """Multi-layer perceptron."""
+
+    implementation: ClassVar[str] = "grokforget.models.mlp:MLP"
+    homogeneous: ClassVar[bool] = True
+
+    kind: Literal["mlp"] = "mlp"
+    hidden: list[Width] = Field(default=[200, 200], min_length=1)
+    """Widths of the hidden layers; [200, 200] in Omnigrok (arXiv 2210.01117)."""
+    activation: Literal["relu", "quadratic"] = "relu"
+    """``quadratic`` (x²) for modular arithmetic (Gromov 2023, arXiv 2301.02679)."""
+    bias: bool = True
+    initialisation: Literal["default", "normal"] = "default"
+    """``default``: PyTorch's; ``normal``: N(0, 1)/√fan_in."""
+
+
+class CNN(Model):
+    """Blocks of convolution, ReLU and 2x2 max pool, then one hidden layer."""
+
+    implementation: ClassVar[str] = "grokforget.models.cnn:CNN"
+    homogeneous: ClassVar[bool] = True
+    needs: ClassVar[str | None] = "images"
+
+    kind: Literal["cnn"] = "cnn"
+    channels: list[Width] = Field(default=[32, 32], min_length=1)
+    """Output channels of the convolutions."""
+    kernel_size: Literal[3, 5, 7] = 3
+    hidden: Width = 128
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        if data.image_side and data.image_side < 2 ** len(self.channels):
+            return f"{len(self.channels)} poolings of {data.image_side} pixels", "fewer channels"
+        return super().conflict_with(data)
+
+    """Width of the fully connected hidden layer."""
+
+
+class Transformer(Model):
+    """Decoder-only transformer on token pairs, without layer norm (Nanda et al. 2023, arXiv 2301.05217)."""
+
+    implementation: ClassVar[str] = "grokforget.models.transformer:Transformer"
+    needs: ClassVar[str | None] = "tokens"
+
+    kind: Literal["transformer"] = "transformer"
+    layers: int = Field(default=1, ge=1, le=48)
+    width: Width = 128
+    """Width of the residual stream; a multiple of ``heads``."""
+    heads: int = Field(default=4, ge=1, le=128)
+    mlp_width: Width = 512
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.width % self.heads:
+            return f"width {self.width} and heads {self.heads}", "a width that is a multiple of heads"
+        return None
+
+
+MODELS = registry(MLP, CNN, Transformer)
+ModelSettings = component_union(MODELS)

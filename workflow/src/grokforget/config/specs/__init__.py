@@ -1,0 +1,1 @@
+"""The typed spec of each job, built from a study."""

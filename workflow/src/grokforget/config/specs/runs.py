@@ -1,0 +1,204 @@
+"""Specs of the jobs that belong to a run: from a data set to the checkpoints."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from grokforget.config.setting import Setting
+from grokforget.config.specs.base import TABLES, TORCH, Item, JobSpec
+from grokforget.config.study import Study
+from grokforget.config.training import RecipeSpec, SelectionSettings
+from grokforget.runtime import paths
+from grokforget.runtime.components import ComponentSpec
+
+
+class ModelSpec(ComponentSpec):
+    """A model, and the factor on its initial weights."""
+
+    alpha: float = 1.0
+
+
+class ComputeSpec(JobSpec):
+    """What every job that runs a model depends on."""
+
+    libraries: ClassVar[tuple[str, ...]] = TORCH
+    model: ModelSpec
+    objective: ComponentSpec
+    """What the setting's model is trained for (``training/objective.py``)."""
+    seed: int
+    threads: int
+    device: str
+
+
+class PrepareSpec(JobSpec):
+    """All examples of a data set."""
+
+    function: ClassVar[str] = "grokforget.jobs.prepare:prepare"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
+    data: ComponentSpec
+
+
+class SplitSpec(JobSpec):
+    """Train, validation and test indices of one seed."""
+
+    function: ClassVar[str] = "grokforget.jobs.prepare:split"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
+    data: ComponentSpec
+    seed: int
+
+
+class ForgetSpec(JobSpec):
+    """One forget set of a run."""
+
+    function: ClassVar[str] = "grokforget.jobs.prepare:forget"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
+    forget_set: ComponentSpec
+    name: str
+    seed: int
+
+
+class DifficultySpec(ComputeSpec):
+    """The training examples' difficulty, for a forget set that is drawn by it."""
+
+    function: ClassVar[str] = "grokforget.jobs.difficulty:difficulty"
+    score: str
+    snapshots: int
+
+
+class TrainSpec(ComputeSpec):
+    """One segment; it depends on the recipe and on where it ends, not on how long the run is to be."""
+
+    function: ClassVar[str] = "grokforget.jobs.train:train_segment"
+    recipe: RecipeSpec
+    stop: int
+
+
+class SelectSpec(JobSpec):
+    """The checkpoints of the run on one train set."""
+
+    function: ClassVar[str] = "grokforget.jobs.select:select"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+    selection: SelectionSettings
+    checkpoints: list[str]
+    model: ModelSpec | None = None
+    """Given where there is a checkpoint ``rescaled``."""
+
+
+def compute(study: Study, setting: str, seed: int) -> dict[str, Any]:
+    """The values of ``ComputeSpec``."""
+    settings = study.settings[setting]
+    return {
+        "model": model_spec(settings),
+        "objective": settings.training.objective(),
+        "seed": seed,
+        "threads": study.threads,
+        "device": study.device,
+    }
+
+
+def model_spec(setting: Setting) -> ModelSpec:
+    """The setting's model."""
+    return ModelSpec(**dict(setting.model.spec()), alpha=setting.initialisation_scale)
+
+
+def examples(study: Study, setting: str, seed: int) -> dict[str, str]:
+    """The files of a setting's data."""
+    data = study.settings[setting].data
+    return {"examples": paths.EXAMPLES.format(data=data), "split": paths.SPLIT.format(data=data, seed=seed)}
+
+
+def segment_files(study: Study, pattern: str, setting: str, seed: int, train_set: str) -> list[str]:
+    """A file of every segment of a run, in order."""
+    where = {"setting": setting, "seed": seed, "train_set": train_set}
+    return [pattern.format(**where, segment=segment) for segment in study.segments(setting)]
+
+
+def forgotten(setting: str, seed: int, train_set: str) -> dict[str, str]:
+    """The forget set that a run is trained without; nothing for the full train set."""
+    if train_set == "full":
+        return {}
+    name = train_set.removeprefix("without-")
+    return {"forget": paths.FORGET.format(setting=setting, seed=seed, forget_set=name)}
+
+
+def prepare(study: Study, data: str) -> dict[str, Item]:
+    """A data set."""
+    settings = study.data[data]
+    spec = PrepareSpec(data=settings.spec())
+    inputs = {"files": settings.files()} if settings.files() else {}
+    return {"": Item(spec, inputs, {"examples": paths.EXAMPLES.format(data=data)})}
+
+
+def split(study: Study, data: str, seed: str) -> dict[str, Item]:
+    """A data set's split for one seed."""
+    spec = SplitSpec(data=study.data[data].spec(), seed=int(seed))
+    inputs = {"examples": paths.EXAMPLES.format(data=data)}
+    return {"": Item(spec, inputs, {"split": paths.SPLIT.format(data=data, seed=seed)})}
+
+
+def difficulty(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """The difficulty of a run's training examples, an item a forget set that is drawn by it."""
+    inputs = {
+        **examples(study, setting, int(seed)),
+        "snapshots": segment_files(study, paths.SNAPSHOTS, setting, int(seed), "full"),
+    }
+    return {
+        name: Item(
+            DifficultySpec(**compute(study, setting, int(seed)), **study.forget_sets[name].difficulty()),
+            inputs,
+            {"difficulty": paths.DIFFICULTY.format(setting=setting, seed=seed, forget_set=name)},
+        )
+        for name in study.scored(setting)
+    }
+
+
+def forget(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """All forget sets of a run, an item each."""
+    items = {}
+    for name in study.forget_sets_of(setting):
+        where = {"setting": setting, "seed": seed, "forget_set": name}
+        inputs = examples(study, setting, int(seed))
+        if name in study.scored(setting):
+            inputs["difficulty"] = paths.DIFFICULTY.format(**where)
+        spec = ForgetSpec(forget_set=study.forget_sets[name].spec(), name=name, seed=int(seed))
+        items[name] = Item(spec, inputs, {"forget": paths.FORGET.format(**where)})
+    return items
+
+
+def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -> dict[str, Item]:
+    """One segment of a run."""
+    where = {"setting": setting, "seed": seed, "train_set": train_set}
+    training = study.settings[setting].training
+    spec = TrainSpec(
+        **compute(study, setting, int(seed)), recipe=training.recipe(), stop=int(segment) * training.segment_steps
+    )
+    inputs = {**examples(study, setting, int(seed)), **forgotten(setting, int(seed), train_set)}
+    if int(segment) > 1:
+        inputs["state"] = paths.STATE.format(**where, segment=paths.segment_name(int(segment) - 1))
+    patterns = {"state": paths.STATE, "snapshots": paths.SNAPSHOTS, "curve": paths.CURVE}
+    outputs = {name: pattern.format(**where, segment=segment) for name, pattern in patterns.items()}
+    return {"": Item(spec, inputs, outputs)}
+
+
+def select(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """The checkpoints of the runs on all train sets, an item each; those of a control may be matched with those of the
+    setting that it is compared with."""
+    settings, checkpoints = study.settings[setting], study.checkpoints_of(setting)
+    items = {}
+    for train_set in study.trained(setting, int(seed)):
+        inputs: dict[str, str | list[str]] = {"examples": paths.EXAMPLES.format(data=settings.data)}
+        for name, pattern in (("curves", paths.CURVE), ("snapshots", paths.SNAPSHOTS)):
+            inputs[name] = segment_files(study, pattern, setting, int(seed), train_set)
+        if settings.control and "matched" in checkpoints:
+            inputs["reference"] = paths.CHECKPOINT_TABLE.format(
+                setting=settings.control.of, seed=seed, train_set=train_set
+            )
+        spec = SelectSpec(
+            selection=settings.selection,
+            checkpoints=checkpoints,
+            model=model_spec(settings) if "rescaled" in checkpoints else None,
+        )
+        where = {"setting": setting, "seed": seed, "train_set": train_set}
+        outputs = {"table": paths.CHECKPOINT_TABLE, "weights": paths.CHECKPOINT_WEIGHTS}
+        items[train_set] = Item(spec, inputs, {name: pattern.format(**where) for name, pattern in outputs.items()})
+    return items

@@ -1,0 +1,161 @@
+"""What the jobs that turn tidy tables into other tables are told, and which tables they read and write."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from grokforget.config.claims import Claims, claims
+from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
+from grokforget.config.setting import Published
+from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings
+from grokforget.config.specs.shown import meanings, shown
+from grokforget.config.study import Study
+from grokforget.runtime.components import ComponentSpec
+from grokforget.runtime.paths import PAPER_NUMBERS
+
+CLAIMED = ("unlearning", "analysis", "tuned")
+"""The tables that the claims are decided by, where the study has them."""
+SUMMARIES = ("summary", "contrasts")
+"""The tables that every study has beside its tidy ones."""
+
+
+class SummariseSpec(JobSpec):
+    """Means and paired differences over seeds."""
+
+    function: ClassVar[str] = "grokforget.jobs.summarise:summarise"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+
+class PaperTableSpec(JobSpec):
+    """A table in the paper's layout. Each is told those of the fields that its row in ``PAPER_TABLES`` names."""
+
+    function: ClassVar[str] = "grokforget.jobs.paper_table:paper_table"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    table: ComponentSpec
+    """The function that lays it out; it is given the tables and this spec."""
+    study: Meanings = Meanings()
+    checkpoints: list[str] = Field(default=[])
+    """In the order of the rows, as the methods."""
+    methods: list[str] = Field(default=[])
+    settings: list[str] = Field(default=[])
+    forget_sets: list[str] = Field(default=[])
+
+
+class ClaimsSpec(JobSpec):
+    """The verdicts on the paper's claims."""
+
+    function: ClassVar[str] = "grokforget.jobs.claims:claims"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    claims: Claims
+    study: Meanings
+
+
+class PublishedSpec(JobSpec):
+    """The paper's published numbers beside ours."""
+
+    function: ClassVar[str] = "grokforget.jobs.published:published"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    study: Meanings
+    beside: dict[str, list[Published]]
+    """Setting → the published data sets and models that it stands beside."""
+    methods: dict[str, str]
+    """Name of a method → its kind."""
+    numbers: str
+    """SHA-256 of the file of published numbers, which belongs to the workflow and not to a study's folder."""
+
+
+class TunedSpec(JobSpec):
+    """Every checkpoint at its own best hyper-parameters."""
+
+    function: ClassVar[str] = "grokforget.jobs.tuning:tuned"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    seed: int
+    """The one that chooses."""
+
+
+class ChooseSpec(JobSpec):
+    """The choice of hyper-parameters, from the candidates that were tried on the tuning seed."""
+
+    function: ClassVar[str] = "grokforget.jobs.tuning:choose"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    parts: list[dict[str, str | int]]
+    """Of each file of the input ``parts``, in their order, the labels of its rows: setting, seed, method."""
+
+
+def summarise_item(study: Study) -> Item:
+    """Means and paired differences over seeds of all measures."""
+    return Item(SummariseSpec(), tidy(["unlearning"]), tidy(SUMMARIES))
+
+
+def paper_tables_of(study: Study, tables: Collection[str]) -> list[str]:
+    """Those of ``PAPER_TABLES`` that the study has something for; ``tables`` are the names of its tidy tables."""
+    return [name for name, row in PAPER_TABLES.items() if _has(study, row) and row.tables[0] in (*tables, *SUMMARIES)]
+
+
+def paper_table_item(study: Study, name: str, tables: Collection[str]) -> Item:
+    """One of ``PAPER_TABLES``."""
+    row = PAPER_TABLES[name]
+    known: dict[str, Any] = {**shown(study), "study": _meanings_for(study, row)}
+    spec = PaperTableSpec(
+        table=ComponentSpec(implementation=row.implementation), **{field: known[field] for field in row.fields}
+    )
+    inputs = tidy([table for table in row.tables if table in (*tables, *SUMMARIES)])
+    return Item(spec, inputs, {kind: f"paper/{name}.{kind}" for kind in ("csv", "md", "tex")})
+
+
+def claims_item(study: Study, tables: Collection[str]) -> Item:
+    """The verdicts on the paper's claims, from those of the study's tidy tables that decide them."""
+    spec = ClaimsSpec(claims=claims(), study=meanings(study))
+    outputs = {"tests": "tables/claims.parquet", "csv": "paper/claims.csv", "md": "paper/claims.md"}
+    return Item(spec, tidy([table for table in CLAIMED if table in tables]), outputs)
+
+
+def published_item(study: Study) -> Item:
+    """The paper's numbers beside this study's."""
+    spec = PublishedSpec(
+        study=meanings(study),
+        beside={name: setting.published for name, setting in study.settings.items() if setting.published},
+        methods={name: method.kind for name, method in study.methods.items()},
+        numbers=hashlib.sha256(PAPER_NUMBERS.read_bytes()).hexdigest(),
+    )
+    return Item(spec, tidy(["unlearning", "analysis"]), {"csv": "paper/published.csv", "md": "paper/published.md"})
+
+
+def tuned_item(study: Study) -> Item:
+    """The reported cells at the chosen hyper-parameters."""
+    return Item(TunedSpec(seed=study.tuning.seed), tidy(["tuning"]), {"table": "tables/tuned.parquet"})
+
+
+def tidy(names: Collection[str]) -> dict[str, str]:
+    """The files of tidy tables, by the tables' names."""
+    return {name: f"tables/{name}.parquet" for name in names}
+
+
+def _has(study: Study, row: PaperTableRow) -> bool:
+    """Whether the study has what the table shows."""
+    kinds = {
+        analysis.kind
+        for name, analysis in study.analyses.items()
+        if any(study.analysed(setting, name) for setting in study.settings)
+    }
+    there = {
+        "controls": any(setting.control for setting in study.settings.values()),
+        "random": any(rule.kind == "random" for rule in study.forget_sets.values()),
+    }
+    return (row.analysis is None or row.analysis in kinds) and (row.needs is None or there[row.needs])
+
+
+def _meanings_for(study: Study, row: PaperTableRow) -> Meanings:
+    """Of the analyses what the table shows, so that another one more or less is nothing to it."""
+    known = meanings(study)
+    shows = {name: kind for name, kind in known.analyses.items() if kind == row.analysis}
+    return known.model_copy(update={"analyses": shows})

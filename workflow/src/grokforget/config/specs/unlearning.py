@@ -1,0 +1,147 @@
+"""Specs of unlearning, along training too, of its metrics, and of the candidates of the methods' hyper-parameters."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from grokforget.config.methods import REFERENCES
+from grokforget.config.specs.base import TABLES, Item, JobSpec
+from grokforget.config.specs.runs import ComputeSpec, compute, examples, segment_files
+from grokforget.config.study import Study
+from grokforget.runtime import paths
+from grokforget.runtime.components import ComponentSpec
+
+
+class UnlearnSpec(ComputeSpec):
+    """One method on one forget set, from every checkpoint of a run."""
+
+    function: ClassVar[str] = "grokforget.jobs.unlearn:unlearn"
+    method: ComponentSpec
+    forget_set: str
+    checkpoints: list[str]
+    stride: int
+
+
+class UnlearnAlongTrainingSpec(ComputeSpec):
+    """One method on one forget set, from snapshots along training."""
+
+    function: ClassVar[str] = "grokforget.jobs.unlearn_along_training:unlearn_along_training"
+    method: ComponentSpec
+    forget_set: str
+    snapshots: int | None
+
+
+class MeasureSpec(JobSpec):
+    """All metrics of all methods and checkpoints on one forget set of a run."""
+
+    function: ClassVar[str] = "grokforget.jobs.measure:measure"
+    libraries: ClassVar[tuple[str, ...]] = (*TABLES, "scikit-learn")
+    methods: list[str]
+    """In the order of the inputs."""
+    original: str
+    retrain: str
+    checkpoints: list[str]
+    metrics: dict[str, ComponentSpec]
+    seed: int
+
+
+class TuneSpec(ComputeSpec):
+    """Every candidate of one method's hyper-parameter, on every forget set of the tuning, from every checkpoint."""
+
+    function: ClassVar[str] = "grokforget.jobs.tune:tune"
+    method: ComponentSpec
+    parameter: str
+    candidates: list[int | float]
+    forget_sets: list[str]
+    """In the order of the inputs."""
+    checkpoints: list[str]
+
+
+def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str, Item]:
+    """All methods on one forget set of a run, an item each. Only the method that is the retrained model gets to see it."""
+    where = {"setting": setting, "seed": seed}
+    shared = {**compute(study, setting, int(seed)), "checkpoints": study.checkpoints_of(setting)}
+    inputs = {
+        **examples(study, setting, int(seed)),
+        "forget": paths.FORGET.format(**where, forget_set=forget_set),
+        "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where, train_set="full"),
+    }
+    retrained = paths.CHECKPOINT_WEIGHTS.format(**where, train_set=f"without-{forget_set}")
+    patterns = {"trajectory": paths.TRAJECTORY, "outputs": paths.OUTPUTS, "diagnostics": paths.DIAGNOSTICS}
+    if study.keeps_models(setting, forget_set):
+        patterns = {"models": paths.MODELS, **patterns}
+    items = {}
+    for name in study.methods:
+        method = study.method(setting, name)
+        spec = UnlearnSpec(**shared, method=method.spec(), forget_set=forget_set, stride=study.trajectory_stride)
+        own = {"retrained": retrained} if method.kind == "retrain" else {}
+        outputs = {what: p.format(**where, forget_set=forget_set, method=name) for what, p in patterns.items()}
+        items[name] = Item(spec, {**inputs, **own}, outputs)
+    return items
+
+
+def unlearn_along_training(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """One method from snapshots along training, an item a forget set."""
+    along = study.along_training
+    items = {}
+    for name in study.forget_sets_along(setting):
+        where = {"setting": setting, "seed": seed, "forget_set": name}
+        spec = UnlearnAlongTrainingSpec(
+            **compute(study, setting, int(seed)),
+            method=study.method(setting, along.method).spec(),
+            forget_set=name,
+            snapshots=along.snapshots,
+        )
+        inputs = {
+            **examples(study, setting, int(seed)),
+            "forget": paths.FORGET.format(**where),
+            "snapshots": segment_files(study, paths.SNAPSHOTS, setting, int(seed), "full"),
+        }
+        items[name] = Item(spec, inputs, {"table": paths.UNLEARNED_ALONG.format(**where)})
+    return items
+
+
+def measure(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """All metrics of all cells of a run, an item a forget set."""
+    spec = MeasureSpec(
+        methods=list(study.methods),
+        **{kind: study.name_of(kind) for kind in REFERENCES},
+        checkpoints=study.checkpoints_of(setting),
+        metrics={name: metric.spec() for name, metric in study.metrics.items()},
+        seed=int(seed),
+    )
+    files = {"outputs": paths.OUTPUTS, "trajectory": paths.TRAJECTORY, "diagnostics": paths.DIAGNOSTICS}
+    items = {}
+    for name in study.forget_sets_of(setting):
+        where = {"setting": setting, "seed": seed, "forget_set": name}
+        inputs: dict[str, str | list[str]] = {"examples": paths.EXAMPLES.format(data=study.settings[setting].data)}
+        for what, pattern in files.items():
+            inputs[what] = [pattern.format(**where, method=method) for method in study.methods]
+        items[name] = Item(spec, inputs, {"table": paths.METRICS.format(**where)})
+    return items
+
+
+def tune(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """Every candidate of every method, an item a method."""
+    where = {"setting": setting, "seed": seed}
+    forget_sets = study.forget_sets_tuned(setting)
+    inputs = {
+        **examples(study, setting, int(seed)),
+        "forget": [paths.FORGET.format(**where, forget_set=name) for name in forget_sets],
+        "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where, train_set="full"),
+    }
+    return {
+        name: Item(
+            TuneSpec(
+                **compute(study, setting, int(seed)),
+                method=study.method(setting, name).spec(),
+                parameter=candidates.parameter,
+                candidates=candidates.values,
+                forget_sets=forget_sets,
+                checkpoints=study.checkpoints_of(setting),
+            ),
+            inputs,
+            {"table": paths.TUNING.format(**where, method=name)},
+        )
+        for name, candidates in study.tuning.candidates.items()
+    }

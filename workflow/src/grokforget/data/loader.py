@@ -1,0 +1,78 @@
+"""Examples as tensors, and the loader that gives training and unlearning their batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from grokforget.runtime.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, on the model's device."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def __getitem__(self, index: Tensor) -> Examples:
+        return Examples(self.x[index], self.y[index])
+
+
+class Loader(Protocol):
+    """Gives the batches of a data set, wherever its examples lie.
+
+    What is in a batch depends on what the loader was made with and on the number asked for, and on nothing that was asked
+    before: so a run goes on from any step to the same bits.
+    """
+
+    def batch(self, step: int) -> Examples:
+        """The batch of update number ``step`` (from 0), one epoch following another without end."""
+
+    def epoch(self, number: int) -> Iterator[Examples]:
+        """All batches of an epoch (from 0); together they hold every example once."""
+
+
+class DeviceLoader:
+    """A loader of examples that lie on the model's device as a whole.
+
+    Epoch e is the permutation of the generator seeded by ``derive_seed(seed, *labels, e)``, cut into batches of
+    ``batch_size``; the last, shorter one is kept. With a batch size of None every batch is all examples in their own order.
+    """
+
+    def __init__(self, examples: Examples, batch_size: int | None, seed: int, *labels: object) -> None:
+        self.examples, self.batch_size, self.seed, self.labels = examples, batch_size, seed, labels
+        self.per_epoch = 1 if batch_size is None else -(-len(examples) // batch_size)
+        self.current: tuple[int, tuple[Tensor, ...]] | None = None
+        """The epoch that was asked for last, and the positions of its batches: drawn once an epoch, not once a step."""
+
+    def batch(self, step: int) -> Examples:
+        if self.batch_size is None:
+            return self.examples
+        number, position = divmod(step, self.per_epoch)
+        if self.current is None or self.current[0] != number:
+            self.current = number, self.order(number)
+        return self.examples[self.current[1][position]]
+
+    def epoch(self, number: int) -> Iterator[Examples]:
+        if self.batch_size is None:
+            return iter([self.examples])
+        return (self.examples[index] for index in self.order(number))
+
+    def order(self, number: int) -> tuple[Tensor, ...]:
+        """The positions of an epoch's batches, int64 on the CPU, where a GPU run draws the same numbers."""
+        generator = torch.Generator().manual_seed(derive_seed(self.seed, *self.labels, number))
+        return torch.randperm(len(self.examples), generator=generator).split(self.batch_size or 1)
+
+
+def training_loader(examples: Examples, batch_size: int | None, seed: int) -> Loader:
+    """The loader of a training run. A batch as large as the train set is the full batch, which needs no order."""
+    whole = batch_size is None or batch_size >= len(examples)
+    return DeviceLoader(examples, None if whole else batch_size, seed, "order")

@@ -1,0 +1,1 @@
+"""The figures, one file each: functions of tables and a spec."""

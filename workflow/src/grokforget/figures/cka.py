@@ -1,0 +1,81 @@
+"""Draws how alike forget and retain examples are represented, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from grokforget.figures.parts.dots import empty, looks, over_seeds, set_small_style
+from grokforget.figures.parts.grid import error_bars, grid, heading, legend, settings_of
+from grokforget.figures.parts.select import natural, of_kinds
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.figures import FigureSpec
+
+KIND = "cka"
+ROWS = {"": "CKA, usual estimator", "_unbiased": "CKA, unbiased estimator"}
+WITHIN = {"linestyle": ":", "linewidth": 0.9, "markerfacecolor": "white", "markersize": 3}
+
+
+def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
+    """A row an estimator, a column a setting, against the layer: CKA between forget and retain examples (0 to 1; the unbiased
+    estimate may be negative), mean and standard deviation over seeds, and between halves of the retain set (dotted, hollow:
+    means). Controls have no lines. Table: analysis.
+    """
+    set_small_style()
+    analysis = tables["analysis"]
+    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
+    rows = rows[rows.part != ""]
+    settings = settings_of(rows, spec.settings)
+    if not settings:
+        return empty("no CKA in this study")
+    styles = looks(rows.checkpoint, spec.study)
+    controls = [control.name for control in spec.study.controls.values()]
+    joined = [name for name in styles if name not in controls]
+    fig, panels = grid(len(ROWS), len(settings), 52, sharex="col", sharey="row")
+    for column, setting in zip(panels.T, settings, strict=True):
+        of_setting = rows[rows.setting == setting]
+        order = natural(of_setting.part)
+        for axes, ending in zip(column, ROWS, strict=True):
+            layers(axes, of_setting, ending, order, looks(of_setting.checkpoint, spec.study), joined)
+        column[0].set_title(heading(rows, setting))
+        column[-1].set_xticks(range(len(order)), order, rotation=35, ha="right", rotation_mode="anchor")
+        column[-1].set_xlabel("layer")
+    for axes, label in zip(panels[:, 0], ROWS.values(), strict=True):
+        axes.set_ylabel(label)
+    title = "forget against retain examples, before unlearning"
+    fig.suptitle(f"{title}; mean ± sd over seeds")
+    lines = {name: {**style, "linestyle": "-" if name in joined else "none"} for name, style in styles.items()}
+    within = {**WITHIN, "color": "0.3", "marker": "o"}
+    legend(fig, {**lines, "within the retain set, of its mix of classes (means)": within}, columns=4)
+    return fig
+
+
+def layers(
+    axes: Axes,
+    rows: pd.DataFrame,
+    ending: str,
+    order: Sequence[str],
+    styles: Mapping[str, Mapping[str, Any]],
+    joined: Sequence[str],
+) -> None:
+    """One setting and estimator. The names in ``joined`` have lines from layer to layer."""
+    axes.axhline(0, color="0.6", linewidth=0.6)
+    place = {name: number for number, name in enumerate(order)}
+    for number, (name, style) in enumerate(styles.items()):
+        shift = (number - (len(styles) - 1) / 2) * min(0.7 / len(styles), 0.12)
+        for measure, look in ((f"retain_cka{ending}", WITHIN), (f"cka{ending}", {"linestyle": "-", "linewidth": 1.1})):
+            of_measure = rows[(rows.checkpoint == name) & (rows.measure == measure)]
+            shown = over_seeds(of_measure, ["part"])
+            x = shown.part.map(place).astype(float)
+            shown, x = shown.loc[x.sort_values().index], x.sort_values() + shift
+            line = {} if name in joined else {"linestyle": "none"}
+            style_of = {"color": style["color"], "marker": style["marker"], **look, **line}
+            error = None if look is WITHIN else shown["std"]
+            error_bars(axes, x, shown["mean"], error, style_of)
+    axes.set_xlim(-0.5, len(order) - 0.5)
+    axes.grid(visible=False, axis="x")

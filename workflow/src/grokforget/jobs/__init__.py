@@ -1,0 +1,1 @@
+"""One plain function a rule: reads files, calls the science, writes files."""

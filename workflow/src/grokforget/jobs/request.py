@@ -1,0 +1,68 @@
+"""One unlearning request, the data of a (setting, seed, forget set), ready to be unlearned from any weights.
+
+Apart from ``setup.py``, since training uses that too and must not depend on the code of unlearning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.jobs.setup import encoded, use_device
+from grokforget.methods.base import Method, Problem
+from grokforget.methods.runner import Record, unlearn
+from grokforget.models.build import build_model
+from grokforget.runtime.components import ComponentSpec
+from grokforget.runtime.job import Job
+from grokforget.runtime.progress import progress
+from grokforget.runtime.seeds import derive_seed
+from grokforget.training.objective import Objective
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.runs import ComputeSpec
+
+FINAL_ONLY = 2**31
+"""A stride at which only the first and the final state are evaluated."""
+
+
+class PreparedRequest:
+    """The request's examples on the device, and a model to load weights into.
+
+    Reads ``examples`` and ``split`` of the job, and the file ``forget``. ``seed`` is that of all draws of the request: one
+    for all checkpoints and methods, which so differ in their weights alone, not in the order of the batches or the noise.
+    """
+
+    def __init__(self, job: Job[Any], forget: Path, forget_set: str) -> None:
+        spec: ComputeSpec = job.spec
+        device = use_device(spec)
+        table = ExampleTable.read(job.input("examples"))
+        split, parted = Split.read(job.input("split")), ForgetSplit.read(forget)
+        self.seed = derive_seed(spec.seed, forget_set)
+        self.objective: Objective = spec.objective.build()
+        self.model = build_model(spec.model, table.shape, seed=0).to(device)
+        indices = {"forget": parted.forget, "retain": parted.retain, "validation": split.validation, "test": split.test}
+        # What an erroneous request left out, or asked for by mistake: looked at, never learned from.
+        errors = {"missed": parted.missed, "mistaken": parted.mistaken}
+        indices |= {name: index for name, index in errors.items() if len(index)}
+        self.examples = {name: encoded(self.model, table, index, device) for name, index in indices.items()}
+
+    def apply(
+        self, method: ComponentSpec, weights: Mapping[str, Tensor], retrained: Mapping[str, Tensor], stride: int
+    ) -> tuple[nn.Module, Record]:
+        """Unlearn from ``weights``; the model is the request's own and serves until the next call."""
+        self.model.load_state_dict(dict(weights))
+        built: Method = method.build()
+        forget, retain, validation = (self.examples[name] for name in ("forget", "retain", "validation"))
+        # For models with dropout: the draws must not depend on what this process did before.
+        torch.manual_seed(self.seed)
+        problem = Problem(self.model, forget, retain, validation, self.objective, self.seed, retrained)
+        with progress(type(built).__name__, 0) as show:
+            record = unlearn(
+                built, problem, self.examples["test"], stride=stride, on_update=lambda update: show(update, "")
+            )
+        return self.model, record

@@ -1,0 +1,46 @@
+"""What the models of a run say of every example of the data set: shadow models for membership attacks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.jobs.setup import encoded, use_device
+from grokforget.models.build import build_model
+from grokforget.models.states import read_state
+from grokforget.runtime.files import write_tensors
+from grokforget.runtime.job import Job
+from grokforget.training.evaluate import logits_of
+from grokforget.training.objective import Objective
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.inspection import ShadowSpec
+
+
+def shadow(job: Job[ShadowSpec]) -> None:
+    """Unlearning loss of every example under every checkpoint of one run.
+
+    Reads ``examples``, ``split``, ``checkpoints`` and, where the run has one, the ``forget`` set that it was trained without.
+    Writes ``losses``: float32 (N,) by checkpoint, in nats, in the order of the data set, and ``member``, uint8 (N,): was the
+    example trained on?
+    """
+    spec = job.spec
+    device = use_device(spec)
+    table = ExampleTable.read(job.input("examples"))
+    model = build_model(spec.model, table.shape, seed=0).to(device)
+    objective: Objective = spec.objective.build()
+    forget = job.optional("forget")
+    trained = ForgetSplit.read(forget).retain if forget else Split.read(job.input("split")).train
+    examples = encoded(model, table, np.arange(len(table.labels)), device)
+    member = np.zeros(len(table.labels), dtype=np.uint8)
+    member[trained] = 1
+    arrays = {"member": member}
+    for checkpoint in spec.checkpoints:
+        model.load_state_dict(read_state(job.input("checkpoints"), checkpoint))
+        with torch.no_grad():
+            losses = objective.example_losses(logits_of(model, examples.x), examples.y)
+        arrays[f"loss/{checkpoint}"] = losses.cpu().numpy()
+    write_tensors(job.outputs["losses"], arrays)

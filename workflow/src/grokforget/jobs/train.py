@@ -1,0 +1,113 @@
+"""One segment of a training run."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.jobs.setup import encoded, use_device
+from grokforget.models.build import build_model
+from grokforget.models.states import write_states
+from grokforget.runtime.files import DamagedFile, write_rows
+from grokforget.runtime.job import Job
+from grokforget.runtime.progress import progress
+from grokforget.runtime.seeds import derive_seed
+from grokforget.runtime.signals import asked, saving, stop_if_asked
+from grokforget.training.loop import Segment, TrainingState, start, train
+from grokforget.training.snapshots import InMemory, OnDisk, Snapshots
+from grokforget.training.state import load_partial, load_training, save_partial, save_training
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.runs import TrainSpec
+
+log = logging.getLogger("grokforget")
+SAVE_SECONDS = 300.0
+"""Between two savings of a running segment: what is lost where a machine fails without a warning."""
+PARTIAL = "partial.safetensors"
+"""In the scratch folder, beside the snapshots: the running state of an interrupted segment."""
+
+
+def train_segment(job: Job[TrainSpec]) -> None:
+    """Train from the previous segment's state, or from the initialisation, to ``stop`` updates.
+
+    Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set) and ``state``. Writes
+    ``state``, ``snapshots`` (weights by step) and ``curve`` (one row an evaluation). With a scratch folder snapshots go there
+    as they occur, and an interrupted segment goes on from what it saved there; without one they are kept in memory.
+    """
+    try:
+        train_and_write(job)
+    except DamagedFile as damage:
+        if job.scratch is None or job.scratch not in damage.path.parents:
+            raise
+        log.warning("%s; the segment is trained from its start", damage)
+        (job.scratch / PARTIAL).unlink(missing_ok=True)
+        train_and_write(job)
+
+
+def train_and_write(job: Job[TrainSpec]) -> None:
+    """What ``train_segment`` does. Raises DamagedFile where a snapshot in the scratch folder cannot be read back."""
+    spec = job.spec
+    device = use_device(spec)
+    table = ExampleTable.read(job.input("examples"))
+    model = build_model(spec.model, table.shape, derive_seed(spec.seed, "initialisation")).to(device)
+    splits = Split.read(job.input("split"))
+    forget = job.optional("forget")
+    indices = vars(splits) | ({"train": ForgetSplit.read(forget).retain} if forget else {})
+    examples = {name: encoded(model, table, index, device) for name, index in indices.items()}
+
+    snapshots: Snapshots = OnDisk(job.scratch) if job.scratch else InMemory()
+    state, done = begin(model, spec, job.optional("state"), job.scratch)
+    saved = time.monotonic()
+
+    def on_step(segment: Segment) -> None:
+        nonlocal saved
+        if job.scratch and (asked() or time.monotonic() - saved > SAVE_SECONDS):
+            save_partial(job.scratch / PARTIAL, state, segment)
+            saved = time.monotonic()
+            log.info("saved at step %d", state.step)
+        stop_if_asked()
+
+    with progress("train", spec.stop, state.step) as show, saving():
+
+        def on_evaluation(row: dict[str, Any]) -> None:
+            show(row["step"], f"train {row['train_accuracy']:.3f} validation {row['validation_accuracy']:.3f}")
+
+        segment = train(
+            state,
+            examples,
+            spec.recipe,
+            spec.objective.build(),
+            seed=spec.seed,
+            stop=spec.stop,
+            on_evaluation=on_evaluation,
+            on_snapshot=snapshots.keep,
+            on_step=on_step,
+            done=done,
+        )
+    write_states(job.outputs["snapshots"], snapshots.read(segment.snapshots))
+    save_training(job.outputs["state"], state)
+    write_rows(job.outputs["curve"], segment.curve)
+
+
+def begin(
+    model: nn.Module, spec: TrainSpec, previous: Path | None, scratch: Path | None
+) -> tuple[TrainingState, Segment | None]:
+    """Where the segment was interrupted, or else where the one before ended, or else the initialisation."""
+    optimizer = spec.recipe.optimizer
+    if scratch and (scratch / PARTIAL).exists():
+        try:
+            state, done = load_partial(scratch / PARTIAL, model, optimizer, OnDisk(scratch))
+            log.info("going on from step %d, where this segment was interrupted", state.step)
+            return state, done
+        except DamagedFile as damage:
+            log.warning("%s; the segment is trained from its start", damage)
+    if previous:
+        return load_training(previous, model, optimizer), None
+    torch.manual_seed(derive_seed(spec.seed, "training"))
+    return start(model, optimizer), None

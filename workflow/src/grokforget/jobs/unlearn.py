@@ -1,0 +1,72 @@
+"""Unlearning: one method on one forget set, from every checkpoint of a run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from torch import nn
+
+from grokforget.data.loader import Examples
+from grokforget.jobs.request import PreparedRequest
+from grokforget.models.states import State, read_state, write_states
+from grokforget.runtime.files import write_rows
+from grokforget.runtime.job import Job
+from grokforget.training.evaluate import logits_of
+from grokforget.training.objective import Objective
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.unlearning import UnlearnSpec
+
+
+def unlearn(job: Job[UnlearnSpec]) -> None:
+    """Apply one method to every checkpoint.
+
+    Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights), and ``retrained`` (the checkpoints of the run
+    without the forget set), which only the method that is the retrained model is given. Writes ``trajectory``, ``outputs``
+    (per example: split, label, loss, whether right), ``diagnostics``, and where it is among the outputs ``models`` (weights
+    by checkpoint).
+    """
+    spec = job.spec
+    request = PreparedRequest(job, job.input("forget"), spec.forget_set)
+    retrained = job.optional("retrained")
+    models: dict[str, State] = {}
+    trajectories: list[dict[str, Any]] = []
+    diagnostics: list[dict[str, Any]] = []
+    outputs: list[dict[str, np.ndarray]] = []
+    for checkpoint in spec.checkpoints:
+        weights = read_state(job.input("checkpoints"), checkpoint)
+        reference = read_state(retrained, checkpoint) if retrained else {}
+        model, record = request.apply(spec.method, weights, reference, spec.stride)
+        if "models" in job.outputs:
+            models[checkpoint] = {name: value.clone() for name, value in model.state_dict().items()}
+        trajectories += [{"checkpoint": checkpoint, **row} for row in record.trajectory]
+        diagnostics += [
+            {"checkpoint": checkpoint, "measure": name, "value": value} for name, value in record.diagnostics.items()
+        ]
+        outputs += [
+            {
+                "checkpoint": np.repeat(checkpoint, len(examples)),
+                "split": np.repeat(split, len(examples)),
+                **per_example(model, examples, request.objective),
+            }
+            for split, examples in request.examples.items()
+        ]
+    if "models" in job.outputs:
+        write_states(job.outputs["models"], models)
+    write_rows(job.outputs["trajectory"], trajectories)
+    columns = {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
+    write_rows(job.outputs["outputs"], columns)
+    write_rows(job.outputs["diagnostics"], diagnostics)
+
+
+def per_example(model: nn.Module, examples: Examples, objective: Objective) -> dict[str, np.ndarray]:
+    """Arrays (n,) in the order of the examples: label, unlearning loss (nats, float32) and whether the prediction is
+    right."""
+    outputs = logits_of(model, examples.x)
+    columns = {
+        "label": examples.y,
+        "loss": objective.example_losses(outputs, examples.y),
+        "correct": objective.correct(outputs, examples.y),
+    }
+    return {name: value.cpu().numpy() for name, value in columns.items()}

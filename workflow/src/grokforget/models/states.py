@@ -1,0 +1,38 @@
+"""Weights of models as safetensors: whole, exact, and unable to run code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import Tensor
+
+from grokforget.runtime.files import opened, sealed, tensor_metadata
+
+State = Mapping[str, Tensor]
+
+
+def write_states(path: Path, states: Mapping[str, State], metadata: Mapping[str, Any] | None = None) -> None:
+    """Several state dicts in one file, as ``{name}/{parameter}``."""
+    tensors = {
+        f"{name}/{key}": value.detach().cpu().contiguous()
+        for name, state in states.items()
+        for key, value in state.items()
+    }
+    with sealed(path) as beside:
+        save_file(tensors, beside, tensor_metadata(metadata))
+
+
+def read_state(path: Path, name: str) -> dict[str, Tensor]:
+    """One state dict; KeyError with the names there are where it is missing."""
+    prefix = f"{name}/"
+    with opened(path, "pt") as file:
+        keys = list(file.keys())
+        state = {key.removeprefix(prefix): file.get_tensor(key) for key in keys if key.startswith(prefix)}
+    if not state:
+        raise KeyError(
+            f"{path} holds no state {name!r}; it holds: {', '.join(sorted({k.split('/')[0] for k in keys}))}"
+        )
+    return state

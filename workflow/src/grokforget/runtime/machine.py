@@ -1,0 +1,82 @@
+"""On what a job ran: the commit, the libraries and the hardware, for its record."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from grokforget.runtime.fingerprint import LOCK, locked_versions
+
+NOTED = (
+    "torch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "scikit-learn",
+    "pyarrow",
+    "safetensors",
+    "matplotlib",
+    "seaborn",
+    "snakemake",
+)
+"""The libraries whose installed versions a record notes."""
+
+
+def commit() -> str:
+    """The commit of the checkout, ``+changes`` behind it where files differ from it; ``unknown`` outside a git
+    checkout."""
+    root = LOCK.parent
+    try:
+        head = _git(root, "rev-parse", "HEAD")
+        return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def environment() -> dict[str, Any]:
+    """Python, libraries, processor, cores, memory and GPU of this process."""
+    model = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    pages = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return {
+        "python": platform.python_version(),
+        "libraries": _installed(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "processor": model,
+        "cores": os.cpu_count(),
+        "memory_gib": round(pages / 2**30, 1),
+        "gpu": _gpu(),
+    }
+
+
+@cache
+def _installed() -> dict[str, str]:
+    found = {}
+    for name in NOTED:
+        if name in locked_versions():
+            try:
+                found[name] = version(name)
+            except PackageNotFoundError:
+                found[name] = "not installed"
+    return found
+
+
+def _gpu() -> str | None:
+    """The GPU that this process has used, if any; torch is not imported for it."""
+    import sys
+
+    torch = sys.modules.get("torch")
+    return torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else None
+
+
+def _git(root: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
+    return done.stdout.strip()

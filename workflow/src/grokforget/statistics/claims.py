@@ -1,0 +1,163 @@
+"""A verdict on every claim of the paper, by the rules of ``workflow/claims.yaml``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from grokforget.statistics.permutation import holm, sign_flip_test
+from grokforget.statistics.power import effect_size, seeds_for_power
+from grokforget.statistics.quantities import CELL, quantity
+from grokforget.statistics.spread import pooled_sd_ratio
+
+if TYPE_CHECKING:
+    from grokforget.config.claims import Claims, Test
+    from grokforget.config.specs.base import Meanings
+
+ALL = "all"
+SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTED = "supported", "contradicted", "undecided", "not tested here"
+CONFIDENCE = 0.95
+RESULT = ["effect", "low", "high", "p", "effect_size", "seeds_for_80_power"]
+ROW = ["claim", "test", "decides", "setting", *RESULT, "pairs", "ratio", "direction", "margin"]
+
+
+def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings) -> pd.DataFrame:
+    """A row a (claim, test, setting), the setting ``all`` among them, over which the settings are pooled.
+
+    Columns: claim, test, decides, setting, effect (mean difference, or ratio), low and high (95 %), p, p_holm,
+    effect_size (Hedges' g of the pairs), pairs, seeds_for_80_power (of this setting's effect), verdict.
+
+    Holm's correction is over all deciding tests of all claims, and separately for those of the single settings and for
+    those that decide nothing. A test that could not reject even if all pairs agreed (2 / 2^pairs above the level) cannot
+    reject falsely either; it is left out of the correction and undecided. Tests of ``equal`` are left out too: their interval
+    decides.
+    """
+    rows = []
+    for claim in claims.claims:
+        for test in claim.tests:
+            for result in compare(test, quantity_pairs(tables, test, study)):
+                names = {"claim": claim.id, "test": test.name, "decides": test.decides}
+                rows.append({**names, **result, "direction": test.direction, "margin": test.margin})
+    table = pd.DataFrame(rows, columns=ROW)
+    able = table.p.notna() & (table.direction != "equal") & (0.5 ** (table.pairs - 1) <= claims.level)
+    table["p_holm"] = np.nan
+    for _, family in table[able].groupby([table.decides, table.setting == ALL]):
+        table.loc[family.index, "p_holm"] = holm(family.p.to_numpy())
+    table["verdict"] = [verdict(row, claims.level) for row in table.to_dict("records")]
+    order = ["claim", "test", "decides", "setting", "effect", "low", "high", "p", "p_holm", "effect_size", "pairs"]
+    return table[[*order, "seeds_for_80_power", "verdict"]]
+
+
+def conclude(claims: Claims, tests: pd.DataFrame) -> pd.DataFrame:
+    """A row a claim: id, claim, published, verdict. Its deciding tests over all settings must all support it; one that
+    contradicts it is enough; a claim without any result is not tested."""
+    rows = []
+    for claim in claims.claims:
+        names = [test.name for test in claim.tests if test.decides]
+        found = tests[(tests.claim == claim.id) & tests.decides & (tests.setting == ALL)].set_index("test")
+        verdicts = [found.verdict.get(name, NOT_TESTED) for name in names]
+        what = {"id": claim.id, "claim": claim.claim, "published": claim.published}
+        rows.append({**what, "verdict": together(verdicts)})
+    return pd.DataFrame(rows)
+
+
+def together(verdicts: list[str]) -> str:
+    """One verdict from those of several tests."""
+    if CONTRADICTED in verdicts:
+        return CONTRADICTED
+    if not verdicts or all(one == NOT_TESTED for one in verdicts):
+        return NOT_TESTED
+    return SUPPORTED if all(one == SUPPORTED for one in verdicts) else UNDECIDED
+
+
+def verdict(row: Mapping[str, Any], level: float) -> str:
+    """Of one test. ``equal`` holds where the whole interval lies within the margin, and fails where none of it does."""
+    if row["pairs"] == 0 or math.isnan(row["effect"]):
+        return NOT_TESTED
+    if row["direction"] == "equal":
+        if math.isnan(row["low"]):
+            return UNDECIDED
+        if max(-row["low"], row["high"]) <= row["margin"]:
+            return SUPPORTED
+        return CONTRADICTED if row["low"] > row["margin"] or row["high"] < -row["margin"] else UNDECIDED
+    if math.isnan(row["p_holm"]) or row["p_holm"] > level:
+        return UNDECIDED
+    none = 1.0 if row["ratio"] else 0.0
+    lower = row["effect"] < none
+    return SUPPORTED if lower == (row["direction"] == "lower") else CONTRADICTED
+
+
+def quantity_pairs(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) -> pd.DataFrame:
+    """A row a cell that has both sides: setting, seed, forget_set, method, first, second."""
+    values = quantity(tables, test, study)
+    if test.contrast is None:
+        scope = test.scope.model_copy(update={"measure": test.against})
+        other = quantity(tables, test.model_copy(update={"scope": scope}), study)
+        both = values.merge(other, on=[*CELL, "checkpoint"], suffixes=("_first", "_second"))
+        both = both.rename(columns={"value_first": "first", "value_second": "second"})
+        return both.dropna(subset=["first", "second"])
+    first, second = (
+        values[values.checkpoint == name].drop(columns="checkpoint").rename(columns={"value": side})
+        for name, side in zip(test.contrast, ("first", "second"), strict=True)
+    )
+    return first.merge(second, on=CELL).dropna()
+
+
+def compare(test: Test, pairs: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """The result over all settings, and that of each."""
+    spread = test.statistic == "sd-ratio"
+    result = ratio_of_spreads if spread else mean_difference
+    for setting, part in [(ALL, pairs), *pairs.groupby("setting", sort=True)]:
+        yield {"setting": setting, **result(part), "ratio": spread}
+
+
+def mean_difference(pairs: pd.DataFrame) -> dict[str, float]:
+    """Differences first - second, averaged over the cells of every (setting, seed), and then over settings.
+
+    The interval is Student's t with the settings as strata: variance Σ s_k²/n_k / K² over K settings of n_k seeds, and
+    Satterthwaite's degrees of freedom; with one setting it is the interval of the paired t-test. p is the exact sign-flip
+    test over the (setting, seed) pairs.
+    """
+    by_seed = (pairs["first"] - pairs["second"]).groupby([pairs.setting, pairs.seed]).mean()
+    if by_seed.empty:
+        return {**dict.fromkeys(RESULT, math.nan), "pairs": 0}
+    settings = by_seed.groupby(level=0)
+    n, variance = settings.count(), settings.var(ddof=1)
+    effect, k = float(settings.mean().mean()), len(n)
+    parts = variance / n / k**2
+    half = math.nan
+    if (n > 1).all():
+        half = 0.0
+        if parts.sum() > 0:
+            freedom = parts.sum() ** 2 / (parts**2 / (n - 1)).sum()
+            half = float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom) * math.sqrt(parts.sum()))
+    single = by_seed.to_numpy() if k == 1 else np.array([])
+    return {
+        "effect": effect,
+        "low": effect - half,
+        "high": effect + half,
+        "p": sign_flip_test(by_seed.to_numpy(), by_seed.index.get_level_values(0).to_numpy()),
+        "effect_size": effect_size(by_seed.to_numpy()),
+        "pairs": len(by_seed),
+        "seeds_for_80_power": seeds_for_power(single) if k == 1 else math.nan,
+    }
+
+
+def ratio_of_spreads(pairs: pd.DataFrame) -> dict[str, float]:
+    """Ratio of the standard deviations over seeds, first to second, pooled over cells (``spread.pooled_sd_ratio``); what is
+    flipped are settings, so ``pairs`` counts them."""
+    empty = dict.fromkeys(RESULT, math.nan)
+    if pairs.empty:
+        return {**empty, "pairs": 0}
+    cells = pairs.pivot(index=["setting", "forget_set", "method"], columns="seed", values=["first", "second"])
+    settings = cells.index.get_level_values("setting").to_numpy()
+    pooled = pooled_sd_ratio(cells["first"].to_numpy(), cells["second"].to_numpy(), settings)
+    return {
+        **empty,
+        **{"effect": pooled.ratio, "low": pooled.low, "high": pooled.high, "p": pooled.p, "pairs": pooled.settings},
+    }

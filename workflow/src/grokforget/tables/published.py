@@ -1,0 +1,150 @@
+"""The paper's published numbers, each beside this study's where it has that cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from grokforget.statistics.quantities import under_their_settings
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.base import ControlMeaning
+    from grokforget.config.specs.tables import PublishedSpec
+
+METHODS = {
+    "original": "original",
+    "retrain": "retrain",
+    "gradient_ascent": "gradient-ascent",
+    "nabla_tau": "nabla-tau",
+    "scrub": "scrub",
+    "fisher": "fisher",
+    "finetune": "fine-tune",
+}
+"""The paper's methods and their kinds here."""
+CHECKPOINTS = {"pre": "early", "grok": "grokked"}
+DESIGNS = {"within_2_classes": "within-classes", "random_examples": "random"}
+CELLS = {
+    "test_accuracy": ("test_accuracy", 100),
+    "retain_accuracy": ("retain_accuracy", 100),
+    "unlearning_accuracy": ("forget_accuracy", 100),
+    "unlearning_effectiveness_score": ("ues", 1),
+}
+"""The paper's measure of a cell → column and factor."""
+ANALYSES = {
+    "gradient_cosine": ("gradient-alignment", "gradient_cosine", ""),
+    "gradient_angle_degrees": ("gradient-alignment", "gradient_angle", ""),
+    "cka_forget_retain": ("cka", "cka", "representation"),
+    **{
+        f"local_complexity_{split}": ("local-complexity", "local_complexity", split)
+        for split in ("retain", "test", "forget")
+    },
+}
+"""The paper's measure of a model → kind of analysis, measure, part."""
+KEYS = ["setting", "checkpoint", "forget_set", "method", "metric"]
+NONE = "No setting is put beside a published one."
+NOTE = (
+    "Each published number that this study has a cell for: same method, checkpoint, forget design and forget fraction, and "
+    "the data set and model that the setting is put beside (`published` in the study). **The data and models are others**: "
+    "`difference` is ours minus the published one, in units of the published standard deviation where one was printed "
+    "and is not 0. θ_spline has several operationalisations here. Accuracies in percent. {shown} of {all} published numbers."
+)
+
+
+def published(
+    theirs: pd.DataFrame, tables: Mapping[str, pd.DataFrame], spec: PublishedSpec
+) -> tuple[pd.DataFrame, str]:
+    """Our means and standard deviations (of the tables ``unlearning`` and ``analysis``) beside the paper's numbers
+    (``workflow/resources/paper_numbers.csv``): a row a published number and cell of ours, and the same as a page."""
+    ours = pd.concat([of_cells(tables["unlearning"], spec), of_models(tables["analysis"], spec)])
+    rows = [row for number in theirs.to_dict("records") for row in beside(number, ours, spec)]
+    columns = [*theirs.columns, "setting", "forget_set", "our_checkpoint", "our_mean", "our_std", "seeds", "difference"]
+    table = pd.DataFrame(rows, columns=columns)
+    return table, page(table, theirs)
+
+
+def page(table: pd.DataFrame, theirs: pd.DataFrame) -> str:
+    """In Markdown, with how many of the published numbers there is a cell for."""
+    note = NOTE.format(shown=len(table.drop_duplicates(list(theirs.columns))), all=len(theirs))
+    given = table.astype(object).where(table.notna(), None)
+    formats = [",.1f" if column == "difference" else ".3g" for column in table.columns]
+    text = given.to_markdown(index=False, floatfmt=formats, missingval="–") if len(table) else NONE
+    return f"# Published numbers\n\n{note}\n\n{text}\n"
+
+
+def of_cells(table: pd.DataFrame, spec: PublishedSpec) -> pd.DataFrame:
+    """Mean, standard deviation and number of seeds of the measures of cells: columns ``KEYS``, mean, std, seeds."""
+    table = under_their_settings(table, spec.study.controls)
+    parts = [
+        table.assign(metric=metric, value=factor * table[column])
+        for metric, (column, factor) in CELLS.items()
+        if column in table
+    ]
+    return over_seeds(pd.concat(parts))
+
+
+def of_models(table: pd.DataFrame, spec: PublishedSpec) -> pd.DataFrame:
+    """Likewise of analyses: before unlearning under ``original``, after it as the mean over the methods, under
+    ``unspecified``, as in the paper's Table 4."""
+    kinds = spec.study.analyses
+    table = under_their_settings(table, spec.study.controls)
+    table = table.assign(kind=table.analysis.map(kinds))
+    table = table[~table.stage.isin(spec.study.references)]
+    table = table.assign(method=np.where(table.stage == "before", "original", "unspecified"))
+    parts = [
+        table[(table.kind == kind) & (table.measure == measure) & (table.part == part)].assign(metric=metric)
+        for metric, (kind, measure, part) in ANALYSES.items()
+    ]
+    rows = pd.concat(parts).groupby([*KEYS, "seed"], as_index=False).value.mean()
+    return over_seeds(rows)
+
+
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """Mean, standard deviation (n - 1) and count over seeds."""
+    return table.groupby(KEYS).value.agg(mean="mean", std="std", seeds="count").reset_index()
+
+
+def beside(number: Mapping[str, Any], ours: pd.DataFrame, spec: PublishedSpec) -> Iterator[dict[str, Any]]:
+    """A published number with each of our cells that it has."""
+    of_analysis = number["metric"] in ANALYSES
+    design, fraction = DESIGNS.get(number["forget_design"]), number["forget_fraction"]
+    forget_sets = [
+        name
+        for name, rule in spec.study.forget_sets.items()
+        if rule.kind == design and (np.isnan(fraction) or rule.fraction == fraction)
+    ]
+    methods = {name for name, kind in spec.methods.items() if kind == METHODS.get(number["method"])}
+    if of_analysis:
+        methods = {number["method"]}
+    settings = [
+        setting
+        for setting, published in spec.beside.items()
+        if any(one.dataset == number["dataset"] and number["model"] in (one.model, "unspecified") for one in published)
+    ]
+    rows = ours[
+        ours.setting.isin(settings)
+        & ours.forget_set.isin(forget_sets)
+        & ours.method.isin(methods)
+        & (ours.metric == number["metric"])
+        & ours.checkpoint.isin(checkpoints(number["checkpoint"], spec.study.controls))
+    ]
+    for row in rows.to_dict("records"):
+        spread = number["std"]
+        yield {
+            **number,
+            **{key: row[key] for key in ("setting", "forget_set", "seeds")},
+            "our_checkpoint": row["checkpoint"],
+            "our_mean": row["mean"],
+            "our_std": row["std"],
+            "difference": (row["mean"] - number["mean"]) / spread if spread and spread > 0 else np.nan,
+        }
+
+
+def checkpoints(name: object, controls: Mapping[str, ControlMeaning]) -> list[str]:
+    """Ours for a published checkpoint; the paper's retrained models have none, ours are those of ``grokked``."""
+    if not isinstance(name, str):
+        return ["grokked"]
+    named = [control.name for control in controls.values()]
+    return [CHECKPOINTS.get(name, name), *(one for one in named if one.startswith(f"{name}-"))]

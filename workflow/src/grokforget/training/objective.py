@@ -1,0 +1,35 @@
+"""What a setting's model is trained for: the only place that knows what outputs and targets mean."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from torch import Tensor
+
+
+class Objective(ABC):
+    """The losses of a model's outputs (N, ...) for targets (N, ...), and what counts as right.
+
+    Training, evaluation, unlearning and the jobs know outputs and targets through it alone. What is by its definition about
+    classes reads ``outputs`` as logits (N, K) and ``targets`` as labels (N,) itself, and serves classification only:
+    SCRUB's distillation and its reference error, the Fisher diagonal and whole-class forgetting, and the analyses of
+    margins, attacks, output distributions, representations by class and single examples' gradients.
+    """
+
+    @abstractmethod
+    def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What the recipe minimises, mean over the examples, a scalar."""
+
+    @abstractmethod
+    def unlearning_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """What unlearning methods ascend and descend, whatever the training loss: the mean negative log-likelihood, nats, a
+        scalar."""
+
+    @abstractmethod
+    def example_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The unlearning loss of each example, (N,), in the outputs' dtype: -log p of its target, as membership attacks and
+        difficulty read it."""
+
+    @abstractmethod
+    def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """Whether each example is predicted rightly, (N,) bool."""
