@@ -146,6 +146,14 @@ class Study(Strict):
         chosen = analysis.forget_sets
         return [one for one in self.forget_sets_of(setting) if chosen is None or one in chosen]
 
+    def analysed_kinds(self) -> set[str]:
+        """The kinds of analyses that are done in any setting."""
+        return {
+            analysis.kind
+            for name, analysis in self.analyses.items()
+            if any(self.analysed(setting, name) for setting in self.settings)
+        }
+
     def keeps_models(self, setting: str, forget_set: str) -> bool:
         """Whether the unlearned models of a forget set stay."""
         asked = (name for name, analysis in self.analyses.items() if "after" in analysis.at)

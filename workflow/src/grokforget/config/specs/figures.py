@@ -51,11 +51,7 @@ SPECS: dict[tuple[str, ...], type[FigureSpec]] = {spec.libraries: spec for spec 
 
 def figures_of(study: Study, tables: Collection[str]) -> list[str]:
     """Those of ``FIGURES`` that the study has something for; ``tables`` are the names of all its tables."""
-    kinds = {
-        analysis.kind
-        for name, analysis in study.analyses.items()
-        if any(study.analysed(setting, name) for setting in study.settings)
-    }
+    kinds = study.analysed_kinds()
     has = {
         None: True,
         "controls": any(setting.control for setting in study.settings.values()),

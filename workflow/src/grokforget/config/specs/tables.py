@@ -142,11 +142,7 @@ def tidy(names: Collection[str]) -> dict[str, str]:
 
 def _has(study: Study, row: PaperTableRow) -> bool:
     """Whether the study has what the table shows."""
-    kinds = {
-        analysis.kind
-        for name, analysis in study.analyses.items()
-        if any(study.analysed(setting, name) for setting in study.settings)
-    }
+    kinds = study.analysed_kinds()
     there = {
         "controls": any(setting.control for setting in study.settings.values()),
         "random": any(rule.kind == "random" for rule in study.forget_sets.values()),
