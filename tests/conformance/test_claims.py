@@ -28,6 +28,7 @@ from grokforget.models.mlp import MLP
 from grokforget.runtime.paths import BEFORE
 from grokforget.statistics import claims as module
 from grokforget.statistics.claims import ALL, compare, conclude, evaluate, quantity_pairs
+from grokforget.tables.claims import page
 from grokforget.training.classification import Classification
 from grokforget.training.evaluate import Examples
 from small import STUDY
@@ -125,6 +126,109 @@ def test_a_known_effect_gets_its_verdict(differences: list[list[float]], directi
     found = results(cells(*differences), tests)
     assert found[found.setting == ALL].verdict.tolist() == [verdict]
     assert conclude(claimed([tests]), found).verdict.tolist() == [verdict]
+
+
+# What is flagged.
+
+
+def test_runs_that_never_grok_decide_nothing_and_it_is_said() -> None:
+    """Nine seeds whose differences would support a claim beyond doubt, if they were what they are called."""
+    tests = [
+        a_test("mean"),
+        a_test("spread", statistic="sd-ratio"),
+        a_test("equal", direction="equal", margin=1.0),
+    ]
+    table = cells([-0.3 - 0.01 * seed for seed in range(9)])
+    assert results(table, tests[0]).verdict.tolist() == ["supported"] * 2, "were the runs what they are called"
+    flagged = table.assign(flag=table.checkpoint.map({"early": "", "grokked": "not found"}))
+    found = results(flagged, *tests)
+    assert found[found.setting == ALL].verdict.tolist() == ["undecided"] * 3
+    assert found[found.setting == ALL].pairs.tolist() == [0, 0, 0]
+    assert found[found.setting == ALL].left_out.tolist() == [9, 1, 9]
+    assert found.effect.isna().all()
+    concluded = conclude(claimed(tests), found)
+    assert concluded.verdict.tolist() == ["undecided"]
+    assert "0 (setting, seed) pairs left of 9, for the others are flagged; 6 are needed" in concluded.why[0]
+    assert "Verdict: **undecided**: 0 (setting, seed) pairs left" in page(claimed(tests), concluded, found)
+
+
+def test_every_claim_of_the_project_is_undecided_where_no_run_grokked() -> None:
+    """All tables that decide claims, of twelve seeds, with effects that would decide most of them."""
+    rows = [
+        {"setting": setting, "seed": seed, "forget_set": forget_set, "checkpoint": checkpoint, "method": "ga"}
+        for setting, checkpoints in (("a", ("early", "memorised", "grokked", "rescaled")), ("a-sam", ("matched",)))
+        for seed, forget_set, checkpoint in product(range(12), ("w15", "w50", "r15"), checkpoints)
+    ]
+    labels = pd.DataFrame(rows)
+    flags = labels.checkpoint.map({"early": "", "memorised": ""}).fillna("not found")
+    generator = np.random.default_rng(3)
+    needed = {test.value for claim in claims().claims for test in claim.tests if test.table != "analysis"}
+    columns = {*needed, "updates_to_chance", "updates_to_retrained", "updates"}
+    effect = 3.0 * (labels.checkpoint == "grokked")
+    values = {name: effect + generator.uniform(1, 2, len(labels)) for name in sorted(columns)}
+    cells_ = labels.assign(flag=flags, **values)
+    kinds = {"align": "gradient-alignment", "sim": "cka", "complex": "local-complexity", "module": "module-model"}
+    asked = {
+        (name, test.scope.measure, part)
+        for claim in claims().claims
+        for test in claim.tests
+        for name, kind in kinds.items()
+        if test.scope.analysis == kind
+        for part in test.scope.parts or [""]
+    } | {("module", "module_predicted", part) for part in ("forget-retain", "forget-forget", "retain-retain")}
+    of_models = [
+        labels.drop(columns="method").assign(
+            flag=flags,
+            analysis=name,
+            measure=measure,
+            part=part,
+            stage=stage,
+            value=effect + generator.uniform(1, 2, len(labels)),
+        )
+        for name, measure, part in sorted(asked)
+        for stage in ("before", "ga")
+    ]
+    tables = {
+        "unlearning": cells_,
+        "tuned": pd.concat([cells_.assign(protocol=name) for name in ("own", "shared")]),
+        "analysis": pd.concat(of_models),
+    }
+    known = KNOWN.model_copy(update={"analyses": kinds})
+
+    def verdicts(given: dict[str, pd.DataFrame]) -> dict[int, str]:
+        return conclude(claims(), evaluate(claims(), given, known)).set_index("id").verdict.to_dict()
+
+    # Claim 11 says something of every checkpoint, and is tested on those that are what their name says.
+    told = {name: one for name, one in verdicts(tables).items() if name != 11}
+    assert told == {**dict.fromkeys(range(1, 10), "undecided"), 10: "not tested here"}
+    unflagged = verdicts({name: table.assign(flag="") for name, table in tables.items()})
+    assert {"supported", "contradicted"} <= {*unflagged.values()}, "the tables would decide some of them"
+
+
+def test_a_flagged_cell_is_left_out_and_counted() -> None:
+    """Seed 3 of b has no grokked; of a's seed 0 one of two cells has diverged."""
+    two = pd.concat([cells(*CLEAR), cells(*CLEAR, forget_set="w50")]).assign(flag="")
+    gone = (two.setting == "b") & (two.seed == 3) & (two.checkpoint == "grokked")
+    half = (two.setting == "a") & (two.seed == 0) & (two.checkpoint == "early") & (two.forget_set == "w50")
+    # Whatever a flagged row says, it is not listened to.
+    two.loc[gone | half, ["flag", "forget_accuracy"]] = ["diverged", 1e9]
+    found = over_all(two, a_test())
+    assert (found.pairs, found.left_out, found.cells_left_out) == (7, 1, 3)
+    expected = np.mean([np.mean(CLEAR[0]), np.mean(CLEAR[1][:3])])
+    assert found.effect == pytest.approx(expected)
+    assert found.verdict == "supported"
+    assert found.why == ""
+
+
+def test_what_is_measured_against_a_reference_that_is_none_is_left_out() -> None:
+    """A share of updates to a target that is not known is no share, least of all 1."""
+    table = cells(*CLEAR).assign(updates=10.0, updates_to_retrained=math.nan, flag="", reference_flag="")
+    reached = over_all(table, a_test(value="share_of_updates_to_retrained"))
+    assert (reached.effect, reached.pairs, reached.left_out) == (0, 8, 0), "never reached"
+    table.loc[table.seed == 0, "reference_flag"] = "not found"
+    found = over_all(table, a_test(value="share_of_updates_to_retrained"))
+    assert (found.pairs, found.left_out) == (6, 2)
+    assert over_all(table, a_test()).pairs == 8, "forget accuracy is measured against nothing"
 
 
 def test_what_the_study_does_not_have_is_not_tested() -> None:

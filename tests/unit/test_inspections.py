@@ -21,6 +21,7 @@ from grokforget.data.examples import ExampleTable, ForgetSplit, Split
 from grokforget.grokking.checkpoints import TOLERANCE, match
 from grokforget.jobs.analyse import analyse, analyse_along_training
 from grokforget.jobs.attack import attack, compare, shadows
+from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.select import select
 from grokforget.jobs.shadow import shadow
 from grokforget.jobs.snapshots import chosen, spread
@@ -54,11 +55,10 @@ def weights(seed: int) -> dict[str, Tensor]:
     return {name: value.clone() for name, value in build_model(MODEL, TABLE.shape, seed).state_dict().items()}
 
 
-def write_states(path: Path, **states: dict[str, Tensor]) -> None:
+def write_states(path: Path, found: bool = True, **states: dict[str, Tensor]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_tensors(
-        path, {f"{key}/{name}": value.numpy() for key, state in states.items() for name, value in state.items()}
-    )
+    tensors = {f"{key}/{name}": value.numpy() for key, state in states.items() for name, value in state.items()}
+    write_tensors(path, tensors, metadata_of(dict.fromkeys(states, found)))
 
 
 @pytest.fixture
@@ -143,7 +143,7 @@ def test_every_checkpoint_and_every_result_is_analysed_in_its_own_state(models: 
     table, _ = results(models)
     labels = [(name, stage) for name in ("early", "grokked") for stage in ("before", "retrain", "ga")]
     assert list(zip(table.checkpoint[::2], table.stage[::2], strict=True)) == labels
-    assert list(table.columns) == ["checkpoint", "stage", "measure", "part", "value"]
+    assert list(table.columns) == ["checkpoint", "stage", "flag", "measure", "part", "value"]
     assert table.value[::2].tolist() == [1, 2, 3, 4, 5, 6]
     assert table[["measure", "part"]].drop_duplicates().to_numpy().tolist() == [["measure", "part"], ["other", ""]]
     # The model, the one before unlearning and the retrained one, whatever an analysis has left behind.
@@ -198,7 +198,7 @@ def test_snapshots_of_all_segments_are_analysed_in_order(run: Path) -> None:
     table, schema = inspected(run, "recorded", {"snapshots": snapshots}, snapshots=3)
     # From 10 to 100 in even steps of the logarithm: 10, 31.6, 100; the untrained model is none.
     assert table.step[::2].tolist() == [10, 20, 100]
-    assert list(table.columns) == ["step", "measure", "part", "value"]
+    assert list(table.columns) == ["step", "flag", "measure", "part", "value"]
     assert [same(seen["model"], seed) for seen, seed in zip(SEEN, (1, 2, 3), strict=True)] == [True] * 3
     assert all(seen["original"] == {} and seen["retrained"] == {} for seen in SEEN)
     assert schema.field("step").type == pyarrow.int64()
@@ -416,7 +416,9 @@ CURVE = pd.DataFrame(
 )
 
 
-def selected(run: Path, checkpoints: list[str], reference: float | None = None) -> tuple[pd.DataFrame, dict[str, Any]]:
+def selected(
+    run: Path, checkpoints: list[str], reference: float | None = None, grokked: bool = True
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     settings = SelectionSettings.model_validate({"transition": "accuracy", "sustained": 1})
     write_table(run / "curve.parquet", CURVE)
     write_states(run / "snapshots.safetensors", **{str(step): weights(step) for step in CURVE.step})
@@ -425,7 +427,7 @@ def selected(run: Path, checkpoints: list[str], reference: float | None = None) 
     }
     inputs["curves"] = [run / "curve.parquet"]
     if reference is not None:
-        rows = {"checkpoint": ["early", "grokked"], "validation_accuracy": [0.2, reference]}
+        rows = {"checkpoint": ["early", "grokked"], "validation_accuracy": [0.2, reference], "found": [True, grokked]}
         write_table(run / "reference.parquet", pd.DataFrame(rows))
         inputs["reference"] = [run / "reference.parquet"]
     outputs = {"table": run / "table.parquet", "weights": run / "weights.safetensors"}
@@ -480,3 +482,39 @@ def test_rescaled_is_found_where_both_are(run: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setitem(CURVE, "validation_accuracy", [0.3] * len(CURVE))
     table, _ = selected(run, ["memorised", "grokked", "rescaled"])
     assert table.found.to_dict() == {"memorised": True, "grokked": False, "rescaled": False}
+    assert table.flag.to_dict() == {"memorised": "", "grokked": "not found", "rescaled": "not found"}
+    # What becomes of the weights is told by them.
+    assert {name: is_found(run / "weights.safetensors", name) for name in table.index} == table.found.to_dict()
+
+
+def test_what_is_as_accurate_as_a_model_that_did_not_grok_is_no_match(run: Path) -> None:
+    table, _ = selected(run, ["matched"], 0.8, grokked=False)
+    assert (table.step["matched"], table.found["matched"], table.flag["matched"]) == (40, False, "not found")
+
+
+def test_a_checkpoint_from_a_run_that_has_diverged_there_is_flagged(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(CURVE, "diverged", CURVE.step >= 40)
+    table, _ = selected(run, ["memorised", "grokked"])
+    assert table.flag.to_dict() == {"memorised": "", "grokked": "diverged"}
+
+
+@pytest.mark.parametrize("which", ["full", "without-within"])
+def test_what_is_no_such_checkpoint_is_flagged_with_all_that_comes_of_it(models: Path, which: str) -> None:
+    numbers = (1, 2) if which == "full" else (3, 4)
+    states = dict(zip(("early", "grokked"), map(weights, numbers), strict=True))
+    write_states(models / "checkpoints" / f"{which}.safetensors", found=False, **states)
+    table, _ = results(models)
+    assert set(table.flag[table.stage == "before"]) == ({"not found"} if which == "full" else {""})
+    # Where the retrained reference is none, an analysis is given none.
+    assert all(bool(seen["retrained"]) == (which == "full") for seen in SEEN)
+
+
+def test_models_whose_outputs_are_no_numbers_have_no_values(models: Path) -> None:
+    """All weights of ``ga`` from grokked are finite, and their products are not."""
+    path = models / "unlearned" / "within" / "ga" / "models.safetensors"
+    write_states(path, early=weights(7), grokked={name: value * 1e30 for name, value in weights(8).items()})
+    table, _ = results(models)
+    gone = (table.checkpoint == "grokked") & (table.stage == "ga")
+    assert table.flag.tolist() == ["diverged" if one else "" for one in gone]
+    assert table.value[gone].isna().all()
+    assert table.value[~gone & (table.measure == "measure")].notna().all()

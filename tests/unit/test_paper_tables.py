@@ -94,7 +94,7 @@ def laid(folder: Path, table: str, **tables: pd.DataFrame) -> tuple[pd.DataFrame
         write_table(folder / f"{name}.parquet", content)
         inputs[name] = [folder / f"{name}.parquet"]
     paper_table(Job(inputs, outputs, spec_of(table)))
-    assert outputs["tex"].read_text().startswith("% Mean ± standard deviation over seeds.")
+    assert outputs["tex"].read_text().startswith("% Mean ± standard deviation over ")
     try:
         numbers = pd.read_csv(outputs["csv"])
     except pd.errors.EmptyDataError:
@@ -284,10 +284,7 @@ def test_every_row_of_the_registry_has_a_layout_for_which_its_tables_and_fields_
 
 
 def test_table_1_has_three_columns_a_forget_set_and_no_controls(tmp_path: Path) -> None:
-    write_table(tmp_path / "summary.parquet", summary(ALONE))
-    outputs = {name: tmp_path / f"table1.{name}" for name in ("csv", "md", "tex")}
-    paper_table(Job({"summary": [tmp_path / "summary.parquet"]}, outputs, spec_of("table1")))
-    numbers = pd.read_csv(outputs["csv"])
+    numbers, text = laid(tmp_path, "table1", unlearning=ALONE)
     assert numbers[["setting", "method", "checkpoint"]].to_numpy().tolist() == [
         ["a", "ga", "early"],
         ["a", "ga", "grokked"],
@@ -300,10 +297,30 @@ def test_table_1_has_three_columns_a_forget_set_and_no_controls(tmp_path: Path) 
     grokked = numbers.iloc[1]
     assert (grokked["w15 UA mean"], grokked["w15 UA std"]) == pytest.approx((60, 14.14))
     assert (grokked["w15 RA mean"], grokked["w15 TA mean"], grokked["w50 UA mean"]) == pytest.approx((70, 80, 35))
-    text = outputs["md"].read_text()
-    assert text.startswith("Accuracy in percent, mean ± standard deviation over 2 seeds. TA: test, RA: retain, UA: ")
+    assert text.startswith("Mean ± standard deviation over 2 seeds. Accuracy in percent; TA: test, RA: retain, UA: ")
     assert "60.00 ± 14.14" in text
-    assert outputs["tex"].read_text().startswith("% Accuracy in percent")
+
+
+@pytest.mark.parametrize("table", ["table1", "table8"])
+def test_a_checkpoint_that_the_study_does_not_order_has_its_name(table: str, tmp_path: Path) -> None:
+    """``rescaled`` is a checkpoint of some settings only."""
+    rescaled = ALONE.assign(checkpoint=ALONE.checkpoint.replace("early", "rescaled"))
+    numbers, text = laid(tmp_path, table, unlearning=pd.concat([ALONE, rescaled[rescaled.checkpoint == "rescaled"]]))
+    own = numbers[(numbers.setting == "a") & (numbers.method == "ga")].checkpoint.tolist()
+    assert own[:2] + own[-1:] == ["early", "grokked", "rescaled"]
+    assert "nan" not in text
+
+
+def test_flagged_rows_are_in_no_mean_and_are_counted(tmp_path: Path) -> None:
+    flagged = ALONE.assign(flag="")
+    ours = (flagged.setting == "a") & (flagged.checkpoint == "grokked")
+    flagged.loc[ours & (flagged.seed == 1), "flag"] = "not found"
+    flagged.loc[(flagged.setting == "b"), "flag"] = "diverged"
+    numbers, text = laid(tmp_path, "table1", unlearning=flagged)
+    own = numbers.set_index(["setting", "method", "checkpoint"])
+    assert own.loc["a", "ga", "grokked"]["w15 UA mean"] == pytest.approx(50), "without the 70 of seed 1"
+    assert "b" not in own.index.get_level_values("setting")
+    assert "Left out: a: 1 of 2 runs did not grok; b: 1 of 1 runs diverged (grokked)." in text
 
 
 def test_the_summary_has_means_and_paired_differences(tmp_path: Path) -> None:
@@ -353,17 +370,16 @@ MODELS = frame(
 
 
 def put_beside(folder: Path, *rows: str) -> pd.DataFrame:
-    """What is written for these published rows."""
+    """What is written for these published rows; setting a is a ResNet on SVHN where one of them is of a ResNet, or else a CNN
+    on CIFAR-10."""
+    data, model = ("svhn", "resnet") if any("svhn,resnet" in row for row in rows) else ("cifar10", "cnn")
     (folder / "numbers.csv").write_text("\n".join([HEADER, *rows]) + "\n")
     write_table(folder / "unlearning.parquet", OURS)
     write_table(folder / "analysis.parquet", MODELS)
     spec = PublishedSpec.model_validate(
         {
             "study": STUDY,
-            "beside": {
-                "a": [{"dataset": "cifar10", "model": "cnn"}, {"dataset": "svhn", "model": "resnet"}],
-                "b": [{"dataset": "imagenet100", "model": "resnet"}],
-            },
+            "beside": {"a": {"dataset": data, "model": model}, "b": {"dataset": "imagenet100", "model": "resnet"}},
             "methods": {"nothing": "original", "retrain": "retrain", "ga": "gradient-ascent", "tau": "nabla-tau"},
             "numbers": "",
         }
@@ -504,7 +520,7 @@ def tried(
             "value": float(name[1:]),
             **{"forget_accuracy_before": 0.8, "retain_accuracy_before": 0.5, "test_accuracy_before": 0.5},
             **{"forget_accuracy": 0.8 * forget, "retain_accuracy": 0.5 * retain, "test_accuracy": 0.5},
-            "diverged": False,
+            "flag": "",
         }
         for name, (forget, retain) in values.items()
     ]
@@ -602,7 +618,7 @@ def test_the_rule(values: dict[str, tuple[float, float]], chosen: float, tmp_pat
 def test_a_diverged_run_is_not_chosen_and_nothing_to_forget_is_nothing_forgotten(tmp_path: Path) -> None:
     sweep = frame(*(tried("a", seed, "early", v1=(0.9, 1), v2=(0.0, 1)) for seed in (9, 0)))
     assert {*choices(tmp_path, sweep).values()} == {2}
-    assert {*choices(tmp_path, sweep.assign(diverged=sweep.value == 2)).values()} == {1}
+    assert {*choices(tmp_path, sweep.assign(flag=sweep.value.map({1: "", 2: "diverged"}))).values()} == {1}
     none = sweep.assign(forget_accuracy_before=0.0, forget_accuracy=0.0)
     table = tuned_table(tmp_path, none)
     assert table.balance.tolist() == [0.5, 0.5]

@@ -7,6 +7,10 @@ import json
 from copy import deepcopy
 from typing import Any
 
+import pytest
+
+from grokforget.config.data import Modular
+from grokforget.config.models import MLP
 from grokforget.config.paper_tables import PAPER_TABLES
 from grokforget.config.specs.tables import (
     ChooseSpec,
@@ -32,8 +36,8 @@ def study(**changes: Any) -> Study:
 
 
 def controlled() -> Study:
-    """With a control, and a published table to stand beside."""
-    mlp = {**deepcopy(STUDY["settings"]["mlp"]), "published": [{"dataset": "cifar10", "model": "cnn"}]}
+    """With a control."""
+    mlp = deepcopy(STUDY["settings"]["mlp"])
     control = {**mlp, "control": {"of": "mlp", "name": "sam"}, "checkpoints": ["grokked"]}
     return study(settings={"mlp": mlp, "control": control})
 
@@ -52,7 +56,7 @@ def test_a_paper_table_reads_what_the_study_has_of_its_tables() -> None:
     assert both.inputs == {name: f"tables/{name}.parquet" for name in ("unlearning", "membership")}
     assert both.outputs == {kind: f"paper/membership.{kind}" for kind in ("csv", "md", "tex")}
     assert [*paper_table_item(study(), "membership", ["unlearning"]).inputs] == ["unlearning"]
-    assert paper_table_item(study(), "table1", TIDY).inputs == {"summary": "tables/summary.parquet"}
+    assert paper_table_item(study(), "table1", TIDY).inputs == {"unlearning": "tables/unlearning.parquet"}
 
 
 def test_claims_are_decided_by_the_tables_that_the_study_has_for_it() -> None:
@@ -67,11 +71,16 @@ def test_published_numbers_are_a_file_of_the_workflow() -> None:
     assert isinstance(item.spec, PublishedSpec)
     # By content: the checkout may lie anywhere.
     assert item.spec.numbers == hashlib.sha256(paths.PAPER_NUMBERS.read_bytes()).hexdigest()
-    assert {name: [one.dataset for one in beside] for name, beside in item.spec.beside.items()} == {
-        "mlp": ["cifar10"],
-        "control": ["cifar10"],
-    }
+    assert item.spec.beside == {}, "digits and modular addition are no data of the paper"
     assert item.spec.methods["ascent"] == "gradient-ascent"
+
+
+def test_published_numbers_stand_beside_the_same_data_and_family_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Modular, "in_paper", "cifar10")
+    assert published_item(controlled()).spec.model_dump()["beside"] == {}, "no multi-layer perceptron is in the paper"
+    monkeypatch.setattr(MLP, "in_paper", "resnet")
+    same = {"dataset": "cifar10", "model": "resnet"}
+    assert published_item(controlled()).spec.model_dump()["beside"] == {"mlp": same, "control": same}
 
 
 def test_the_headline_table_leaves_controls_out_and_the_tables_on_them_know_them() -> None:

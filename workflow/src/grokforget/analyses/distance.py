@@ -17,7 +17,7 @@ SPLITS = ("forget", "retain", "test")
 
 def distance(probe: Probe) -> list[Value]:
     """Distances, computed in float64 from float32 logits and weights; NaN where the model, or the one that it is compared
-    with, has a weight that is not finite.
+    with, has a weight that is not finite, and where there is no retrained model.
 
     ``js_divergence`` of a split: mean over its examples of the Jensen-Shannon divergence of the two output distributions,
     nats: 0 where they are the same, ln 2 = 0.693 where they share no class. ``weight_distance``: ‖θ - θ_r‖;
@@ -26,10 +26,10 @@ def distance(probe: Probe) -> list[Value]:
     and compute the same function, so distances in weights are read beside those of the outputs.
     """
     reference = copy.deepcopy(probe.model)
-    reference.load_state_dict(probe.retrained)
+    reference.load_state_dict(probe.retrained or probe.model.state_dict())
     names = [name for name, _ in probe.model.named_parameters()]
     theta = flat(probe.model.state_dict(), names)
-    retrained, original = flat(probe.retrained, names), flat(probe.original, names)
+    retrained, original = flat(reference.state_dict(), names), flat(probe.original, names)
     gap = (theta - retrained).norm()
     to_retrained = [
         *(
@@ -43,7 +43,8 @@ def distance(probe: Probe) -> list[Value]:
         Value("weight_cosine", "", (theta @ retrained / (theta.norm() * retrained.norm())).item()),
     ]
     to_original = [Value("weight_change", "", ((theta - original).norm() / original.norm()).item())]
-    return [*_known(to_retrained, theta, retrained), *_known(to_original, theta, original)]
+    comparable = bool(probe.retrained) and _finite(theta, retrained)
+    return [*_known(to_retrained, comparable), *_known(to_original, _finite(theta, original))]
 
 
 def jensen_shannon(first: Tensor, second: Tensor) -> Tensor:
@@ -60,8 +61,10 @@ def flat(state: Mapping[str, Tensor], names: list[str]) -> Tensor:
     return torch.cat([state[name].detach().flatten() for name in names]).double()
 
 
-def _known(values: list[Value], *weights: Tensor) -> list[Value]:
-    """The values, or NaN in their place where a weight is not finite."""
-    if all(bool(each.isfinite().all()) for each in weights):
-        return values
-    return [value._replace(value=math.nan) for value in values]
+def _finite(*weights: Tensor) -> bool:
+    return all(bool(each.isfinite().all()) for each in weights)
+
+
+def _known(values: list[Value], known: bool) -> list[Value]:
+    """The values, or NaN in their place."""
+    return values if known else [value._replace(value=math.nan) for value in values]

@@ -18,6 +18,8 @@ class DataSet(Component):
     """``images`` or ``tokens``, or what else models may ask for."""
     image_side: ClassVar[int] = 0
     """Height and width of images, pixels; 0 where the data are none."""
+    in_paper: ClassVar[str | None] = None
+    """Its name in ``workflow/resources/paper_numbers.csv``, where the paper has numbers of this very data set."""
 
     def files(self) -> list[str]:
         """The user's files that the data set is read from; a file that changes makes its data, and all that follows, anew."""

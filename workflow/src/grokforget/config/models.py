@@ -19,6 +19,8 @@ class Model(Component):
     """``images`` or ``tokens`` where the model takes only one of them."""
     homogeneous: ClassVar[bool] = False
     """Whether its weights can be scaled so that its logits are multiplied by one factor (``models/rescale.py``)."""
+    in_paper: ClassVar[str | None] = None
+    """The name of its family in ``workflow/resources/paper_numbers.csv``."""
 
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         """What was found and what is allowed, where the model cannot work on a data set."""
@@ -48,6 +50,7 @@ class CNN(Model):
 
     implementation: ClassVar[str] = "grokforget.models.cnn:CNN"
     homogeneous: ClassVar[bool] = True
+    in_paper: ClassVar[str | None] = "cnn"
     needs: ClassVar[str | None] = "images"
 
     kind: Literal["cnn"] = "cnn"

@@ -28,7 +28,7 @@ class PaperTableRow:
 PAPER_TABLES = {
     "table1": PaperTableRow(
         "grokforget.tables.paper:table1",
-        ("summary",),
+        ("unlearning",),
         "Accuracy in percent after unlearning from each checkpoint, mean ± standard deviation over seeds.",
         fields=("settings", "forget_sets", "methods", "checkpoints"),
     ),

@@ -36,15 +36,6 @@ class Control(Strict):
     """What it stands for in tables and claims: ``sam``, ``spline-...``, ``no-grokking``, ``constant-rate``, ..."""
 
 
-class Published(Strict):
-    """Whose published numbers a setting's stand beside. That does not make the data the same."""
-
-    dataset: str
-    """As in ``workflow/resources/paper_numbers.csv``: cifar10, svhn, imagenet100."""
-    model: str
-    """Likewise: resnet, cnn."""
-
-
 class Setting(Strict):
     """Data set × model × training recipe: what is trained, once a seed."""
 
@@ -63,8 +54,6 @@ class Setting(Strict):
     """Of the study's; null is all of them."""
     checkpoints: Checkpoints | None = None
     """Instead of the study's."""
-    published: list[Published] = Field(default=[])
-    """Whose published numbers its own stand beside in ``paper/published.md``."""
     resources: Resources = Resources()
     methods: dict[str, dict[str, Any]] = Field(default={})
     """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""

@@ -24,7 +24,7 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     set_style()
     trajectories, unlearning = tables["trajectories"], tables["unlearning"]
     moved = trajectories.groupby("method")["update"].max()
-    methods = [method for method in spec.methods if moved[method] > 0]
+    methods = [method for method in spec.methods if moved.get(method, 0) > 0]
     rows = [(setting, forget_set) for setting in spec.settings for forget_set in spec.forget_sets]
     fig, panels = plt.subplots(
         len(rows),

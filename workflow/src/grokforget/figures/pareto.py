@@ -29,7 +29,7 @@ MARKS: dict[str, dict[str, Any]] = {
         "markerfacecolor": "none",
         "markeredgewidth": 0.9,
     },
-    "diverged in some seed": HOLLOW,
+    "without some seeds, left out": HOLLOW,
 }
 
 
@@ -80,8 +80,8 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
 
 def candidates(tuning: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
     """A row a ``CANDIDATE`` over the reported seeds, which are those of ``tuned``: mean and std (n - 1) of forget accuracy
-    (``x``, %) and of lost retain accuracy (``y``, points), forget accuracy before (``start``, %), whether any run diverged,
-    and whether it is the checkpoint's own choice."""
+    (``x``, %) and of lost retain accuracy (``y``, points), forget accuracy before (``start``, %), whether it lacks some of the
+    reported seeds, and whether it is the checkpoint's own choice."""
     reported = tuned[["setting", "seed"]].drop_duplicates()
     cells = tuning.merge(reported, on=["setting", "seed"]).dropna(subset=["forget_accuracy", "retain_accuracy"])
     cells = cells.assign(
@@ -90,7 +90,7 @@ def candidates(tuning: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
         start=100 * cells.forget_accuracy_before,
     )
     by_seed = cells.groupby([*CANDIDATE, "seed"], as_index=False).agg(
-        x=("x", "mean"), y=("y", "mean"), start=("start", "mean"), diverged=("diverged", "any")
+        x=("x", "mean"), y=("y", "mean"), start=("start", "mean")
     )
     points = by_seed.groupby(CANDIDATE, as_index=False).agg(
         x=("x", "mean"),
@@ -98,9 +98,10 @@ def candidates(tuning: pd.DataFrame, tuned: pd.DataFrame) -> pd.DataFrame:
         y=("y", "mean"),
         y_std=("y", "std"),
         start=("start", "mean"),
-        diverged=("diverged", "any"),
         seeds=("seed", "count"),
     )
+    reportable = points.setting.map(reported.groupby("setting").seed.count()).astype("float64")
+    points = points.assign(fewer=points.seeds < reportable)
     chosen = tuned[tuned.protocol == "own"][CANDIDATE].drop_duplicates()
     own = points[CANDIDATE].merge(chosen, on=CANDIDATE, how="left", indicator="found").found == "both"
     return points.assign(chosen=own.to_numpy())
@@ -134,8 +135,8 @@ def draw_candidates(axes: Axes, points: pd.DataFrame, styles: Looks) -> None:
             alpha=0.6,
             zorder=1.5,
         )
-        for diverged, face in ((False, style["color"]), (True, "white")):
-            part = own[own.diverged == diverged]
+        for fewer, face in ((False, style["color"]), (True, "white")):
+            part = own[own.fewer == fewer]
             axes.plot(part.x, part.y, zorder=3, **{**look, "markerfacecolor": face})
         chosen = own[own.chosen]
         ring = {"markersize": 8, "markerfacecolor": "none", "markeredgewidth": 0.9, "markeredgecolor": style["color"]}

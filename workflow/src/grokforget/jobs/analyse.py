@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
 from grokforget.analyses.base import Probe, Value
+from grokforget.jobs.found import is_found
 from grokforget.jobs.request import PreparedRequest
 from grokforget.jobs.snapshots import chosen
 from grokforget.models.states import State, read_state
@@ -17,13 +20,24 @@ from grokforget.runtime.components import load_implementation
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
+from grokforget.statistics.flags import FLAG, flag_of
+from grokforget.training.evaluate import logits_of
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import AnalyseAlongTrainingSpec, AnalyseSpec
 
 log = logging.getLogger("grokforget")
-Labelled = tuple[dict[str, Any], State, State, State]
-"""Labels of a model's rows, its weights, and those of the original and the retrained model, empty where there is none."""
+
+
+class Subject(NamedTuple):
+    """A model to look at: the labels of its rows, its weights, whether its checkpoint was found, and the weights of the
+    original and the retrained model, empty where there is none that is what its name says."""
+
+    labels: dict[str, Any]
+    weights: State
+    found: bool = True
+    original: State = MappingProxyType({})
+    retrained: State = MappingProxyType({})
 
 
 def analyse(job: Job[AnalyseSpec]) -> None:
@@ -32,7 +46,7 @@ def analyse(job: Job[AnalyseSpec]) -> None:
     Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights of the run on the full train set) and, where results
     of methods are analysed, ``unlearned`` (models, a file a method of the spec, in its order) and ``retrained`` (the
     checkpoints of the run without the forget set). Writes ``table``: a row a value, labelled with checkpoint and stage
-    (``before``, or the method).
+    (``before``, or the method), and the model's flag.
     """
     write_values(job, checkpoints_and_results(job), ("checkpoint", "stage"))
 
@@ -41,17 +55,18 @@ def analyse_along_training(job: Job[AnalyseAlongTrainingSpec]) -> None:
     """Do one analysis of snapshots along training, for one forget set.
 
     Reads ``examples``, ``split``, ``forget`` and ``snapshots`` (all segments). Writes ``table``: a row a value, labelled
-    with the snapshot's step.
+    with the snapshot's step, and the model's flag.
     """
     write_values(job, snapshots(job), ("step",))
 
 
 def write_values(
-    job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec], models: Iterable[Labelled], labels: tuple[str, ...]
+    job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec], models: Iterable[Subject], labels: tuple[str, ...]
 ) -> None:
     """Analyse models one after the other and write the values under the columns ``labels``.
 
-    All are looked at with one seed, that of the request: they are compared on the same draws.
+    All are looked at with one seed, that of the request: they are compared on the same draws. A model with an output that
+    is not finite has no values: its rows say NaN, whatever an analysis makes of it.
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
@@ -59,38 +74,53 @@ def write_values(
     rows: list[dict[str, Any]] = []
     began, n = time.monotonic(), 0
     with progress(analysis.__name__, 0) as show:
-        for labels_of_model, weights, original, retrained in models:
-            request.model.load_state_dict(dict(weights))
+        for subject in models:
+            request.model.load_state_dict(dict(subject.weights))
             request.model.eval()
             probe = Probe(
-                request.model, request.examples, request.objective, request.seed, spec.recipe, original, retrained
+                request.model,
+                request.examples,
+                request.objective,
+                request.seed,
+                spec.recipe,
+                subject.original,
+                subject.retrained,
             )
-            rows += [{**labels_of_model, **value._asdict()} for value in analysis(probe, **spec.analysis.settings)]
+            finite = all(logits_of(request.model, part.x).isfinite().all() for part in request.examples.values())
+            own = {**subject.labels, "flag": flag_of(subject.found, finite)}
+            for value in analysis(probe, **spec.analysis.settings):
+                rows.append({**own, **value._asdict(), "value": value.value if finite else math.nan})
             n += 1
             show(n, "")
     log.info("%s: %d models, %.3f s a model", analysis.__name__, n, (time.monotonic() - began) / max(n, 1))
     # With their types, so that a table without rows (no ReLU, say) goes together with the others.
     types = {"step": pa.int64(), "value": pa.float64()}
     columns = {
-        name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in (*labels, *Value._fields)
+        name: pa.array([row[name] for row in rows], types.get(name, pa.string()))
+        for name in (*labels, FLAG, *Value._fields)
     }
     write_rows(job.outputs["table"], columns)
 
 
-def checkpoints_and_results(job: Job[AnalyseSpec]) -> Iterator[Labelled]:
+def checkpoints_and_results(job: Job[AnalyseSpec]) -> Iterator[Subject]:
     """Every checkpoint, and what every method made of it."""
     spec = job.spec
     unlearned = dict(zip(spec.methods, job.inputs.get("unlearned", []), strict=True))
     for checkpoint in spec.checkpoints:
+        found = is_found(job.input("checkpoints"), checkpoint)
         original = read_state(job.input("checkpoints"), checkpoint)
-        retrained: State = read_state(job.input("retrained"), checkpoint) if spec.methods else {}
+        retrained: State = {}
+        if spec.methods and is_found(job.input("retrained"), checkpoint):
+            retrained = read_state(job.input("retrained"), checkpoint)
         if spec.before:
-            yield {"checkpoint": checkpoint, "stage": "before"}, original, original, retrained
+            yield Subject({"checkpoint": checkpoint, "stage": "before"}, original, found, original, retrained)
         for method, models in unlearned.items():
-            yield {"checkpoint": checkpoint, "stage": method}, read_state(models, checkpoint), original, retrained
+            labels = {"checkpoint": checkpoint, "stage": method}
+            weights = read_state(models, checkpoint)
+            yield Subject(labels, weights, is_found(models, checkpoint), original, retrained)
 
 
-def snapshots(job: Job[AnalyseAlongTrainingSpec]) -> Iterator[Labelled]:
+def snapshots(job: Job[AnalyseAlongTrainingSpec]) -> Iterator[Subject]:
     """Snapshots spread over the run."""
     for step, path in chosen(job.inputs["snapshots"], job.spec.snapshots):
-        yield {"step": step}, read_state(path, str(step)), {}, {}
+        yield Subject({"step": step}, read_state(path, str(step)))

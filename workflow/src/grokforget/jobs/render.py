@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from grokforget.figures.parts.style import save
 from grokforget.runtime.files import read_table
+from grokforget.statistics.flags import counted, note_of
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 
 def render(job: Job[FigureSpec]) -> None:
-    """Inputs: the tables by name, one file each. Outputs: ``svg``, ``pdf``, ``png``. Spec: ``FigureSpec``."""
+    """Inputs: the tables by name, one file each. Outputs: ``svg``, ``pdf``, ``png``. Spec: ``FigureSpec``.
+
+    A figure is not given flagged rows; what they are is said below it.
+    """
     tables = {name: read_table(job.input(name)) for name in job.inputs}
-    save(job.spec.figure.build(tables, job.spec), job.outputs)
+    figure = job.spec.figure.build({name: counted(table) for name, table in tables.items()}, job.spec)
+    save(figure, job.outputs, note_of(tables.values()))

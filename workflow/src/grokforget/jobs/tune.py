@@ -5,10 +5,12 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING
 
+from grokforget.jobs.found import is_found
 from grokforget.jobs.request import FINAL_ONLY, PreparedRequest
 from grokforget.models.states import read_state
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
+from grokforget.statistics.flags import flag_of
 
 if TYPE_CHECKING:
     from grokforget.config.specs.unlearning import TuneSpec
@@ -22,6 +24,7 @@ def tune(job: Job[TuneSpec]) -> None:
     """
     spec = job.spec
     rows = []
+    found = {checkpoint: is_found(job.input("checkpoints"), checkpoint) for checkpoint in spec.checkpoints}
     for forget_set, path in zip(spec.forget_sets, job.inputs["forget"], strict=True):
         request = PreparedRequest(job, path, forget_set)
         for value, checkpoint in product(spec.candidates, spec.checkpoints):
@@ -40,5 +43,5 @@ def tune(job: Job[TuneSpec]) -> None:
                     f"{split}_accuracy_before": before[f"{split}_accuracy"],
                     f"{split}_accuracy": after[f"{split}_accuracy"],
                 }
-            rows.append(row | {"diverged": bool(record.diagnostics["diverged"])})
+            rows.append(row | {"flag": flag_of(found[checkpoint], not record.diagnostics["diverged"])})
     write_rows(job.outputs["table"], rows)

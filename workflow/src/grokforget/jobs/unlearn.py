@@ -8,10 +8,12 @@ import numpy as np
 from torch import nn
 
 from grokforget.data.loader import Examples
+from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.request import PreparedRequest
 from grokforget.models.states import State, read_state, write_states
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
+from grokforget.statistics.flags import flag_of
 from grokforget.training.evaluate import logits_of
 from grokforget.training.objective import Objective
 
@@ -25,25 +27,27 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
     Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights), and ``retrained`` (the checkpoints of the run
     without the forget set), which only the method that is the retrained model is given. Writes ``trajectory``, ``outputs``
     (per example: split, label, loss, whether right), ``diagnostics``, and where it is among the outputs ``models`` (weights
-    by checkpoint).
+    by checkpoint). Trajectory and diagnostics have the ``flag`` of their model.
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
     retrained = job.optional("retrained")
     models: dict[str, State] = {}
+    found: dict[str, bool] = {}
     trajectories: list[dict[str, Any]] = []
     diagnostics: list[dict[str, Any]] = []
     outputs: list[dict[str, np.ndarray]] = []
     for checkpoint in spec.checkpoints:
         weights = read_state(job.input("checkpoints"), checkpoint)
         reference = read_state(retrained, checkpoint) if retrained else {}
+        # What the retrained reference is at a checkpoint is a matter of its own run.
+        found[checkpoint] = is_found(retrained or job.input("checkpoints"), checkpoint)
         model, record = request.apply(spec.method, weights, reference, spec.stride)
+        labels = {"checkpoint": checkpoint, "flag": flag_of(found[checkpoint], not record.diagnostics["diverged"])}
         if "models" in job.outputs:
             models[checkpoint] = {name: value.clone() for name, value in model.state_dict().items()}
-        trajectories += [{"checkpoint": checkpoint, **row} for row in record.trajectory]
-        diagnostics += [
-            {"checkpoint": checkpoint, "measure": name, "value": value} for name, value in record.diagnostics.items()
-        ]
+        trajectories += [{**labels, **row} for row in record.trajectory]
+        diagnostics += [{**labels, "measure": name, "value": value} for name, value in record.diagnostics.items()]
         outputs += [
             {
                 "checkpoint": np.repeat(checkpoint, len(examples)),
@@ -53,7 +57,7 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
             for split, examples in request.examples.items()
         ]
     if "models" in job.outputs:
-        write_states(job.outputs["models"], models)
+        write_states(job.outputs["models"], models, metadata_of(found))
     write_rows(job.outputs["trajectory"], trajectories)
     columns = {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
     write_rows(job.outputs["outputs"], columns)

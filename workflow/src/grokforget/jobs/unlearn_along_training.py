@@ -9,6 +9,7 @@ from grokforget.jobs.snapshots import chosen
 from grokforget.models.states import read_state
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
+from grokforget.statistics.flags import flag_of
 
 if TYPE_CHECKING:
     from grokforget.config.specs.unlearning import UnlearnAlongTrainingSpec
@@ -18,7 +19,7 @@ def unlearn_along_training(job: Job[UnlearnAlongTrainingSpec]) -> None:
     """Apply one method to snapshots along training.
 
     Reads ``examples``, ``split``, ``forget`` and ``snapshots`` (all segments). Writes ``table``: per snapshot the
-    accuracies and losses before (``original_...``) and after.
+    accuracies and losses before (``original_...``) and after, and its flag.
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
@@ -30,6 +31,7 @@ def unlearn_along_training(job: Job[UnlearnAlongTrainingSpec]) -> None:
         rows.append(
             {
                 "step": step,
+                "flag": flag_of(found=True, finite=not record.diagnostics["diverged"]),
                 **{f"original_{name}": before[name] for name in measures},
                 **{name: after[name] for name in measures},
             }

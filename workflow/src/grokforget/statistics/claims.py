@@ -11,7 +11,7 @@ import pandas as pd
 from scipy import stats
 
 from grokforget.statistics.permutation import holm, sign_flip_test
-from grokforget.statistics.power import effect_size, seeds_for_power
+from grokforget.statistics.power import effect_size, least_seeds, seeds_for_power
 from grokforget.statistics.quantities import CELL, quantity
 from grokforget.statistics.spread import pooled_sd_ratio
 
@@ -23,14 +23,17 @@ ALL = "all"
 SUPPORTED, CONTRADICTED, UNDECIDED, NOT_TESTED = "supported", "contradicted", "undecided", "not tested here"
 CONFIDENCE = 0.95
 RESULT = ["effect", "low", "high", "p", "effect_size", "seeds_for_80_power"]
-ROW = ["claim", "test", "decides", "setting", *RESULT, "pairs", "ratio", "direction", "margin"]
+ROW = ["claim", "test", "decides", "setting", *RESULT, "pairs", "left_out", "cells_left_out"]
+RULE = ["ratio", "direction", "margin"]
 
 
 def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings) -> pd.DataFrame:
     """A row a (claim, test, setting), the setting ``all`` among them, over which the settings are pooled.
 
     Columns: claim, test, decides, setting, effect (mean difference, or ratio), low and high (95 %), p, p_holm,
-    effect_size (Hedges' g of the pairs), pairs, seeds_for_80_power (of this setting's effect), verdict.
+    effect_size (Hedges' g of the pairs), seeds_for_80_power (of this setting's effect), pairs, left_out (pairs
+    of which no cell is left, for a side is flagged), cells_left_out (flagged cells, of these and of other pairs), verdict, why
+    (where a test is undecided for want of pairs).
 
     Holm's correction is over all deciding tests of all claims, and separately for those of the single settings and for
     those that decide nothing. A test that could not reject even if all pairs agreed (2 / 2^pairs above the level) cannot
@@ -43,26 +46,29 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings
             for result in compare(test, quantity_pairs(tables, test, study)):
                 names = {"claim": claim.id, "test": test.name, "decides": test.decides}
                 rows.append({**names, **result, "direction": test.direction, "margin": test.margin})
-    table = pd.DataFrame(rows, columns=ROW)
+    table = pd.DataFrame(rows, columns=[*ROW, *RULE])
     able = table.p.notna() & (table.direction != "equal") & (0.5 ** (table.pairs - 1) <= claims.level)
     table["p_holm"] = np.nan
     for _, family in table[able].groupby([table.decides, table.setting == ALL]):
         table.loc[family.index, "p_holm"] = holm(family.p.to_numpy())
     table["verdict"] = [verdict(row, claims.level) for row in table.to_dict("records")]
-    order = ["claim", "test", "decides", "setting", "effect", "low", "high", "p", "p_holm", "effect_size", "pairs"]
-    return table[[*order, "seeds_for_80_power", "verdict"]]
+    table["why"] = [why_undecided(row, claims.level) for row in table.to_dict("records")]
+    return table[[*ROW, "p_holm", "verdict", "why"]]
 
 
 def conclude(claims: Claims, tests: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim: id, claim, published, verdict. Its deciding tests over all settings must all support it; one that
-    contradicts it is enough; a claim without any result is not tested."""
+    """A row a claim: id, claim, published, verdict, why. Its deciding tests over all settings must all support it; one that
+    contradicts it is enough; a claim without any result is not tested. ``why`` is what keeps an undecided one from having the
+    pairs that it needs."""
     rows = []
     for claim in claims.claims:
         names = [test.name for test in claim.tests if test.decides]
         found = tests[(tests.claim == claim.id) & tests.decides & (tests.setting == ALL)].set_index("test")
         verdicts = [found.verdict.get(name, NOT_TESTED) for name in names]
         what = {"id": claim.id, "claim": claim.claim, "published": claim.published}
-        rows.append({**what, "verdict": together(verdicts)})
+        whole = together(verdicts)
+        reasons = dict.fromkeys(found.why[found.why != ""]) if whole == UNDECIDED else {}
+        rows.append({**what, "verdict": whole, "why": "; ".join(reasons)})
     return pd.DataFrame(rows)
 
 
@@ -76,9 +82,10 @@ def together(verdicts: list[str]) -> str:
 
 
 def verdict(row: Mapping[str, Any], level: float) -> str:
-    """Of one test. ``equal`` holds where the whole interval lies within the margin, and fails where none of it does."""
+    """Of one test. ``equal`` holds where the whole interval lies within the margin, and fails where none of it does. What
+    would have been tested, had its rows not been flagged, is undecided."""
     if row["pairs"] == 0 or math.isnan(row["effect"]):
-        return NOT_TESTED
+        return UNDECIDED if row["left_out"] else NOT_TESTED
     if row["direction"] == "equal":
         if math.isnan(row["low"]):
             return UNDECIDED
@@ -92,28 +99,42 @@ def verdict(row: Mapping[str, Any], level: float) -> str:
     return SUPPORTED if lower == (row["direction"] == "lower") else CONTRADICTED
 
 
+def why_undecided(row: Mapping[str, Any], level: float) -> str:
+    """In words, for a test that has fewer pairs than one can decide by; empty for any other."""
+    needed = 2 if row["direction"] == "equal" else least_seeds(level)
+    if row["verdict"] != UNDECIDED or row["pairs"] >= needed:
+        return ""
+    unit = "settings" if row["ratio"] else "(setting, seed) pairs"
+    flags = f" of {row['pairs'] + row['left_out']}, for the others are flagged" if row["left_out"] else ""
+    return f"{row['pairs']} {unit} left{flags}; {needed} are needed"
+
+
 def quantity_pairs(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) -> pd.DataFrame:
-    """A row a cell that has both sides: setting, seed, forget_set, method, first, second."""
+    """A row a cell that has both sides: setting, seed, forget_set, method, first, second, and flagged: whether a side is, which
+    then is NaN."""
     values = quantity(tables, test, study)
     if test.contrast is None:
         scope = test.scope.model_copy(update={"measure": test.against})
         other = quantity(tables, test.model_copy(update={"scope": scope}), study)
         both = values.merge(other, on=[*CELL, "checkpoint"], suffixes=("_first", "_second"))
-        both = both.rename(columns={"value_first": "first", "value_second": "second"})
-        return both.dropna(subset=["first", "second"])
-    first, second = (
-        values[values.checkpoint == name].drop(columns="checkpoint").rename(columns={"value": side})
-        for name, side in zip(test.contrast, ("first", "second"), strict=True)
-    )
-    return first.merge(second, on=CELL).dropna()
+    else:
+        first, second = (values[values.checkpoint == name].drop(columns="checkpoint") for name in test.contrast)
+        both = first.merge(second, on=CELL, suffixes=("_first", "_second"))
+    both = both.rename(columns={"value_first": "first", "value_second": "second"})
+    both = both.assign(flagged=(both.flagged_first | both.flagged_second).astype(bool))
+    return both[both.flagged | both[["first", "second"]].notna().all(axis=1)]
 
 
 def compare(test: Test, pairs: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """The result over all settings, and that of each."""
     spread = test.statistic == "sd-ratio"
     result = ratio_of_spreads if spread else mean_difference
+    unit = ["setting"] if spread else ["setting", "seed"]
     for setting, part in [(ALL, pairs), *pairs.groupby("setting", sort=True)]:
-        yield {"setting": setting, **result(part), "ratio": spread}
+        counted = part.dropna(subset=["first", "second"])
+        left, gone = (set(rows[unit].itertuples(index=False, name=None)) for rows in (counted, part[part.flagged]))
+        out = {"left_out": len(gone - left), "cells_left_out": int(part.flagged.sum())}
+        yield {"setting": setting, **result(counted), **out, "ratio": spread}
 
 
 def mean_difference(pairs: pd.DataFrame) -> dict[str, float]:

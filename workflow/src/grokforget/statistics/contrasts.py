@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from grokforget.statistics.flags import flagged
 from grokforget.statistics.pairs import KEYS, moments, paired_values
 from grokforget.statistics.permutation import holm, sign_flip_tests
 from grokforget.statistics.power import effect_sizes, seeds_for_effects
@@ -15,18 +16,21 @@ from grokforget.statistics.spread import variance_ratios
 
 CELL = ["setting", "forget_set", "checkpoint", "method"]
 CONFIDENCE = 0.95
-CONTRAST = [
-    *("difference", "low", "high", "pairs", "p", "p_holm", "effect", "seeds_for_80_power"),
+NUMBERS = [
+    *("difference", "low", "high", "p", "p_holm", "effect", "seeds_for_80_power"),
     *("variance_ratio", "variance_low", "variance_high"),
 ]
+COUNTS = ["pairs", "left_out"]
 
 
 def mean_and_spread(table: pd.DataFrame, measures: Sequence[str]) -> pd.DataFrame:
     """One row a (cell without its seed, measure): mean and standard deviation (n - 1) over the seeds where it is a
-    number, and their count."""
-    long = table.melt([*CELL, "seed"], list(measures), var_name="measure").astype({"value": "float64"})
-    grouped = long.groupby([*CELL, "measure"], sort=True).value
-    return grouped.agg(mean="mean", std="std", seeds="count").reset_index()
+    number, their count, and how many rows are ``left_out`` for their flag."""
+    table = table.assign(flagged=flagged(table))
+    long = table.melt([*CELL, "seed", "flagged"], list(measures), var_name="measure").astype({"value": "float64"})
+    grouped = long.assign(value=long.value.mask(long.flagged)).groupby([*CELL, "measure"], sort=True)
+    counts = grouped.value.agg(mean="mean", std="std", seeds="count").assign(left_out=grouped.flagged.sum())
+    return counts.reset_index()
 
 
 def paired_interval(differences: np.ndarray) -> tuple[float, float, float]:
@@ -48,7 +52,8 @@ def paired_differences(
     """For each contrast (a, b) of checkpoints a - b, paired by seed: a row a (setting, forget set, method, measure,
     contrast), with columns
 
-    - difference, low, high: mean difference and its 95 % interval by Student's t; pairs: how many
+    - difference, low, high: mean difference and its 95 % interval by Student's t; pairs: how many; left_out: how many of
+      which a side is flagged
     - p: exact two-sided sign-flip test (never below 2 / 2^pairs); p_holm: adjusted by Holm for the family of all rows of
       the same measure and contrast in this table, over settings, forget sets and methods, that have a p
     - effect: Hedges' g of the differences; seeds_for_80_power: the pairs needed to show it
@@ -67,6 +72,7 @@ def paired_differences(
             low=low,
             high=high,
             pairs=(~np.isnan(differences)).sum(1),
+            left_out=pairs.left_out,
             p=sign_flip_tests(differences),
             effect=effects,
             seeds_for_80_power=seeds_for_effects(effects),
@@ -75,5 +81,9 @@ def paired_differences(
             variance_high=ratio_high,
         )
         parts.append(part.assign(p_holm=part.groupby("measure").p.transform(lambda p: holm(p.to_numpy()))))
-    columns = [*KEYS, "measure", "contrast", *CONTRAST]
-    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    # With its types also where there is nothing to contrast.
+    types = {**dict.fromkeys([*KEYS, "measure", "contrast"], "str"), **dict.fromkeys(NUMBERS, "float64")}
+    types |= dict.fromkeys(COUNTS, "int64")
+    columns = [*KEYS, "measure", "contrast", "difference", "low", "high", *COUNTS, *NUMBERS[3:]]
+    table = pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+    return table.astype(types)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from grokforget.statistics.flags import flagged
+
 KEYS = ["setting", "forget_set", "method"]
 # Numbers that differ by less than this share of their size are told apart by rounding alone.
 ROUND_OFF = 1e-9
@@ -16,12 +18,14 @@ ROUND_OFF = 1e-9
 @dataclass(frozen=True)
 class Pairs:
     """One contrast. ``rows`` names the rows (columns ``KEYS`` and measure), sorted; ``first`` and ``second`` are the
-    values of its two checkpoints, float64, rows × seeds in the same order of seeds, NaN where there is none."""
+    values of its two checkpoints, float64, rows × seeds in the same order of seeds, NaN where there is none or the row is
+    flagged; ``left_out`` (rows,) is how many pairs have a flag on a side."""
 
     contrast: str
     rows: pd.DataFrame
     first: np.ndarray
     second: np.ndarray
+    left_out: np.ndarray
 
 
 def paired_values(
@@ -29,13 +33,17 @@ def paired_values(
 ) -> Iterator[Pairs]:
     """The pairs of each contrast (a, b) of checkpoints of which the table (a row a cell, a column a measure) has both;
     ``ValueError`` if it has a cell twice."""
-    long = table.melt([*KEYS, "checkpoint", "seed"], list(measures), var_name="measure").astype({"value": "float64"})
-    wide = long.pivot(index=[*KEYS, "measure", "seed"], columns="checkpoint", values="value")
+    table = table.assign(flagged=flagged(table))
+    long = table.melt([*KEYS, "checkpoint", "seed", "flagged"], list(measures), var_name="measure")
+    long = long.assign(value=long.value.astype("float64").mask(long.flagged))
+    wide = long.pivot(index=[*KEYS, "measure", "seed"], columns="checkpoint", values=["value", "flagged"])
     for a, b in contrasts:
-        if a not in wide or b not in wide:
+        if a not in wide["value"] or b not in wide["value"]:
             continue
-        first, second = (wide[checkpoint].unstack("seed") for checkpoint in (a, b))
-        yield Pairs(f"{a} - {b}", first.index.to_frame(index=False), first.to_numpy(), second.to_numpy())
+        first, second = (wide["value", checkpoint].astype("float64").unstack("seed") for checkpoint in (a, b))
+        either = wide["flagged"][[a, b]].eq(True).any(axis=1)
+        left_out = either.unstack("seed", fill_value=False).to_numpy().sum(1)
+        yield Pairs(f"{a} - {b}", first.index.to_frame(index=False), first.to_numpy(), second.to_numpy(), left_out)
 
 
 def moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from grokforget.statistics.flags import REFERENCE_FLAG, flagged
+
 if TYPE_CHECKING:
     from grokforget.config.claims import Scope, Test
     from grokforget.config.specs.base import ControlMeaning, ForgetSetMeaning, Meanings
@@ -21,7 +23,8 @@ def share_of_updates(target: str) -> Callable[[pd.DataFrame], pd.Series]:
 
     def derive(table: pd.DataFrame) -> pd.Series:
         reached: pd.Series = table[f"updates_to_{target}"] / table["updates"].replace(0, np.nan)
-        return reached.fillna(1.0).clip(upper=1.0)
+        share = reached.fillna(1.0).clip(upper=1.0)
+        return share.mask(flagged(table, REFERENCE_FLAG)) if target == "retrained" else share
 
     return derive
 
@@ -34,14 +37,15 @@ DERIVED: dict[str, tuple[list[str], Callable[[pd.DataFrame], pd.Series]]] = {
 
 
 def quantity(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) -> pd.DataFrame:
-    """Columns ``CELL``, checkpoint, value of what a test compares; no rows where the study does not have it.
+    """Columns ``CELL``, checkpoint, value, flagged of what a test compares; no rows where the study does not have it. What is
+    flagged has no value.
 
     A control's rows stand under the setting that it is compared with, its name in place of the checkpoint. Of an analysis,
     ``method`` is the stage; where both stages are asked for, it is part of the checkpoint's name.
     """
     table, scope = tables.get(test.table), test.scope
     if table is None:
-        return pd.DataFrame(columns=[*CELL, "checkpoint", "value"])
+        return pd.DataFrame(columns=[*CELL, "checkpoint", "value", "flagged"])
     table = table[table.forget_set.isin(in_scope(scope, study.forget_sets))]
     of_model = test.table == "analysis"
     table = table[~table["stage" if of_model else "method"].isin(study.references)]
@@ -49,9 +53,11 @@ def quantity(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) ->
         table = of_analysis(table, scope, study.analyses)
     if scope.protocol:
         table = table[table.protocol == scope.protocol]
-    table = table.assign(value=column(table, test.value))
-    table = under_their_settings(table, study.controls)
-    return table.groupby([*CELL, "checkpoint"], as_index=False).value.mean()
+    values = column(table, test.value)
+    # What is measured against a retrained reference that is none is no number, for that reason.
+    out = flagged(table) | (values.isna() & flagged(table, REFERENCE_FLAG))
+    table = under_their_settings(table.assign(value=values.mask(out), flagged=out), study.controls)
+    return table.groupby([*CELL, "checkpoint"], as_index=False).agg(value=("value", "mean"), flagged=("flagged", "any"))
 
 
 def in_scope(scope: Scope, forget_sets: Mapping[str, ForgetSetMeaning]) -> list[str]:

@@ -18,16 +18,19 @@ NOTE = (
     "the mean over settings of the mean difference over cells, with its 95 % interval (Student's t, settings as strata); p "
     "is an exact two-sided sign-flip test over (setting, seed) pairs, corrected by Holm over all deciding tests of all "
     "claims, at level {level}, and separately over those of the single settings. `pairs` are the (setting, seed) pairs "
-    "(settings, for ratios of spreads); with fewer than {least} no such test can reject, and the verdict is undecided. The "
-    "published figures are of other data and larger models."
+    "(settings, for ratios of spreads); with fewer than {least} no such test can reject, and the verdict is undecided. Rows "
+    "that are flagged count nowhere: of runs that did not reach what the checkpoint's name says, and of models whose outputs "
+    "are no numbers. `left out` are the pairs that lose all their cells by that, and the cells, those of other pairs among "
+    "them. The published figures are of other data and larger models."
 )
 
 
 def with_statements(verdicts: pd.DataFrame, tests: pd.DataFrame) -> pd.DataFrame:
     """The rows of ``tests``, each with its claim, the published figure and the claim's verdict; a claim without tests has
     one row."""
-    named = verdicts.rename(columns={"id": "claim", "claim": "statement", "verdict": "claim_verdict"})
-    return named.merge(tests.rename(columns={"verdict": "test_verdict"}), on="claim", how="left")
+    of_claims = {"id": "claim", "claim": "statement", "verdict": "claim_verdict", "why": "claim_why"}
+    of_tests = {"verdict": "test_verdict", "why": "test_why"}
+    return verdicts.rename(columns=of_claims).merge(tests.rename(columns=of_tests), on="claim", how="left")
 
 
 def page(claims: Claims, verdicts: pd.DataFrame, tests: pd.DataFrame) -> str:
@@ -44,8 +47,8 @@ def page(claims: Claims, verdicts: pd.DataFrame, tests: pd.DataFrame) -> str:
     for claim in claims.claims:
         own = tests[tests.claim == claim.id]
         parts.append(f"## {claim.id}. {claim.claim}")
-        verdict = verdicts.verdict[verdicts.id == claim.id].item()
-        why = f": {claim.why_not}" if claim.why_not else ""
+        verdict, why = verdicts[verdicts.id == claim.id][["verdict", "why"]].iloc[0]
+        why = f": {claim.why_not or why}" if claim.why_not or why else ""
         parts.append(f"Published: {claim.published}. Verdict: **{verdict}**{why}.")
         if len(set(own.setting) - {ALL}) == 1:
             own = own[own.setting == ALL]
@@ -66,6 +69,7 @@ def line(row: Mapping[str, Any], units: Mapping[tuple[int, str], str]) -> dict[s
         "p (Holm)": number(row["p_holm"], 3),
         "effect size": number(row["effect_size"], 2),
         "pairs": row["pairs"],
+        "left out": f"{row['left_out']} pairs, {row['cells_left_out']} cells" if row["cells_left_out"] else "",
         "seeds for 80 % power": number(row["seeds_for_80_power"], 0),
         "verdict": row["verdict"],
     }

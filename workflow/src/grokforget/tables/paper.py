@@ -6,12 +6,13 @@ A layout is a function of the tidy tables that its row in ``config/paper_tables.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from grokforget.statistics.contrasts import mean_and_spread
 from grokforget.statistics.quantities import under_their_settings
 from grokforget.tables.text import with_spread
 
@@ -43,8 +44,7 @@ def laid_out(rows: pd.DataFrame, spec: PaperTableSpec, digits: int, note: str) -
         "checkpoint": [*spec.checkpoints, *dict.fromkeys(controls)],
         "column": list(dict.fromkeys(rows.column)),
     }
-    for name, order in orders.items():
-        rows = rows.assign(**{name: pd.Categorical(rows[name], order, ordered=True)})
+    rows = in_order(rows, orders)
     grouped = rows.groupby([*keys, "column"], observed=True).value.agg(["mean", "std"])
     wide = grouped.unstack("column").sort_index()
     numbers, text = pd.DataFrame(index=wide.index), pd.DataFrame(index=wide.index)
@@ -57,6 +57,14 @@ def laid_out(rows: pd.DataFrame, spec: PaperTableSpec, digits: int, note: str) -
     if len(wide):
         numbers, text = (table.droplevel(idle) for table in (numbers, text))
     return PaperTable(numbers, text, f"Mean ± standard deviation over seeds. {note}")
+
+
+def in_order(rows: pd.DataFrame, orders: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """With each column's values in its order, and behind them what the order does not name."""
+    for name, order in orders.items():
+        others = sorted(set(rows[name]) - set(order))
+        rows = rows.assign(**{name: pd.Categorical(rows[name], [*order, *others], ordered=True)})
+    return rows
 
 
 def of_analysis(
@@ -117,12 +125,10 @@ IN_PERCENT = "Accuracy in percent; TA: test, RA: retain, UA: forget set (lower i
 def table1(tables: Tables, spec: PaperTableSpec) -> PaperTable:
     """Test, retain and forget accuracy after unlearning: a row a (setting, method, checkpoint), three columns a forget
     set."""
-    summary = tables["summary"]
-    shown = summary.setting.isin(spec.settings) & summary.forget_set.isin(spec.forget_sets)
-    summary = summary[shown & summary.measure.isin(list(ACCURACIES))]
-    orders = {"method": spec.methods, "checkpoint": spec.checkpoints, "measure": list(ACCURACIES)}
-    for name, order in orders.items():
-        summary = summary.assign(**{name: pd.Categorical(summary[name], order, ordered=True)})
+    cells = tables["unlearning"]
+    cells = cells[cells.setting.isin(spec.settings) & cells.forget_set.isin(spec.forget_sets)]
+    summary = mean_and_spread(cells, list(ACCURACIES))
+    summary = in_order(summary, {"method": spec.methods, "checkpoint": spec.checkpoints, "measure": list(ACCURACIES)})
     # Not pivot_table: it drops a column without a number, such as the deviations over a single seed.
     wide = summary.pivot(
         index=["setting", "method", "checkpoint"], columns=["forget_set", "measure"], values=["mean", "std"]
@@ -133,11 +139,7 @@ def table1(tables: Tables, spec: PaperTableSpec) -> PaperTable:
             mean, std = (factor * wide[kind, forget_set, measure] for kind in ("mean", "std"))
             numbers[f"{forget_set} {title} mean"], numbers[f"{forget_set} {title} std"] = mean.round(2), std.round(2)
             text[f"{forget_set} {title}"] = [with_spread(m, s) for m, s in zip(mean, std, strict=True)]
-    note = (
-        f"Accuracy in percent, mean ± standard deviation over {summary.seeds.max()} seeds. "
-        "TA: test, RA: retain, UA: forget set (lower is better)."
-    )
-    return PaperTable(numbers, text, note)
+    return PaperTable(numbers, text, f"Mean ± standard deviation over {cells.seed.nunique()} seeds. {IN_PERCENT}.")
 
 
 def table3(tables: Tables, spec: PaperTableSpec) -> PaperTable:

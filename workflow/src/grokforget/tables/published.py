@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from grokforget.statistics.flags import counted
 from grokforget.statistics.quantities import under_their_settings
 
 if TYPE_CHECKING:
@@ -44,12 +45,12 @@ ANALYSES = {
 }
 """The paper's measure of a model → kind of analysis, measure, part."""
 KEYS = ["setting", "checkpoint", "forget_set", "method", "metric"]
-NONE = "No setting is put beside a published one."
+NONE = "No setting has a data set and a model family that the paper has numbers of."
 NOTE = (
-    "Each published number that this study has a cell for: same method, checkpoint, forget design and forget fraction, and "
-    "the data set and model that the setting is put beside (`published` in the study). **The data and models are others**: "
-    "`difference` is ours minus the published one, in units of the published standard deviation where one was printed "
-    "and is not 0. θ_spline has several operationalisations here. Accuracies in percent. {shown} of {all} published numbers."
+    "Each published number that this study has a cell for: same data set and model family, method, checkpoint, forget design "
+    "and forget fraction. `difference` is ours minus the published one, in units of the published standard deviation where "
+    "one was printed and is not 0. θ_spline has several operationalisations here. Accuracies in percent. {shown} of {all} "
+    "published numbers."
 )
 
 
@@ -58,6 +59,7 @@ def published(
 ) -> tuple[pd.DataFrame, str]:
     """Our means and standard deviations (of the tables ``unlearning`` and ``analysis``) beside the paper's numbers
     (``workflow/resources/paper_numbers.csv``): a row a published number and cell of ours, and the same as a page."""
+    tables = {name: counted(table) for name, table in tables.items()}
     ours = pd.concat([of_cells(tables["unlearning"], spec), of_models(tables["analysis"], spec)])
     rows = [row for number in theirs.to_dict("records") for row in beside(number, ours, spec)]
     columns = [*theirs.columns, "setting", "forget_set", "our_checkpoint", "our_mean", "our_std", "seeds", "difference"]
@@ -120,8 +122,8 @@ def beside(number: Mapping[str, Any], ours: pd.DataFrame, spec: PublishedSpec) -
         methods = {number["method"]}
     settings = [
         setting
-        for setting, published in spec.beside.items()
-        if any(one.dataset == number["dataset"] and number["model"] in (one.model, "unspecified") for one in published)
+        for setting, one in spec.beside.items()
+        if one.dataset == number["dataset"] and number["model"] in (one.model, "unspecified")
     ]
     rows = ours[
         ours.setting.isin(settings)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from grokforget.statistics.contrasts import CELL, mean_and_spread, paired_differences
+from grokforget.statistics.flags import FLAG, REFERENCE_FLAG
 
 CONTRASTS = (("grokked", "early"), ("grokked", "memorised"))
 
@@ -20,5 +21,5 @@ def contrasts(unlearning: pd.DataFrame) -> pd.DataFrame:
 
 
 def measures(unlearning: pd.DataFrame) -> list[str]:
-    """The columns that do not say which cell a row is."""
-    return [name for name in unlearning.columns if name not in (*CELL, "seed")]
+    """The columns that say neither which cell a row is nor whether it counts."""
+    return [name for name in unlearning.columns if name not in (*CELL, "seed", FLAG, REFERENCE_FLAG)]

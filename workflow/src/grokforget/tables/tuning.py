@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from grokforget.statistics.flags import DIVERGED, FLAG, NOT_FOUND
+
 TIE = 0.005
 """Candidates this near to the best count as equal to it, and the smallest of them is taken: the least change for the
 same effect."""
@@ -24,7 +26,7 @@ def choice(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     the smallest. The rule names no checkpoint, so it serves none at another's cost.
     """
     keys = ["setting", "method", "parameter", "value"]
-    by_checkpoint = scored(table).pivot_table(["balance", "retained"], keys, "checkpoint", aggfunc="mean")
+    by_checkpoint = scored(found(table)).pivot_table(["balance", "retained"], keys, "checkpoint", aggfunc="mean")
     candidates = by_checkpoint.set_axis([f"{measure}_{name}" for measure, name in by_checkpoint.columns], axis=1)
     candidates["balance"] = by_checkpoint["balance"].mean(axis=1)
     candidates["retained"] = by_checkpoint["retained"].min(axis=1)
@@ -44,7 +46,7 @@ def tuned(table: pd.DataFrame, seed: int) -> pd.DataFrame:
     """
     table = scored(table)
     chooses = table.seed == seed
-    cells = table[~chooses].merge(choices(table[chooses]), on=[*CELL, "value"])
+    cells = table[~chooses].merge(choices(found(table[chooses])), on=[*CELL, "value"])
     keys = ["setting", "seed", "forget_set", "checkpoint", "method", "protocol"]
     order = [*keys, *(name for name in cells.columns if name not in keys)]
     return cells[order].sort_values(keys, kind="stable", ignore_index=True)
@@ -65,12 +67,19 @@ def choices(candidates: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame([*shared, *own])
 
 
+def found(table: pd.DataFrame) -> pd.DataFrame:
+    """What a choice may rest on: the checkpoints that are what their name says. A candidate that makes a model diverge counts,
+    as one that loses everything: it is not to be chosen for the runs that it spares."""
+    return table[table[FLAG] != NOT_FOUND]
+
+
 def scored(table: pd.DataFrame) -> pd.DataFrame:
     """With columns ``retained`` and ``balance``; a ratio to an accuracy of 0 counts as 1, a diverged run retains and
     balances 0."""
+    diverged = table[FLAG] == DIVERGED
     forgotten = 1 - (table.forget_accuracy / table.forget_accuracy_before).fillna(1.0)
-    retained = (table.retain_accuracy / table.retain_accuracy_before).fillna(1.0).where(~table.diverged, 0.0)
-    return table.assign(retained=retained, balance=((forgotten + retained) / 2).where(~table.diverged, 0.0))
+    retained = (table.retain_accuracy / table.retain_accuracy_before).fillna(1.0).mask(diverged, 0.0)
+    return table.assign(retained=retained, balance=((forgotten + retained) / 2).mask(diverged, 0.0))
 
 
 def best(candidates: pd.DataFrame) -> pd.Series:

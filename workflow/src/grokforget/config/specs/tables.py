@@ -10,8 +10,7 @@ from pydantic import Field
 
 from grokforget.config.claims import Claims, claims
 from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
-from grokforget.config.setting import Published
-from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings
+from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings, Spec
 from grokforget.config.specs.shown import meanings, shown
 from grokforget.config.study import Study
 from grokforget.runtime.components import ComponentSpec
@@ -56,6 +55,13 @@ class ClaimsSpec(JobSpec):
     study: Meanings
 
 
+class InPaper(Spec):
+    """A data set and a model family of the paper, by their names in its numbers."""
+
+    dataset: str
+    model: str
+
+
 class PublishedSpec(JobSpec):
     """The paper's published numbers beside ours."""
 
@@ -63,8 +69,8 @@ class PublishedSpec(JobSpec):
     libraries: ClassVar[tuple[str, ...]] = TABLES
 
     study: Meanings
-    beside: dict[str, list[Published]]
-    """Setting → the published data sets and models that it stands beside."""
+    beside: dict[str, InPaper]
+    """The settings whose data set and model family the paper has numbers of."""
     methods: dict[str, str]
     """Name of a method → its kind."""
     numbers: str
@@ -123,7 +129,11 @@ def published_item(study: Study) -> Item:
     """The paper's numbers beside this study's."""
     spec = PublishedSpec(
         study=meanings(study),
-        beside={name: setting.published for name, setting in study.settings.items() if setting.published},
+        beside={
+            name: InPaper(dataset=data, model=model)
+            for name, setting in study.settings.items()
+            if (data := study.data[setting.data].in_paper) and (model := setting.model.in_paper)
+        },
         methods={name: method.kind for name, method in study.methods.items()},
         numbers=hashlib.sha256(PAPER_NUMBERS.read_bytes()).hexdigest(),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,14 +64,26 @@ def set_style() -> None:
     )
 
 
-def save(figure: Figure, outputs: Mapping[str, Path]) -> None:
-    """Write ``svg``, ``pdf`` and ``png`` without dates, and close the figure."""
+def save(figure: Figure, outputs: Mapping[str, Path], note: str = "") -> None:
+    """Write ``svg``, ``pdf`` and ``png`` without dates, with a ``note`` below all that is drawn, and close the figure."""
     settle(figure)
+    if note:
+        add_note(figure, note)
     dateless = {"svg": {"Date": None}, "pdf": {"CreationDate": None, "ModDate": None}, "png": {"Software": None}}
     for kind, metadata in dateless.items():
         with whole(outputs[kind]) as beside:
             figure.savefig(beside, format=kind, dpi=200, bbox_inches="tight", metadata=metadata)
     plt.close(figure)
+
+
+def add_note(figure: Figure, note: str) -> None:
+    """In small type, below the lowest thing that is drawn, in lines as wide as the figure."""
+    width, height = figure.get_size_inches()
+    figure.draw_without_rendering()
+    lowest = figure.get_tightbbox().y0
+    # Seven-point type has some eighteen characters an inch.
+    lines = textwrap.wrap(note, max(int(18 * width), 40))
+    figure.text(0.01, round((lowest - 0.05) / height, 9), "\n".join(lines), fontsize=7, va="top", color="0.25")
 
 
 def settle(figure: Figure) -> None:

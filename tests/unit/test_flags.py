@@ -1,0 +1,124 @@
+"""Which rows count, and what is said of the others."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+import pytest
+
+from grokforget.config.specs.figures import FigureSpec
+from grokforget.figures.parts.style import add_note
+from grokforget.jobs import render as module
+from grokforget.runtime.components import ComponentSpec
+from grokforget.runtime.files import write_table
+from grokforget.runtime.job import Job
+from grokforget.statistics.contrasts import mean_and_spread, paired_differences
+from grokforget.statistics.flags import counted, flag_of, left_out, note_of
+
+
+def rows(setting: str, checkpoint: str, flags: list[list[str]], **labels: Any) -> pd.DataFrame:
+    """Of each seed the flags of its cells, which are methods."""
+    return pd.DataFrame(
+        [
+            {
+                **{"setting": setting, "seed": seed, "forget_set": "w15", "checkpoint": checkpoint},
+                **{"method": f"m{number}", "flag": flag, "accuracy": seed + number / 10, **labels},
+            }
+            for seed, of_seed in enumerate(flags)
+            for number, flag in enumerate(of_seed)
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    ("found", "finite", "flag"),
+    [(True, True, ""), (False, True, "not found"), (True, False, "diverged"), (False, False, "diverged")],
+)
+def test_a_model_that_says_nothing_has_diverged_whatever_it_is_called(found: bool, finite: bool, flag: str) -> None:
+    assert flag_of(found, finite) == flag
+
+
+def test_rows_without_a_flag_count() -> None:
+    table = rows("a", "grokked", [["", "diverged"], ["not found", ""]])
+    assert counted(table).method.tolist() == ["m0", "m1"]
+    assert counted(table).seed.tolist() == [0, 1]
+    assert len(counted(table.drop(columns="flag"))) == 4, "a table without flags"
+    assert counted(table.iloc[:0]).empty
+
+
+def test_what_is_left_out_is_said_by_run_and_checkpoint() -> None:
+    table = pd.concat(
+        [
+            rows("a", "grokked", [["not found"] * 2, ["", ""], ["not found"] * 2]),
+            rows("a", "early", [["", ""]] * 3),
+            rows("b", "memorised", [["not found"]]),
+            rows("b", "matched", [["not found"], [""]]),
+            rows("c", "grokked", [["diverged", ""], ["", ""]]),
+        ]
+    )
+    assert left_out(table) == [
+        "a: 2 of 3 runs did not grok",
+        "b: 1 of 2 runs have no checkpoint matched",
+        "b: 1 of 1 runs did not fit the training data",
+        "c: cells of 1 of 2 runs diverged (grokked)",
+    ]
+    assert note_of([table, table.iloc[:0], table]) == f"Left out: {'; '.join(left_out(table))}."
+    assert note_of([counted(table)]) == ""
+    along = table.drop(columns="checkpoint").assign(step=1)
+    assert left_out(along[along.setting == "c"]) == ["c: cells of 1 of 2 runs diverged"]
+    others = table.assign(train_set="without-w15")
+    assert left_out(others) == [], "of runs on the full training set"
+
+
+def test_means_and_differences_leave_flagged_rows_out_and_count_them() -> None:
+    table = pd.concat(
+        [rows("a", "early", [["", ""]] * 3), rows("a", "grokked", [["", ""], ["not found"] * 2, ["", "diverged"]])]
+    )
+    table.loc[table.flag != "", "accuracy"] = 1e9
+    means = mean_and_spread(table, ["accuracy"]).set_index(["checkpoint", "method"])
+    assert means.loc[("grokked", "m0"), ["mean", "seeds", "left_out"]].tolist() == [1.0, 2, 1]
+    assert means.loc[("grokked", "m1"), ["mean", "seeds", "left_out"]].tolist() == [0.1, 1, 2]
+    assert means.loc["early"].left_out.tolist() == [0, 0]
+    pairs = paired_differences(table, ["accuracy"], [("grokked", "early")]).set_index("method")
+    assert pairs.loc["m0", ["difference", "pairs", "left_out"]].tolist() == [0.0, 2, 1]
+    assert pairs.loc["m1", ["difference", "pairs", "left_out"]].tolist() == [0.0, 1, 2]
+
+
+def test_contrasts_have_their_types_also_where_there_are_none() -> None:
+    """A study with one checkpoint has nothing to contrast; its table goes together with another study's."""
+    some = paired_differences(
+        pd.concat([rows("a", name, [[""]] * 3) for name in ("early", "grokked")]), ["accuracy"], [("grokked", "early")]
+    )
+    none = paired_differences(rows("a", "early", [[""]] * 3), ["accuracy"], [("grokked", "early")])
+    assert len(none) == 0
+    assert none.dtypes.to_dict() == some.dtypes.to_dict()
+    assert set(none.dtypes.astype(str)) == {"str", "float64", "int64"}
+
+
+def test_a_figure_is_not_given_what_does_not_count_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(tmp_path / "unlearning.parquet", rows("a", "grokked", [["not found"], [""]]))
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(module, "save", lambda figure, outputs, note: given.update(note=note))
+    monkeypatch.setattr(
+        ComponentSpec, "build", lambda self, tables, spec: given.update(seeds=tables["unlearning"].seed.tolist())
+    )
+    spec = FigureSpec(figure=ComponentSpec(implementation="grokforget.figures.controls:figure"))
+    module.render(Job({"unlearning": [tmp_path / "unlearning.parquet"]}, {}, spec))
+    assert given == {"seeds": [1], "note": "Left out: a: 1 of 2 runs did not grok."}
+
+
+def test_the_note_stands_below_all_else_in_lines_as_wide_as_the_figure() -> None:
+    figure, axes = plt.subplots(figsize=(3, 2))
+    axes.set_xlabel("x")
+    figure.legend([axes.plot([0, 1])[0]], ["a legend below the figure"], loc="upper center", bbox_to_anchor=(0.5, 0))
+    figure.draw_without_rendering()
+    lowest = figure.get_tightbbox().y0
+    add_note(figure, "Left out: " + "; ".join(f"setting-{n}: 2 of 9 runs did not grok" for n in range(4)) + ".")
+    text = figure.texts[-1].get_window_extent().transformed(figure.dpi_scale_trans.inverted())
+    assert text.y1 < lowest
+    assert text.x1 < 3.1
+    assert figure.texts[-1].get_text().count("\n") >= 2
+    plt.close(figure)
