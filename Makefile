@@ -66,6 +66,7 @@ format: $(VENV)/.installed
 	ruff format .
 	snakefmt Snakefile workflow/rules
 
+# The studies' JSON schema and docs/studies.md.
 schema: $(VENV)/.installed
 	$(GROKFORGET) schema
 
@@ -86,7 +87,7 @@ report: $(VENV)/.installed
 rulegraph: $(VENV)/.installed
 	snakemake --rulegraph mermaid-js $(CONFIG)
 
-# The figures and tables that the README shows, from a finished laptop study.
+# The figures and tables that README.md and docs/results.md show, from a finished laptop study.
 SHOWN = figure1a figure1b figure2 claims pareto controls alignment complexity modules
 docs:
 	mkdir -p docs/laptop

@@ -22,7 +22,9 @@ def main(arguments: list[str] | None = None) -> int:
     check = commands.add_parser("check", help="check a study, and profiles, without running anything")
     check.add_argument("study", type=Path)
     check.add_argument("profiles", type=Path, nargs="*")
-    commands.add_parser("schema", help="write the JSON schema of a study, with which editors complete and check")
+    commands.add_parser(
+        "schema", help="write what is made of the schema of a study: its JSON, for editors, and docs/studies.md"
+    )
     commands.add_parser("why", help="why jobs would run: snakemake --summary | python -m grokforget why")
     verify = commands.add_parser("verify", help="whether every file is what its job wrote")
     verify.add_argument("results", type=Path, help="results/STUDY")
@@ -69,9 +71,11 @@ def answer(options: argparse.Namespace) -> int:
         case "check":
             return check(options.study, options.profiles)
         case "schema":
+            from grokforget.config.manual import PAGE, studies_text
             from grokforget.config.schema import SCHEMA, schema_text
 
             SCHEMA.write_text(schema_text(), encoding="utf-8")
+            PAGE.write_text(studies_text(), encoding="utf-8")
         case "why":
             print("\n".join(results.why(sys.stdin.read())))
         case "verify":

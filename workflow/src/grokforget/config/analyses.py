@@ -11,7 +11,11 @@ from pydantic import AfterValidator, Field
 from grokforget.config.base import Component, component_union, no_repeats, registry
 
 Moment = Literal["before", "after", "along"]
-Moments = Annotated[list[Moment], Field(min_length=1), AfterValidator(no_repeats)]
+MODELS_ASKED = (
+    "Which models are asked: the checkpoints ``before`` unlearning, what the methods made of them (``after``), snapshots "
+    "``along`` training."
+)
+Moments = Annotated[list[Moment], Field(min_length=1, description=MODELS_ASKED), AfterValidator(no_repeats)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -42,6 +46,7 @@ class GradientAlignment(Analysis):
     batches: Count = 10
     """Mini-batches of either set for the distribution over batches."""
     batch_size: Count = 32
+    """Examples of a mini-batch."""
     pairs: Count = 32
     """Examples of either set for the distribution over pairs of examples."""
 

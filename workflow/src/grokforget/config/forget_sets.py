@@ -76,6 +76,7 @@ class ByDifficulty(ForgetSet):
     fraction: float = Field(gt=0, lt=1)
     """Share of the training set to forget, the same in each class up to rounding."""
     order: Literal["hardest", "easiest"] = "hardest"
+    """Which end of the ranking is forgotten."""
     score: Literal["probability", "loss"] = "probability"
     """Difficulty is the mean along training of 1 - the probability of the right class, or of the cross-entropy, which with a
     large initialisation is mostly that of the untrained network."""

@@ -41,11 +41,15 @@ class GradientAscent(Component):
 
     kind: Literal["gradient-ascent"] = "gradient-ascent"
     learning_rate: Rate = 1e-4
+    """Of SGD."""
     momentum: Decay = 0.9
+    """Of SGD."""
     weight_decay: Decay = 5e-4
+    """L2 term of the gradient."""
     epochs: Count = 5
     """Passes over the forget set."""
     batch_size: Count = 256
+    """Forget examples of an update."""
 
 
 class NablaTau(Component):
@@ -57,11 +61,13 @@ class NablaTau(Component):
     learning_rate: Rate = 1e-3
     """AdamW; falls linearly to a tenth over the epochs."""
     weight_decay: Decay = 0.01
+    """Decoupled, of AdamW."""
     alpha_factor: float = Field(default=5 / 3, gt=0)
     """α_0 is this times |D_f| / |D|."""
     refresh_epochs: Count = 5
     """Epochs between two measurements of the validation loss."""
     batch_size: Count = 256
+    """Forget examples of an update, and as many retain examples."""
 
 
 class Scrub(Component):
@@ -73,8 +79,11 @@ class Scrub(Component):
     optimizer: Literal["adam", "sgd"] = "adam"
     """``sgd`` has momentum 0.9."""
     learning_rate: Rate = 5e-4
+    """At the start; see ``decay_after``."""
     weight_decay: Decay = 0.1
+    """L2 term of the gradient."""
     epochs: Count = 10
+    """Passes over the retain set."""
     max_epochs: Count = 3
     """msteps: the first so many epochs begin with a pass over the forget set that drives the student away from the
     teacher."""
@@ -87,7 +96,9 @@ class Scrub(Component):
     decay_after: list[Count] = Field(default=[5, 8, 9])
     """The learning rate falls to a tenth after each of these epochs, counted from 1."""
     retain_batch_size: Count = 32
+    """Retain examples of an update."""
     forget_batch_size: Count = 64
+    """Forget examples of an update."""
     rewind: bool = True
     """SCRUB+R: return the epoch whose forget error is closest to the final model's error on the validation examples of
     those classes."""
@@ -111,10 +122,15 @@ class FineTune(Component):
 
     kind: Literal["fine-tune"] = "fine-tune"
     learning_rate: Rate = 0.01
+    """Of SGD."""
     momentum: Decay = 0.0
+    """Of SGD."""
     weight_decay: Decay = 0.0
+    """L2 term of the gradient."""
     epochs: Count = 10
+    """Passes over the retain set."""
     batch_size: Count = 256
+    """Retain examples of an update."""
 
 
 class RelativeAscent(Component):
@@ -129,6 +145,7 @@ class RelativeAscent(Component):
     epochs: Count = 5
     """Passes over the forget set."""
     batch_size: Count = 256
+    """Forget examples of an update."""
 
 
 REFERENCES = ("original", "retrain")

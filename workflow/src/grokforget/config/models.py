@@ -41,6 +41,7 @@ class MLP(Model):
     activation: Literal["relu", "quadratic"] = "relu"
     """``quadratic`` (x²) for modular arithmetic (Gromov 2023, arXiv 2301.02679)."""
     bias: bool = True
+    """Whether the layers have biases."""
     initialisation: Literal["default", "normal"] = "default"
     """``default``: PyTorch's; ``normal``: N(0, 1)/√fan_in."""
 
@@ -57,14 +58,14 @@ class CNN(Model):
     channels: list[Width] = Field(default=[32, 32], min_length=1)
     """Output channels of the convolutions."""
     kernel_size: Literal[3, 5, 7] = 3
+    """Height and width of the convolutions, pixels; odd, and padded so that they keep the size."""
     hidden: Width = 128
+    """Width of the fully connected hidden layer."""
 
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         if data.image_side and data.image_side < 2 ** len(self.channels):
             return f"{len(self.channels)} poolings of {data.image_side} pixels", "fewer channels"
         return super().conflict_with(data)
-
-    """Width of the fully connected hidden layer."""
 
 
 class Transformer(Model):
@@ -75,10 +76,13 @@ class Transformer(Model):
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(default=1, ge=1, le=48)
+    """Blocks of attention and MLP."""
     width: Width = 128
     """Width of the residual stream; a multiple of ``heads``."""
     heads: int = Field(default=4, ge=1, le=128)
+    """Attention heads of a block."""
     mlp_width: Width = 512
+    """Hidden neurons of a block's MLP."""
 
     def conflict(self) -> tuple[object, str] | None:
         if self.width % self.heads:

@@ -42,6 +42,7 @@ class Setting(Strict):
     data: str
     """Name of one of the study's data sets."""
     model: ModelSettings
+    """What is trained."""
     initialisation_scale: float = Field(default=1.0, gt=0, le=1000)
     """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
     training: TrainingSettings

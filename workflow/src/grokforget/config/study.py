@@ -33,7 +33,9 @@ class Candidates(Strict):
     """Values to try of one hyper-parameter of a method."""
 
     parameter: str = "learning_rate"
+    """Name of the hyper-parameter."""
     values: Annotated[list[int | float], Field(min_length=1), AfterValidator(no_repeats)]
+    """What to try, each from every checkpoint."""
 
 
 class TuningSettings(Strict):

@@ -17,7 +17,9 @@ class OptimizerSettings(Strict):
     """Optimizer and learning-rate schedule."""
 
     name: Literal["sgd", "adam", "adamw"]
+    """PyTorch's ``SGD``, ``Adam`` or ``AdamW``."""
     learning_rate: float = Field(gt=0, le=100)
+    """At the start, where a schedule changes it."""
     weight_decay: float = Field(default=0.0, ge=0, le=100)
     """Decoupled for ``adamw``, an L2 term of the gradient for ``sgd`` and ``adam``."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
@@ -27,6 +29,7 @@ class OptimizerSettings(Strict):
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
     """Of ``adam`` and ``adamw``."""
     schedule: Literal["constant", "cosine"] = "constant"
+    """``cosine`` takes the learning rate to 0 along half a cosine."""
     decay_steps: int | None = Field(default=None, ge=1)
     """Updates over which ``cosine`` takes the learning rate to 0; required with it. Not the run's length: a longer run
     is no other run."""
@@ -82,6 +85,7 @@ class TrainingSettings(Strict):
     """A training recipe. Evaluations and snapshots lie on grids that do not depend on ``steps``."""
 
     loss: Literal["mse", "cross-entropy"]
+    """What training minimises; ``mse`` is the squared error of the outputs from one-hot labels."""
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
