@@ -103,6 +103,12 @@ def test_what_one_kind_may_hold_of_another_is_listed() -> None:
     assert re.findall(r"\(#([\w-]+)\)", allowed) == [kind for kind in FORGET_SETS if kind != "noisy"]
 
 
+def test_no_two_sections_are_called_alike() -> None:
+    """A link to the second would lead to the first."""
+    headings = re.findall(r"^#+ (.*)$", PAGE, re.M)
+    assert len(headings) == len({*headings})
+
+
 def test_bars_within_a_cell_do_not_end_it() -> None:
     assert r"\|D_f\| / \|D\|" in PAGE
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 5 for line in PAGE.splitlines() if line.startswith("|"))

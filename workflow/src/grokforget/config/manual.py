@@ -133,8 +133,10 @@ class _Sections:
                 return "`null`"
             case {"type": "string"}:
                 return "name" if "pattern" in schema else "text"
-            case _:
+            case {"type": "integer" | "number"}:
                 return _number(schema)
+            case _:
+                return "any value"
 
 
 def _references(schema: Any) -> list[str]:

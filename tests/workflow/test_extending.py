@@ -1,4 +1,4 @@
-"""The README's worked examples: written where it says, registered as it says, and run."""
+"""The worked examples of docs/extending.md: written where it says, registered as it says, and run."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pytest
 
 from snakemake_runs import REPOSITORY, Workspace
 
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGE = (REPOSITORY / "docs" / "extending.md").read_text(encoding="utf-8")
 BLOCK = re.compile(r"^```(?:python|yaml) (file|registry)=(\S+)(?: into=(\S+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-def follow_the_readme(checkout: Path) -> list[str]:
-    """Do what the README's marked blocks say, in order; returns what was done."""
+def follow_the_page(checkout: Path) -> list[str]:
+    """Do what the page's marked blocks say, in order; returns what was done."""
     done = []
-    for kind, name, registry, text in BLOCK.findall(README):
+    for kind, name, registry, text in BLOCK.findall(PAGE):
         path = checkout / name
         if kind == "file":
             assert not path.exists(), f"{name} is there already"
@@ -36,7 +36,7 @@ def follow_the_readme(checkout: Path) -> list[str]:
 @pytest.mark.long(sample=1)
 @pytest.mark.xdist_group("smoke")
 def test_a_data_set_a_model_and_a_method_of_ones_own(copy: Workspace) -> None:
-    done = follow_the_readme(copy.repository)
+    done = follow_the_page(copy.repository)
     assert len(done) == 7, done
     study = copy.repository / done[-1]
     assert study.suffix == ".yaml"
@@ -48,11 +48,3 @@ def test_a_data_set_a_model_and_a_method_of_ones_own(copy: Workspace) -> None:
     cells = table.set_index(["method", "checkpoint"])
     changed = cells.loc["neg-grad-plus", "forget_loss"] - cells.loc["original", "forget_loss"]
     assert (changed.abs() > 1e-6).all(), "the new method did something"
-
-
-def test_paths_and_commands_in_the_readme_exist() -> None:
-    for name in re.findall(r"\]\((?!https?:|#)([^)\s]+)\)", README):
-        assert (REPOSITORY / name).exists(), name
-    makefile = (REPOSITORY / "Makefile").read_text()
-    for target in set(re.findall(r"`make (\w+)", README)):
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
