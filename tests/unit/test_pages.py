@@ -130,6 +130,28 @@ def test_the_verdicts_are_those_of_the_shown_results() -> None:
     assert verdicts(DOCS / "results.md", "The verdicts") == shown
 
 
+TRIPLE = re.compile(r"([+-]?[\d.]+)(?: [a-z][a-z ]*)? \[([+-]?[\d.]+), ([+-]?[\d.]+)\]")
+
+
+@pytest.mark.parametrize(("page", "heading"), [(README, "What came out"), (DOCS / "results.md", "The verdicts")])
+def test_the_effects_are_those_of_the_shown_results(page: Path, heading: str) -> None:
+    """Every effect with its interval is one of the claim's own tests over all settings, rounded."""
+    shown = read(DOCS / "laptop" / "claims.md")
+    told = {row[0]: TRIPLE.findall(row[3]) for row in rows(section(read(page), heading)) if row[0].isdigit()}
+    assert sum(map(len, told.values())) >= 15
+    for claim, triples in told.items():
+        (tests,) = re.findall(rf"^## {claim}\. .*?(?=^## |\Z)", shown, re.MULTILINE | re.DOTALL)
+        true = [found for row in rows(tests) if row[1] == "all" for found in TRIPLE.findall(row[2])]
+        for triple in triples:
+            assert any(all(map(rounded, triple, one)) for one in true), (claim, triple)
+
+
+def rounded(short: str, full: str) -> bool:
+    """Whether a number is the other one with fewer digits."""
+    half = 0.5 * 10 ** -len(short.partition(".")[2])
+    return abs(float(short) - float(full)) <= half + 1e-9
+
+
 def test_the_fault_table_has_every_kind_and_its_sum() -> None:
     *kinds, total = rows(section(read(DOCS / "faults.md"), "How that was tried"))
     assert len(kinds) == len(KINDS)
