@@ -65,6 +65,12 @@ def test_every_page_begins_with_its_title_and_has_no_other() -> None:
         assert text.startswith(titles[0]), page
 
 
+def test_code_ends_on_the_line_that_it_begins_on() -> None:
+    """Or what stands between backticks is read wrongly, by people and by these tests."""
+    for page, text in EVERYTHING.items():
+        assert [line for line in prose(text).splitlines() if line.count("`") % 2] == [], page
+
+
 def test_commands_exist(capsys: pytest.CaptureFixture[str]) -> None:
     targets = set(re.findall(r"^([\w-]+):", MAKEFILE, re.MULTILINE))
     with pytest.raises(SystemExit):
