@@ -1,12 +1,29 @@
-"""Modes of a model that are put back as they were, module by module."""
+"""Modes of a model: those that a method learns in, and those that are put back as they were, module by module."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+BatchStatistics = Literal["moving", "frozen"]
+"""What batch norms do during updates. ``moving``: they normalise by the batch and move their running statistics, as in
+training. ``frozen``: they normalise by their running statistics, which stay."""
+
+
+def batch_norms(model: nn.Module) -> list[_BatchNorm]:
+    """All batch norms of the model, of any dimension."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def set_modes(model: nn.Module, batch_statistics: BatchStatistics, *, training: bool) -> None:
+    """The model in train or eval mode (which is for dropout and its like), but its batch norms by ``batch_statistics``."""
+    model.train(training)
+    for norm in batch_norms(model):
+        norm.train(batch_statistics == "moving")
 
 
 @contextmanager
@@ -25,12 +42,12 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 @contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norms go on normalising as their mode says, but update neither running statistics nor their counter."""
-    tracking = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
-    for module in tracking:
+    tracking = [norm for norm in batch_norms(model) if norm.track_running_stats]
+    for norm in tracking:
         # In train mode the statistics are not read, and in eval mode those there are go on being read.
-        module.track_running_stats = False
+        norm.track_running_stats = False
     try:
         yield
     finally:
-        for module in tracking:
-            module.track_running_stats = True
+        for norm in tracking:
+            norm.track_running_stats = True
