@@ -27,9 +27,12 @@ def softmax(z: Tensor) -> Tensor:
 
 
 def cross_entropy(z: Tensor, y: Tensor) -> Tensor:
-    """Mean of -log p(y|x) over the examples."""
-    p = softmax(z)
-    return sum(-p[n, y[n]].log() for n in range(len(y))) / len(y)
+    """Mean of -log p(y|x) over the examples: -log of 1 / (1 + Σ_{k≠y} exp(z_k - z_y)), which p - 1 would say less exactly."""
+    terms = []
+    for row, label in zip(z, y.tolist(), strict=True):
+        others = [(row[k] - row[label]).exp() for k in range(len(row)) if k != label]
+        terms.append(torch.log1p(sum(others)))
+    return sum(terms) / len(terms)
 
 
 def error(weights: Weights, x: Tensor, y: Tensor) -> float:

@@ -13,13 +13,13 @@ from torch import Tensor, nn
 from grokforget.analyses import layer_gradients
 from grokforget.analyses.base import Probe
 from grokforget.analyses.gradient_alignment import angle, cosine, gradient_alignment
-from grokforget.analyses.layer_gradients import cross_entropies, gradients, mean_gradient
+from grokforget.analyses.layer_gradients import gradients, mean_gradient
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
 from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
-from grokforget.training.classification import Classification
+from grokforget.training.classification import Classification, cross_entropies
 
 OBJECTIVE = Classification(loss="cross-entropy")
 

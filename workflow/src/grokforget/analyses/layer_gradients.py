@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokforget.data.loader import Examples
+from grokforget.training.classification import cross_entropies
 
 CHUNK_FLOATS = 2**20
 """Numbers of gradients that are formed at a time: 8 MB in float64."""
@@ -93,17 +94,6 @@ class Formed(Gradients):
 def _squares(a: Tensor, d: Tensor) -> Tensor:
     """Σ_lk (a_l·a_k)(δ_l·δ_k), (n,)"""
     return ((a @ a.mT) * (d @ d.mT)).sum((1, 2))
-
-
-def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
-    """-log p(y|x), (N,), as log(1 + Σ_{k≠y} exp(z_k - z_y)).
-
-    The unlearning loss of a classification, written otherwise: the gradient of the usual form has the term p_y - 1, which
-    loses all its digits where p_y is near 1; this one has not.
-    """
-    own = torch.arange(logits.shape[1], device=logits.device) == labels[:, None]
-    others = torch.where(own, -torch.inf, logits).logsumexp(1)
-    return functional.softplus(others - logits.gather(1, labels[:, None])[:, 0], threshold=40)
 
 
 def layers(model: nn.Module) -> dict[str, list[str]]:

@@ -11,9 +11,10 @@ from torch import nn
 
 from grokforget.analyses.base import Probe, Value
 from grokforget.data.loader import Examples, training_loader
-from grokforget.methods.runner import all_finite
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.evaluate import accuracy_and_loss
+from grokforget.training.finite import all_finite
+from grokforget.training.modes import fewest_examples
 from grokforget.training.optimizers import make_optimizer
 
 PARTS = ("", "near", "accuracy")
@@ -65,7 +66,8 @@ def trained(model: nn.Module, probe: Probe, updates: int) -> Iterator[None]:
     forget, retain, recipe = probe.examples["forget"], probe.examples["retain"], probe.recipe
     examples = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
     optimizer = make_optimizer(model.parameters(), recipe.optimizer)
-    loader = training_loader(examples, recipe.batch_size, derive_seed(probe.seed, "analysis", "relearning"))
+    seed = derive_seed(probe.seed, "analysis", "relearning")
+    loader = training_loader(examples, recipe.batch_size, seed, fewest_examples(model, "moving"))
     model.train()
     yield
     for update in range(updates):

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from grokforget.analyses.base import Probe, Value, as_double
 from grokforget.data.loader import Examples
-from grokforget.methods.runner import all_finite
+from grokforget.training.finite import all_finite
 
 BATCH = 128
 """Examples attacked at a time: in float64 and without gradients of the weights, about what training on as many takes."""

@@ -17,6 +17,14 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
+class Updates(Component):
+    """The settings that all methods share which move a model in many updates."""
+
+    batch_statistics: Literal["moving", "frozen"] = "moving"
+    """Of batch norms, during updates: ``moving``, they normalise by the batch and move their running statistics, as the
+    published code of all methods but ∇τ does; ``frozen``, they normalise by their running statistics, which stay."""
+
+
 class Original(Component):
     """Nothing is done: the checkpoint as it is."""
 
@@ -34,7 +42,7 @@ class Retrain(Component):
     kind: Literal["retrain"] = "retrain"
 
 
-class GradientAscent(Component):
+class GradientAscent(Updates):
     """Maximise the cross-entropy of the forget set (published: SGD .9 / 5e-4, lr 1e-4, 5 epochs, batch 256)."""
 
     implementation: ClassVar[str] = "grokforget.methods.descent:GradientAscent"
@@ -52,7 +60,7 @@ class GradientAscent(Component):
     """Forget examples of an update."""
 
 
-class NablaTau(Component):
+class NablaTau(Updates):
     """∇τ (Trippa et al. 2024, arXiv 2403.14339): gradient ascent that stops by itself at the validation loss."""
 
     implementation: ClassVar[str] = "grokforget.methods.nabla_tau:NablaTau"
@@ -68,9 +76,11 @@ class NablaTau(Component):
     """Epochs between two measurements of the validation loss."""
     batch_size: Count = 256
     """Forget examples of an update, and as many retain examples."""
+    batch_statistics: Literal["moving", "frozen"] = "frozen"
+    """As ``moving`` is of other methods; published: ``frozen``, with the whole model in eval mode."""
 
 
-class Scrub(Component):
+class Scrub(Updates):
     """SCRUB and SCRUB+R (Kurmanji et al. 2023, arXiv 2302.09880); the defaults are the published small-scale setting."""
 
     implementation: ClassVar[str] = "grokforget.methods.scrub:Scrub"
@@ -102,6 +112,8 @@ class Scrub(Component):
     rewind: bool = True
     """SCRUB+R: return the epoch whose forget error is closest to the final model's error on the validation examples of
     those classes."""
+    ties: Literal["first", "last"] = "first"
+    """Of epochs equally close SCRUB+R takes the first, as the authors' code does, or the last."""
 
 
 class FisherForgetting(Component):
@@ -115,7 +127,7 @@ class FisherForgetting(Component):
     """α, scale of the noise variance; published sweep 1e-8 to 1e-5."""
 
 
-class FineTune(Component):
+class FineTune(Updates):
     """Go on training with cross-entropy on the retain set (published: SGD, lr 0.01, 10 epochs; or .9 / 5e-4 added)."""
 
     implementation: ClassVar[str] = "grokforget.methods.descent:FineTune"
@@ -133,7 +145,7 @@ class FineTune(Component):
     """Retain examples of an update."""
 
 
-class RelativeAscent(Component):
+class RelativeAscent(Updates):
     """Gradient ascent on the forget set whose every update is as long as a share of the current weight norm: a control
     beside ``gradient-ascent``, in which neither weight norm nor gradient size decides how far a model moves."""
 

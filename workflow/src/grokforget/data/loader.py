@@ -44,12 +44,15 @@ class DeviceLoader:
     """A loader of examples that lie on the model's device as a whole.
 
     Epoch e is the permutation of the generator seeded by ``derive_seed(seed, *labels, e)``, cut into batches of
-    ``batch_size``; the last, shorter one is kept. With a batch size of None every batch is all examples in their own order.
+    ``batch_size``; the last, shorter one is kept, unless it holds fewer than ``fewest``: then it joins the one before. With a
+    batch size of None every batch is all examples in their own order.
     """
 
-    def __init__(self, examples: Examples, batch_size: int | None, seed: int, *labels: object) -> None:
+    def __init__(self, examples: Examples, batch_size: int | None, seed: int, *labels: object, fewest: int = 1) -> None:
         self.examples, self.batch_size, self.seed, self.labels = examples, batch_size, seed, labels
         self.per_epoch = 1 if batch_size is None else -(-len(examples) // batch_size)
+        if batch_size and self.per_epoch > 1 and 0 < len(examples) % batch_size < fewest:
+            self.per_epoch -= 1
         self.current: tuple[int, tuple[Tensor, ...]] | None = None
         """The epoch that was asked for last, and the positions of its batches: drawn once an epoch, not once a step."""
 
@@ -69,10 +72,12 @@ class DeviceLoader:
     def order(self, number: int) -> tuple[Tensor, ...]:
         """The positions of an epoch's batches, int64 on the CPU, where a GPU run draws the same numbers."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, *self.labels, number))
-        return torch.randperm(len(self.examples), generator=generator).split(self.batch_size or 1)
+        order = torch.randperm(len(self.examples), generator=generator)
+        ends = [(self.batch_size or 1) * number for number in range(1, self.per_epoch)]
+        return order.tensor_split(ends)
 
 
-def training_loader(examples: Examples, batch_size: int | None, seed: int) -> Loader:
+def training_loader(examples: Examples, batch_size: int | None, seed: int, fewest: int = 1) -> Loader:
     """The loader of a training run. A batch as large as the train set is the full batch, which needs no order."""
     whole = batch_size is None or batch_size >= len(examples)
-    return DeviceLoader(examples, None if whole else batch_size, seed, "order")
+    return DeviceLoader(examples, None if whole else batch_size, seed, "order", fewest=fewest)

@@ -47,7 +47,7 @@ def difficulty(job: Job[DifficultySpec]) -> None:
     for step, path in snapshots:
         model.load_state_dict(read_state(path, str(step)))
         losses = objective.example_losses(logits_of(model, examples.x).double(), examples.y)
-        total += losses if spec.score == "loss" else 1 - torch.exp(-losses)
+        total += losses if spec.score == "loss" else -torch.expm1(-losses)
     scores = (total / len(snapshots)).cpu().numpy()
     log.info("%d snapshots, median %.3g, %d not a number", len(snapshots), np.median(scores), np.isnan(scores).sum())
     write_tensors(job.outputs["difficulty"], {"index": train, "difficulty": scores})

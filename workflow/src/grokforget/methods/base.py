@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from grokforget.data.loader import DeviceLoader, Examples
 from grokforget.runtime.seeds import derive_seed
+from grokforget.training.modes import BatchStatistics, fewest_examples
 from grokforget.training.objective import Objective
 
 UNLEARNING = "unlearning"
@@ -36,10 +37,19 @@ class Problem:
     seed: int
     retrained: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def batches(self, name: Literal["forget", "retain"], size: int, epoch: int) -> list[Examples]:
-        """The named set in batches, in an order that depends only on (seed, name, epoch); the last one may be shorter."""
-        examples = self.forget if name == "forget" else self.retain
-        return list(DeviceLoader(examples, size, self.seed, UNLEARNING, name).epoch(epoch))
+    def batches(
+        self, name: Literal["forget", "retain"], size: int, epoch: int, batch_statistics: BatchStatistics = "moving"
+    ) -> list[Examples]:
+        """The named set in batches, in an order that depends only on (seed, name, epoch); the last one may be shorter.
+
+        A last batch of one example joins the one before, where the model has batch norms with ``moving`` statistics: one
+        example has none.
+        """
+        examples, fewest = (
+            self.forget if name == "forget" else self.retain,
+            fewest_examples(self.model, batch_statistics),
+        )
+        return list(DeviceLoader(examples, size, self.seed, UNLEARNING, name, fewest=fewest).epoch(epoch))
 
     def generator(self, *purpose: object) -> torch.Generator:
         """A CPU generator for one purpose, so that a GPU run draws the same numbers."""

@@ -141,8 +141,8 @@ def _from_calls(layers: Mapping[str, nn.Module], forward: Forward, x: Tensor) ->
     for name, calls in recorded.items():
         if [len(call.output) for call in calls] != [len(x)] or calls[0].inputs._version != calls[0].version:
             raise TypeError(f"no exact Fisher diagonal: {name} is called in another way, or its input changed in place")
-    # In float64, as all that is formed from logits: an N x K table.
-    log_p = functional.log_softmax(logits.double(), 1)
+    # Also where p is 1 to the last bit of float32: F is then that of the other classes, whose p keep their digits.
+    log_p = functional.log_softmax(logits, 1)
     # √p(y|x) on each example's gradient is p(y|x) on its square.
     weight = (log_p.detach() / 2).exp()
     inputs = [_seen(layer, recorded[name][0].inputs.detach()) for name, layer in layers.items()]
@@ -234,7 +234,7 @@ def _from_examples(model: nn.Module, names: Sequence[str], x: Tensor) -> dict[st
     def log_p(values: dict[str, Tensor], example: Tensor) -> tuple[Tensor, Tensor]:
         own = {f"model.{name}": value for name, value in values.items()}
         logits = torch.func.functional_call(wrapped, others | own, (example[None],))[0]
-        value = functional.log_softmax(logits.double(), 0)
+        value = functional.log_softmax(logits, 0)
         return value, value.exp()
 
     with torch.no_grad():
@@ -248,7 +248,7 @@ def _from_examples(model: nn.Module, names: Sequence[str], x: Tensor) -> dict[st
         except RuntimeError as error:
             raise TypeError(f"no exact Fisher diagonal for {', '.join(names)}, example by example: {error}") from error
         for name, value in total.items():
-            value += torch.einsum("nk,nk...->...", p.to(value.dtype), jacobian[name].square())
+            value += torch.einsum("nk,nk...->...", p, jacobian[name].square())
     return total
 
 

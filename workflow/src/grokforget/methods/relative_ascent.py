@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from grokforget.methods.base import Method, Problem
+from grokforget.training.modes import BatchStatistics, set_modes
 
 
 def norm_of(tensors: list[Tensor]) -> float:
@@ -21,12 +22,13 @@ class RelativeAscent(Method):
 
     Every update moves every model by the same share of its own norm, so that neither large weights nor a small gradient
     alone keep a checkpoint where it is. Norms are over all parameters together. Train mode, no momentum, no weight decay.
-    Where the gradient is zero or not finite there is no direction, and the update moves nothing; how many there were is the
-    diagnostic ``updates_without_direction``.
+    Where the gradient is zero (beside a loss below 1e-308) or not finite there is no direction, and the update moves nothing;
+    how many there were is the diagnostic ``updates_without_direction``.
     """
 
-    def __init__(self, *, share: float, epochs: int, batch_size: int) -> None:
-        self.share, self.epochs, self.batch_size = share, epochs, batch_size
+    def __init__(self, *, share: float, epochs: int, batch_size: int, batch_statistics: BatchStatistics) -> None:
+        self.share, self.epochs = share, epochs
+        self.batch_size, self.batch_statistics = batch_size, batch_statistics
 
     def run(self, problem: Problem) -> Iterator[None]:
         model = problem.model
@@ -34,10 +36,14 @@ class RelativeAscent(Method):
         lost = 0
         self.diagnostics = {"updates_without_direction": 0.0}
         for epoch in range(self.epochs):
-            for batch in problem.batches("forget", self.batch_size, epoch):
-                model.train()
-                loss = problem.objective.unlearning_loss(model(batch.x), batch.y)
-                gradients = list(torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True))
+            for batch in problem.batches("forget", self.batch_size, epoch, self.batch_statistics):
+                set_modes(model, self.batch_statistics, training=True)
+                loss = problem.objective.unlearning_loss(model(batch.x).double(), batch.y)
+                # Of log |L|: the direction is that of L, the length does not vanish as L does, which is exp(-margin).
+                scale = 1 / loss.detach().abs() if loss else torch.ones_like(loss)
+                gradients = list(
+                    torch.autograd.grad(loss, parameters, scale, allow_unused=True, materialize_grads=True)
+                )
                 length = norm_of(gradients)
                 if length and math.isfinite(length):
                     step = self.share * norm_of([p.detach() for p in parameters])

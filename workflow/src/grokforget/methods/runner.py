@@ -6,12 +6,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from torch import nn
-
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
 from grokforget.training.evaluate import evaluate
+from grokforget.training.finite import all_finite, finite_outputs
 
 
 @dataclass
@@ -34,8 +32,9 @@ def unlearn(
     """Apply ``method`` to ``problem.model`` in place.
 
     Accuracy in [0, 1] and unlearning loss (nats) on forget, retain and test set before the first update, at every
-    ``stride``-th, and at the end. A model with a weight that is not finite is left as it is then, and a result with one
-    is flagged ``diverged``, whether unlearning or the training before it did that.
+    ``stride``-th, and at the end. A model with a weight that is not finite is left as it is then. ``diverged`` is 1 of a
+    result with such a weight, or with an output on one of the three sets that is not finite (finite weights may overflow),
+    whether unlearning or the training before it did that; else 0.
     """
     record = Record()
     splits: Mapping[str, Examples] = {"forget": problem.forget, "retain": problem.retain, "test": test}
@@ -54,14 +53,10 @@ def unlearn(
         if not all_finite(problem.model):
             break
     look(update, final=True)
+    finite = all_finite(problem.model) and finite_outputs(problem.model, *(part.x for part in splits.values()))
     record.diagnostics |= {
         **method.diagnostics,
-        "diverged": float(not all_finite(problem.model)),
+        "diverged": float(not finite),
         "updates": float(update),
     }
     return record
-
-
-def all_finite(model: nn.Module) -> bool:
-    """Whether every weight is a number."""
-    return all(bool(torch.isfinite(parameter).all()) for parameter in model.parameters())

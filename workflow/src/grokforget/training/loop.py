@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from grokforget.data.loader import Examples, training_loader
 from grokforget.training.evaluate import evaluate, weight_norm
+from grokforget.training.modes import fewest_examples
 from grokforget.training.objective import Objective
 from grokforget.training.optimizers import learning_rate, make_optimizer
 from grokforget.training.penalties.base import Penalty
@@ -76,7 +77,7 @@ def train(
     """
     model, optimizer = state.model, state.optimizer
     penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
-    loader = training_loader(splits["train"], recipe.batch_size, seed)
+    loader = training_loader(splits["train"], recipe.batch_size, seed, fewest_examples(model, "moving"))
     first = state.step
     evaluations = evaluation_steps(first + 1, stop, recipe.evaluations_per_decade, recipe.evaluate_every)
     grid = log_steps(first + 1, stop, recipe.snapshots_per_decade)

@@ -26,6 +26,12 @@ def set_modes(model: nn.Module, batch_statistics: BatchStatistics, *, training: 
         norm.train(batch_statistics == "moving")
 
 
+def fewest_examples(model: nn.Module, batch_statistics: BatchStatistics) -> int:
+    """In a batch: 2 where batch norms normalise by it, else 1. (torch takes a single example of several positions a channel,
+    as of images, and raises ValueError otherwise.)"""
+    return 2 if batch_statistics == "moving" and batch_norms(model) else 1
+
+
 @contextmanager
 def in_eval_mode(model: nn.Module) -> Iterator[None]:
     """The whole model in eval mode; afterwards every module is in the mode that it was in, also where it differs from
