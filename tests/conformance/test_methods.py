@@ -391,6 +391,23 @@ def test_nabla_tau_goes_round_the_retain_set_where_it_is_the_smaller_one() -> No
     assert_same_path(path(nabla_tau(learning_rate=0.05), given), expected)
 
 
+def test_nabla_tau_walks_through_all_of_the_retain_set_before_it_begins_again() -> None:
+    given = problem(n_forget=7, n_retain=18)  # 2 forget and 5 retain batches, E = 7: 14 updates in walks of 5
+    calls = spy(given.model)
+    path(nabla_tau(), given)
+    updates = [call.x for call in calls if call.grad]
+    retain = updates[1::2]
+    assert [len(x) for x in updates[::2]] == [4, 3] * 7, "the forget set begins anew in every epoch"
+
+    def uses(batches: list[Tensor]) -> list[int]:
+        rows = torch.cat(batches)
+        return [int((rows == example).all(1).sum()) for example in given.retain.x]
+
+    assert uses(retain[:5]) == uses(retain[5:10]) == [1] * 18
+    assert set(uses(retain)) == {2, 3}
+    assert not torch.equal(torch.cat(retain[:5]), torch.cat(retain[5:10])), "in another order"
+
+
 def test_nabla_tau_takes_weight_decay_and_the_alpha_factor() -> None:
     given = problem()
     expected, _ = plain_nabla_tau(given, lr=0.02, weight_decay=0.5, factor=0.7, refresh=2)

@@ -185,3 +185,13 @@ def test_a_diverged_model_or_original_has_no_relearn_time(value: float, which: i
     found = relearned(*models, 5)
     assert len(found) == 6
     assert all(math.isnan(number) for number in found.values())
+
+
+def test_on_batch_norm_a_single_last_example_goes_with_the_batch_before() -> None:
+    """33 examples in batches of 8: torch refuses a batch of one."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(FEATURES, 4), nn.BatchNorm1d(4), nn.Linear(4, CLASSES)).double()
+    seen: list[int] = []
+    model.register_forward_hook(lambda module, args, output: seen.append(len(output)) if module.training else None)
+    assert sum(1 for _ in trained(model, probe(model, model, batch_size=8), 4)) == 5
+    assert seen == [8, 8, 8, 9]

@@ -19,7 +19,9 @@ def test_mean_squared_error_is_over_examples_and_classes() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("loss", ["mse", "cross-entropy"])
-def test_training_is_on_plain_torch_to_the_bit_and_unlearning_on_the_cross_entropy(loss: str, dtype: torch.dtype) -> None:
+def test_training_is_on_plain_torch_to_the_bit_and_unlearning_on_the_cross_entropy(
+    loss: str, dtype: torch.dtype
+) -> None:
     generator = torch.Generator().manual_seed(0)
     labels = torch.randint(7, (101,), generator=generator)
     leaves = [torch.randn(101, 7, generator=torch.Generator().manual_seed(1), dtype=dtype) * 3 for _ in range(2)]

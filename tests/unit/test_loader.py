@@ -103,3 +103,16 @@ def test_a_loader_of_one_purpose_has_nothing_in_common_with_another() -> None:
     n = torch.arange(50)
     first, other = (DeviceLoader(Examples(n, n), 10, 0, label).batch(0).y.tolist() for label in ("order", "else"))
     assert first != other
+
+
+@pytest.mark.parametrize(("n", "size"), [(7, 3), (9, 4), (5, 4), (8, 3), (6, 3), (1, 3), (3, 1), (2, 1)])
+@pytest.mark.parametrize("fewest", [1, 2, 3])
+def test_a_last_batch_of_too_few_joins_the_one_before(n: int, size: int, fewest: int) -> None:
+    everything = Examples(torch.arange(n), torch.arange(n))
+    loader, plain = (DeviceLoader(everything, size, 4, "order", fewest=least) for least in (fewest, 1))
+    expected = [batch.y.tolist() for batch in plain.epoch(2)]
+    if len(expected) > 1 and len(expected[-1]) < min(fewest, size):
+        expected[-2:] = [expected[-2] + expected[-1]]
+    assert [batch.y.tolist() for batch in loader.epoch(2)] == expected
+    steps = range(2 * len(expected), 3 * len(expected))
+    assert [loader.batch(step).y.tolist() for step in steps] == expected

@@ -352,6 +352,19 @@ def test_a_longer_run_goes_the_same_way(tasks: dict[str, Any]) -> None:
     assert all(rows([long])[step] == row for step, row in rows([short]).items())
 
 
+def test_training_on_batch_norm_takes_a_single_last_example_with_the_batch_before() -> None:
+    """It has no statistics of its own: torch refuses a batch of one."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 5), nn.BatchNorm1d(5), nn.ReLU(), nn.Linear(5, 3))
+    seen: list[int] = []
+    model.register_forward_hook(lambda module, args, output: seen.append(len(output)) if module.training else None)
+    data = Examples(torch.randn(7, 4), torch.arange(7) % 3)
+    splits, settings = dict.fromkeys(("train", "validation", "test"), data), training(SGD, batch_size=3)
+    state = start(model, settings.recipe().optimizer)
+    train(state, splits, settings.recipe(), settings.objective().build(), seed=0, stop=4)
+    assert seen == [3, 4, 3, 4]
+
+
 def test_a_diverging_run_is_flagged_and_stays_put(tasks: dict[str, Any], tmp_path: Path) -> None:
     run = Run(tasks, "mlp", training({"name": "sgd", "learning_rate": 100.0}, loss="mse"), alpha=100.0)
     state = run.begin()
