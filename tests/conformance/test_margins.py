@@ -30,12 +30,13 @@ def cosine(a: Tensor, b: Tensor) -> float:
     return (a @ b / (a.norm() * b.norm())).item()
 
 
+@pytest.mark.parametrize("apart", [1.0, 1e-3])
 @pytest.mark.parametrize("temperature", [1.0, 2.0])
 @pytest.mark.parametrize("margin", MARGINS)
-def test_the_gradient_of_distillation_is_exact(margin: float, temperature: float) -> None:
-    """Teacher and student are sure of the same class, and differ in how sure."""
+def test_the_gradient_of_distillation_is_exact(margin: float, temperature: float, apart: float) -> None:
+    """Teacher and student are sure of the same class, and differ in how sure; also where they differ by little."""
     student = torch.tensor([[margin, 0.0, 1.0, 0.5], [0.25, margin + 1, 0.0, 0.0]], requires_grad=True)
-    teacher = torch.tensor([[margin - 1, 0.0, 0.5, 0.5], [0.0, margin - 1, 0.5, 0.0]])
+    teacher = student.detach() - apart * torch.tensor([[1.0, 0.0, 0.5, 0.0], [0.25, 2.0, -0.5, 0.0]])
     (got,) = torch.autograd.grad(distillation(student, teacher, temperature), student)
     assert got.dtype == torch.float32
     rows = []
