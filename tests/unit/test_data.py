@@ -21,7 +21,7 @@ from grokforget.data.modular import Modular
 from grokforget.data.shape import DataShape
 from grokforget.forget_sets.by_class import drawn_classes, whole_classes, within_classes
 from grokforget.forget_sets.random_examples import random_examples
-from grokforget.jobs.prepare import check_partition, forget
+from grokforget.jobs.prepare import check_parts, forget
 from grokforget.runtime.job import Job
 from grokforget.runtime.seeds import derive_seed, numpy_generator
 
@@ -44,6 +44,12 @@ def of(labels: np.ndarray) -> TrainingExamples:
 @pytest.fixture(scope="module")
 def digits() -> ExampleTable:
     return Digits(train=200, validation=500).examples()
+
+
+def assert_partition(split: Split, n: int) -> None:
+    """Every one of n examples is in one of the parts, and none of them is empty."""
+    assert sorted(i for part in vars(split).values() for i in part.tolist()) == list(range(n))
+    assert all(len(part) for part in vars(split).values())
 
 
 def modular(operation: str = "+", modulus: int = 7) -> Modular:
@@ -71,14 +77,14 @@ def test_digits_split_is_class_balanced_disjoint_and_complete(digits: ExampleTab
     assert np.array_equal(np.bincount(digits.labels[split.train]), np.full(10, 20))
     assert np.array_equal(np.bincount(digits.labels[split.validation]), np.full(10, 50))
     assert len(split.test) == 1797 - 700
-    check_partition([split.train, split.validation, split.test], 1797)
+    assert_partition(split, 1797)
     for part in vars(split).values():
         assert np.all(np.diff(part) > 0)
 
 
 def test_largest_digits_split_that_the_config_allows_leaves_a_test_set(digits: ExampleTable) -> None:
     split = Digits(train=1200, validation=500).split(digits.labels, numpy_generator(0, "split"))
-    check_partition([split.train, split.validation, split.test], 1797)
+    assert_partition(split, 1797)
     assert set(digits.labels[split.test]) == set(range(10))
 
 
@@ -117,7 +123,7 @@ def test_modular_split_is_disjoint_complete_and_of_the_asked_sizes() -> None:
     task = modular("+", 13)
     split = task.split(task.examples().labels, numpy_generator(0, "split"))
     assert (len(split.train), len(split.validation), len(split.test)) == (84, 34, 169 - 84 - 34)
-    check_partition([split.train, split.validation, split.test], 169)
+    assert_partition(split, 169)
 
 
 @pytest.mark.parametrize("task", [modular("+", 13), Digits(train=20, validation=10)], ids=["modular", "digits"])
@@ -130,13 +136,15 @@ def test_same_seed_same_split_other_seed_other_split(task: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "parts", [[[0, 1], [2]], [[0, 1], [1, 2, 3]], [[0, 1, 2, 3], []], [[0, 1], [2, 4]]],
-    ids=["incomplete", "overlapping", "empty part", "out of range"],
+    "parts", [[[0, 1], [1, 2, 3]], [[0, 1, 2, 3], []], [[0, 1], [2, 4]], [[0, 0], [1]]],
+    ids=["overlapping", "empty part", "out of range", "twice in one"],
 )  # fmt: skip
-def test_what_is_no_partition_is_refused(parts: list[list[int]]) -> None:
-    check_partition([np.array([0, 3]), np.array([1, 2])], 4)
-    with pytest.raises(ValueError, match="not a partition of 4 examples"):
-        check_partition([np.array(part, dtype=int) for part in parts], 4)
+def test_parts_that_are_no_split_are_refused(parts: list[list[int]]) -> None:
+    """What is in none of them is not used: a data set may bring more along than a study asks for."""
+    check_parts([np.array([0, 3]), np.array([1, 2])], 4)
+    check_parts([np.array([0]), np.array([1, 2])], 4)
+    with pytest.raises(ValueError, match="not disjoint, non-empty parts of 4 examples"):
+        check_parts([np.array(part, dtype=int) for part in parts], 4)
 
 
 def test_primes() -> None:

@@ -443,8 +443,45 @@ def test_a_file_that_carries_none_is_known_by_all_its_bytes(tmp_path: Path, name
     assert checksum(path) == sha256(path) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "folder.csv"])
+def test_a_folder_is_known_by_all_that_is_in_it_and_not_hidden(tmp_path: Path) -> None:
+    """Not by where it lies, nor by time stamps."""
+
+    def made(name: str) -> Path:
+        for place, content in (("cat/a.png", "1"), ("cat/b.png", "2"), ("dog/a.png", "3")):
+            file = tmp_path / name / place
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(content)
+        return tmp_path / name
+
+    before = checksum(made("first"))
+    second = made("second")
+    (second / ".DS_Store").write_text("of a file manager")
+    (second / "cat" / ".hidden").write_text("likewise")
+    assert checksum(second) == before
+    edits: list[Callable[[Path], object]] = [
+        lambda folder: (folder / "dog" / "a.png").write_text("4"),
+        lambda folder: (folder / "dog" / "b.png").write_text("4"),
+        lambda folder: (folder / "dog" / "a.png").unlink(),
+        # The same contents in the same order, of another class.
+        lambda folder: (folder / "cat" / "b.png").rename(folder / "dog" / "0.png"),
+        lambda folder: (folder / "dog").rename(folder / "eel"),
+        lambda folder: (folder / "eel").mkdir(),
+    ]
+    seen = {before}
+    for number, edit in enumerate(edits):
+        folder = made(f"edited{number}")
+        edit(folder)
+        seen.add(checksum(folder))
+    assert len(seen) == len(edits) + 1
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    for name in ("cat", "dog"):
+        (linked / name).symlink_to(tmp_path / "first" / name)
+    assert checksum(linked) == before
+
+
+@pytest.mark.parametrize("name", ["a.parquet", "a.csv", "folder.parquet"])
 def test_what_is_no_file_has_no_checksum(tmp_path: Path, name: str) -> None:
-    (tmp_path / "folder.csv").mkdir()
+    (tmp_path / "folder.parquet").mkdir()
     with pytest.raises(DamagedFile, match=f"{name} is missing"):
         checksum(tmp_path / name)

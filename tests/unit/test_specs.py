@@ -144,6 +144,7 @@ def test_no_two_jobs_write_the_same_file_and_every_file_belongs_to_its_job_by_it
             for file in item.outputs.values():
                 # The tables that are made with others, and the choice among candidates, are named apart.
                 beside = {"tables/contrasts.parquet", "tables/claims.parquet", "tuning/candidates.csv"}
+                beside |= {"data/addition/labels.csv"}
                 assert f"{file}/".startswith((f"{key}/", f"{key}.")) or file in beside
 
 

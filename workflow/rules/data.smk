@@ -6,6 +6,7 @@ rule prepare:
         unpack(job("prepare", paths.DATA, runs.prepare)),
     output:
         examples=at(paths.EXAMPLES),
+        labels=at(paths.LABELS),
         record=record_of(paths.DATA),
     log:
         log_of(paths.DATA),

@@ -14,13 +14,19 @@ from grokforget.runtime.files import read_tensors, write_tensors
 
 @dataclass(frozen=True)
 class ExampleTable:
-    """All examples of a data set: ``inputs`` (N, ...) as float32 images or int64 tokens, ``labels`` (N,) int64 in [0,
-    n_classes)."""
+    """All examples of a data set: ``inputs`` (N, ...) as float32 vectors or images or int64 tokens, ``labels`` (N,) int64 in
+    [0, n_classes).
+
+    ``names`` are the classes as the data call them, none where they are called by their numbers. ``test`` has the sorted
+    int64 indices of a test set that belongs to the data; None where every seed draws its own.
+    """
 
     inputs: np.ndarray
     labels: np.ndarray
     n_classes: int
     vocabulary: int = 0
+    names: tuple[str, ...] = ()
+    test: np.ndarray | None = None
 
     @property
     def shape(self) -> DataShape:
@@ -28,17 +34,29 @@ class ExampleTable:
 
     def write(self, path: Path) -> None:
         metadata = {"n_classes": str(self.n_classes), "vocabulary": str(self.vocabulary)}
-        write_tensors(path, {"inputs": self.inputs, "labels": self.labels}, metadata)
+        arrays = {"inputs": self.inputs, "labels": self.labels}
+        write_tensors(
+            path,
+            arrays if self.test is None else {**arrays, "test": self.test},
+            {**metadata, "names": self.names} if self.names else metadata,
+        )
 
     @classmethod
     def read(cls, path: Path) -> ExampleTable:
         arrays, metadata = read_tensors(path)
-        return cls(arrays["inputs"], arrays["labels"], int(metadata["n_classes"]), int(metadata["vocabulary"]))
+        return cls(
+            arrays["inputs"],
+            arrays["labels"],
+            int(metadata["n_classes"]),
+            int(metadata["vocabulary"]),
+            tuple(metadata.get("names", ())),
+            arrays.get("test"),
+        )
 
 
 @dataclass(frozen=True)
 class Split:
-    """Sorted, disjoint int64 indices into an ``ExampleTable``."""
+    """Sorted, disjoint int64 indices into an ``ExampleTable``. Examples in none of them are not used."""
 
     train: np.ndarray
     validation: np.ndarray
@@ -109,17 +127,27 @@ def class_balanced(labels: np.ndarray, sizes: Sequence[int], generator: np.rando
 
     Raises ValueError where a class has too few examples or a size is not a multiple of the number of classes.
     """
-    classes = np.unique(labels)
-    drawn: list[list[np.ndarray]] = [[] for _ in range(len(sizes) + 1)]
-    for label in classes:
+    classes, members = np.unique(labels, return_counts=True)
+    if any(size % len(classes) for size in sizes):
+        raise ValueError(f"sizes {list(sizes)} are not multiples of the {len(classes)} classes")
+    of_each = sum(size // len(classes) for size in sizes)
+    if of_each >= members.min():
+        smallest = int(np.argmin(members))
+        raise ValueError(
+            f"class {classes[smallest]} has {members[smallest]} examples; {of_each} and one for the test set asked for"
+        )
+    return drawn_by_class(labels, np.array([[size // len(classes)] * len(classes) for size in sizes]), generator)
+
+
+def drawn_by_class(labels: np.ndarray, counts: np.ndarray, generator: np.random.Generator) -> list[np.ndarray]:
+    """Disjoint random draws, sorted, and last what is left over: part p has ``counts[p, k]`` examples of the k-th class.
+
+    ``labels`` (N,), ``counts`` (parts, K) for the K classes that there are, in sorted order; no class has fewer examples than
+    its column asks for.
+    """
+    drawn: list[list[np.ndarray]] = [[] for _ in range(len(counts) + 1)]
+    for label, of_class in zip(np.unique(labels), counts.T, strict=True):
         members = generator.permutation(np.flatnonzero(labels == label))
-        if any(size % len(classes) for size in sizes):
-            raise ValueError(f"sizes {list(sizes)} are not multiples of the {len(classes)} classes")
-        bounds = np.cumsum([size // len(classes) for size in sizes])
-        if bounds[-1] >= len(members):
-            raise ValueError(
-                f"class {label} has {len(members)} examples; {bounds[-1]} and one for the test set asked for"
-            )
-        for part, chunk in zip(drawn, np.split(members, bounds), strict=True):
+        for part, chunk in zip(drawn, np.split(members, np.cumsum(of_class)), strict=True):
             part.append(chunk)
     return [np.sort(np.concatenate(part)) for part in drawn]

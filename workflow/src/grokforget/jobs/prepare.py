@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grokforget.data.examples import ExampleTable, ForgetSplit, Request, Split, TrainingExamples
+from grokforget.jobs.text_files import write_text
 from grokforget.runtime.files import read_tensors
 from grokforget.runtime.job import Job
 from grokforget.runtime.seeds import numpy_generator
@@ -16,16 +19,20 @@ if TYPE_CHECKING:
 
 
 def prepare(job: Job[PrepareSpec]) -> None:
-    """All examples of a data set. Writes ``examples``."""
-    job.spec.data.build().examples().write(job.outputs["examples"])
+    """All examples of a data set, read from ``files`` where it is one of the user's. Writes ``examples``, and as ``labels``
+    which class of the data every label stands for."""
+    table = job.spec.data.build().examples(*job.inputs.get("files", []))
+    table.write(job.outputs["examples"])
+    write_text(job.outputs["labels"], labels_csv(table))
 
 
 def split(job: Job[SplitSpec]) -> None:
     """Train, validation and test indices of one seed. Reads ``examples``, writes ``split``."""
-    labels = ExampleTable.read(job.input("examples")).labels
+    table = ExampleTable.read(job.input("examples"))
     generator = numpy_generator(job.spec.seed, "split")
-    parts = job.spec.data.build().split(labels, generator)
-    check_partition([parts.train, parts.validation, parts.test], len(labels))
+    given = {} if table.test is None else {"test": table.test}
+    parts = job.spec.data.build().split(table.labels, generator, **given)
+    check_parts([parts.train, parts.validation, parts.test], len(table.labels))
     parts.write(job.outputs["split"])
 
 
@@ -60,7 +67,20 @@ def difficulty_of(job: Job[ForgetSpec], train: np.ndarray) -> np.ndarray:
     return scores["difficulty"]
 
 
-def check_partition(parts: list, n: int) -> None:
-    """Raise ValueError unless the index arrays are disjoint, complete and none is empty."""
-    if any(len(part) == 0 for part in parts) or sorted(i for part in parts for i in part.tolist()) != list(range(n)):
-        raise ValueError(f"not a partition of {n} examples into non-empty parts: sizes {[len(part) for part in parts]}")
+def check_parts(parts: list[np.ndarray], n: int) -> None:
+    """Raise ValueError unless the index arrays are disjoint, within ``n`` examples, and none is empty."""
+    together = np.concatenate(parts)
+    apart = len(np.unique(together)) == len(together) and np.isin(together, np.arange(n)).all()
+    if any(len(part) == 0 for part in parts) or not apart:
+        raise ValueError(f"not disjoint, non-empty parts of {n} examples: sizes {[len(part) for part in parts]}")
+
+
+def labels_csv(table: ExampleTable) -> str:
+    """A line a label: the class that it stands for as the data call it, and how many examples have it."""
+    lines = io.StringIO()
+    writer = csv.writer(lines, lineterminator="\n")
+    writer.writerow(["label", "class", "examples"])
+    counts = np.bincount(table.labels, minlength=table.n_classes)
+    for label, count in enumerate(counts.tolist()):
+        writer.writerow([label, table.names[label] if table.names else label, count])
+    return lines.getvalue()

@@ -219,9 +219,23 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def folder_sha256(folder: Path) -> str:
+    """SHA-256 of the names and contents of all files below a folder, but for what is hidden, and of the names of its folders."""
+    digest = hashlib.sha256()
+    for above, folders, files in os.walk(folder, followlinks=True):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in [*folders, *sorted(name for name in files if not name.startswith("."))]:
+            path = Path(above, name)
+            content = sha256(path) if name in files else ""
+            digest.update(f"{json.dumps(path.relative_to(folder).as_posix())} {content}\n".encode())
+    return digest.hexdigest()
+
+
 def checksum(path: Path) -> str:
     """What a file's content is known by: the checksum that it carries (compared when the file is read), or, of a file that
-    carries none, its SHA-256. Raises DamagedFile for a file that is missing."""
+    carries none, its SHA-256; of a folder, that of what is in it. Raises DamagedFile for a file that is missing."""
+    if path.is_dir() and path.suffix not in SEALED:
+        return folder_sha256(path)
     if not path.is_file():
         raise DamagedFile(path, "is missing")
     if path.suffix not in SEALED or not path.stat().st_size:

@@ -29,6 +29,7 @@ TUNING_JOB = "tuning/{setting}/seed{seed}"
 CHOICE = "tuning/choice"
 
 EXAMPLES = f"{DATA}.safetensors"
+LABELS = "data/{data}/labels.csv"
 SPLIT = f"{SPLIT_JOB}.safetensors"
 FORGET = f"{FORGETTING}/{{forget_set}}.safetensors"
 DIFFICULTY = f"{DIFFICULTIES}/{{forget_set}}.safetensors"

@@ -34,7 +34,7 @@ class PrepareSpec(JobSpec):
     """All examples of a data set."""
 
     function: ClassVar[str] = "grokforget.jobs.prepare:prepare"
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn")
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "pandas", "pyarrow", "pillow")
     data: ComponentSpec
 
 
@@ -126,7 +126,8 @@ def prepare(study: Study, data: str) -> dict[str, Item]:
     settings = study.data[data]
     spec = PrepareSpec(data=settings.spec())
     inputs = {"files": settings.files()} if settings.files() else {}
-    return {"": Item(spec, inputs, {"examples": paths.EXAMPLES.format(data=data)})}
+    outputs = {"examples": paths.EXAMPLES, "labels": paths.LABELS}
+    return {"": Item(spec, inputs, {name: pattern.format(data=data) for name, pattern in outputs.items()})}
 
 
 def split(study: Study, data: str, seed: str) -> dict[str, Item]:
