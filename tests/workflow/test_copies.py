@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from computed import computed, computed_in
-from edits import PACKAGE, STUDY, appended, code, replaced, study
+from edits import PACKAGE, STUDY, appended, code, replaced
 from snakemake_runs import Workspace, copied
 
 pytestmark = pytest.mark.xdist_group("smoke")
@@ -134,41 +134,6 @@ def test_what_lies_between_is_not_computed_where_the_bytes_come_out_the_same(cop
     copy.snakemake(study=copy.repository / STUDY)
     assert computed_in(copy) == SCRUB
     assert copy.tables() == smoke.tables()
-
-
-@LONG
-def test_a_users_file_replaced_under_its_name_makes_its_data_and_what_follows_anew(copy: Workspace) -> None:
-    """With a data set that reads a file of the user's."""
-    mine = copy.folder / "mine.csv"
-    mine.write_text("\n".join(f"{number % 13},{number % 7}" for number in range(400)))
-    registered = replaced(
-        PACKAGE / "config" / "data.py",
-        "\n\nDATA_SETS = registry(",
-        '\n\nclass Own(DataSet):\n    """Mine."""\n\n    implementation: ClassVar[str] = "grokforget.data.own:Own"\n'
-        '    inputs: ClassVar[str] = "tokens"\n    kind: Literal["own"] = "own"\n    file: str\n\n'
-        "    def files(self) -> list[str]:\n        return [self.file]\n\n\nDATA_SETS = registry(Own, ",
-    )
-    registered(copy.repository)
-    (copy.repository / PACKAGE / "data" / "own.py").write_text(
-        "import numpy as np\nfrom grokforget.data.examples import ExampleTable, Split\n\n\nclass Own:\n"
-        "    def __init__(self, *, file):\n        self.file = file\n\n    def examples(self):\n"
-        "        rows = np.loadtxt(self.file, delimiter=',', dtype=np.int64)\n"
-        "        return ExampleTable(rows % 7, rows[:, 1], n_classes=7, vocabulary=13)\n\n"
-        "    def split(self, labels, generator):\n        parts = np.split(generator.permutation(len(labels)), [200, 300])\n"
-        "        return Split(*map(np.sort, parts))\n"
-    )
-    study("data:\n", f"data:\n  own: {{kind: own, file: {mine}}}\n")(copy.repository)
-    wanted = "results/smoke/data/own/seed0.safetensors"
-    copy.snakemake(wanted, study=copy.repository / STUDY)
-    assert {"data/own/examples", "data/own/seed0"} <= computed_in(copy).keys()
-    copy.snakemake(wanted, study=copy.repository / STUDY)
-    stamp = mine.stat()
-    mine.write_text(mine.read_text().replace("0,0", "1,0", 1))
-    os.utime(mine, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    before = (copy.folder / wanted).stat().st_mtime_ns
-    copy.snakemake(wanted, study=copy.repository / STUDY)
-    done = computed_in(copy, since=before)
-    assert {"data/own/examples", "data/own/seed0"} <= done.keys()
 
 
 def test_a_record_that_cannot_be_read_is_made_again(copy: Workspace) -> None:

@@ -10,6 +10,8 @@ rule prepare:
         record=record_of(paths.DATA),
     log:
         log_of(paths.DATA),
+    # Before all else: what is wrong with a user's data is said before another data set is trained on.
+    priority: 1
     conda:
         "../../envs/tables.yaml"
     resources:
