@@ -26,7 +26,6 @@ from grokforget.jobs.select import select
 from grokforget.jobs.shadow import shadow
 from grokforget.jobs.snapshots import chosen, spread
 from grokforget.metrics.mia_lira import attack as likelihood_ratio
-from grokforget.metrics.mia_lira import logit_confidence
 from grokforget.models.build import build_model
 from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.files import read_table, read_tensors, write_table, write_tensors
@@ -224,13 +223,14 @@ def test_an_analysis_that_says_nothing_leaves_an_empty_table_of_the_same_types(m
 # Shadow models.
 
 
-def losses_of(state: dict[str, Tensor]) -> np.ndarray:
-    """Cross-entropy of every example, in float64 by hand."""
+def confidences_of(state: dict[str, Tensor]) -> np.ndarray:
+    """log(p / (1 - p)) of every example, in float64 by hand."""
     x = TABLE.inputs.reshape(N, -1).astype(np.float64)
     w = {name: value.double().numpy() for name, value in state.items()}
     hidden = np.maximum(x @ w["features.0.weight"].T + w["features.0.bias"], 0)
     logits = hidden @ w["output.weight"].T + w["output.bias"]
-    return np.log(np.exp(logits).sum(1)) - logits[np.arange(N), TABLE.labels]
+    own = np.exp(logits)[np.arange(N), TABLE.labels]
+    return np.log(own) - np.log(np.exp(logits).sum(1) - own)
 
 
 @pytest.mark.parametrize(("train_set", "members"), [("full", [0, 1, 2, 3, 4, 5]), ("without-within", [1, 2, 4, 5])])
@@ -243,12 +243,12 @@ def test_a_shadow_model_says_what_it_thinks_of_every_example_and_what_it_was_tra
     if train_set != "full":
         inputs["forget"] = [run / "forget" / "within.safetensors"]
     spec = ShadowSpec(**COMPUTE, checkpoints=["early", "grokked"])
-    shadow(Job(inputs, {"losses": run / "losses.safetensors"}, spec))
-    found, _ = read_tensors(run / "losses.safetensors")
-    assert found.keys() == {"member", "loss/early", "loss/grokked"}
+    shadow(Job(inputs, {"shadow": run / "shadow.safetensors"}, spec))
+    found, _ = read_tensors(run / "shadow.safetensors")
+    assert found.keys() == {"member", "confidence/early", "confidence/grokked"}
     for name, state in states.items():
-        assert found[f"loss/{name}"].dtype == np.float32
-        assert found[f"loss/{name}"] == pytest.approx(losses_of(state), rel=1e-5)
+        assert found[f"confidence/{name}"].dtype == np.float64
+        assert found[f"confidence/{name}"] == pytest.approx(confidences_of(state), rel=1e-5, abs=1e-6)
     assert np.flatnonzero(found["member"]).tolist() == members
 
 
@@ -268,7 +268,7 @@ def forgotten_and_unseen(seed: int) -> tuple[np.ndarray, np.ndarray]:
 def attacked(tmp_path: Path) -> dict[str, Any]:
     """The job of three seeds, and what is in its files by path and by cell."""
     generator = np.random.default_rng(1)
-    losses: dict[Any, np.ndarray] = {}
+    confidences: dict[Any, np.ndarray] = {}
     member: dict[Any, np.ndarray] = {}
     cells: dict[Any, pd.DataFrame] = {}
     inputs: dict[str, list[Path]] = {"forget": [], "split": [], "outputs": [], "shadows": []}
@@ -285,12 +285,17 @@ def attacked(tmp_path: Path) -> dict[str, Any]:
         for train_set in TRAIN_SETS:
             key = seed, train_set
             member[key] = generator.integers(0, 2, N).astype(np.uint8)
-            losses |= {(*key, name): generator.exponential(1, N).astype(np.float32) for name in CHECKPOINTS}
-            arrays = {"member": member[key], **{f"loss/{n}": losses[*key, n] for n in CHECKPOINTS}}
+            confidences |= {(*key, name): generator.normal(3, 2, N) for name in CHECKPOINTS}
+            arrays = {"member": member[key], **{f"confidence/{n}": confidences[*key, n] for n in CHECKPOINTS}}
             write_tensors(file("shadows", "safetensors"), arrays)
         for method in CELL_METHODS:
             rows = [
-                {"checkpoint": name, "split": split, "label": int(TABLE.labels[i]), "loss": generator.exponential(1.0)}
+                {
+                    "checkpoint": name,
+                    "split": split,
+                    "label": int(TABLE.labels[i]),
+                    "confidence": generator.normal(3, 2),
+                }
                 for name in CHECKPOINTS
                 for split, index in (("retain", [2]), ("forget", forgotten), ("test", unseen))
                 for i in index
@@ -298,17 +303,17 @@ def attacked(tmp_path: Path) -> dict[str, Any]:
             cells[seed, method] = pd.DataFrame(rows).assign(correct=True)
             write_table(file("outputs", "parquet"), cells[seed, method])
     job = Job(inputs, {"table": tmp_path / "table.parquet"}, ATTACK)
-    return {"job": job, "losses": losses, "member": member, "cells": cells}
+    return {"job": job, "confidences": confidences, "member": member, "cells": cells}
 
 
 def test_the_runs_of_the_attacked_seed_are_no_shadow_models(attacked: dict[str, Any]) -> None:
     for seed in SEEDS:
-        losses, member = shadows(attacked["job"], seed)
+        confidences, member = shadows(attacked["job"], seed)
         others = [(other, train_set) for other in SEEDS if other != seed for train_set in TRAIN_SETS]
         assert len(others) == 4
         assert np.array_equal(member, np.stack([attacked["member"][key] for key in others]))
         for name in CHECKPOINTS:
-            assert np.array_equal(losses[name], np.stack([attacked["losses"][*key, name] for key in others]))
+            assert np.array_equal(confidences[name], np.stack([attacked["confidences"][*key, name] for key in others]))
 
 
 def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_same_classes(
@@ -326,8 +331,8 @@ def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_sa
         cell = cell[(cell.checkpoint == row["checkpoint"]) & (cell.split != "retain") & cell.label.isin(classes)]
         others = [(seed, train_set) for seed in SEEDS if seed != row["seed"] for train_set in TRAIN_SETS]
         expected = likelihood_ratio(
-            logit_confidence(cell.loss.to_numpy()),
-            logit_confidence(np.stack([attacked["losses"][*key, row["checkpoint"]][index] for key in others])),
+            cell.confidence.to_numpy(),
+            np.stack([attacked["confidences"][*key, row["checkpoint"]][index] for key in others]),
             np.stack([attacked["member"][key][index] for key in others]).astype(bool),
             (cell.split == "forget").to_numpy(),
         )
@@ -336,8 +341,20 @@ def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_sa
     assert table.lira_auc.nunique() > 4
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("split", ["forget", "test", "retain"])
+def test_the_attack_on_a_model_that_has_diverged_is_nan(split: str, value: float) -> None:
+    generator = np.random.default_rng(0)
+    splits = np.repeat(["retain", "forget", "test"], [5, 20, 30])
+    cell = {"split": splits, "label": np.zeros(55, int), "confidence": generator.normal(size=55)}
+    shadow_models = generator.normal(size=(6, 50)), generator.integers(0, 2, (6, 50))
+    assert np.isfinite(list(compare(cell, *shadow_models, 20).values())).all()
+    cell["confidence"][np.flatnonzero(splits == split)[2]] = value
+    assert np.isnan(list(compare(cell, *shadow_models, 20).values())).all()
+
+
 def test_outputs_in_another_order_are_refused() -> None:
-    cell = pd.DataFrame({"split": ["forget", "test", "forget"], "label": 0, "loss": 1.0})
+    cell = {"split": np.array(["forget", "test", "forget"]), "label": np.zeros(3, int), "confidence": np.ones(3)}
     for n in (1, 2):
         with pytest.raises(ValueError, match="not in the order of its forget and test set"):
             compare(cell, np.ones((2, 3)), np.ones((2, 3)), n)

@@ -205,7 +205,7 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     # The libraries.
     "the locked torch": (locked("torch"), TRAINING),
     "the locked seaborn": (locked("seaborn"), {"figure": 11}),
-    "the locked scikit-learn": (locked("scikit-learn"), {"prepare": 1, "measure": 2, "attack": 1}),
+    "the locked scikit-learn": (locked("scikit-learn"), {"prepare": 1}),
 }
 EXPECTED = {name: Counter(expected) for name, (_, expected) in CASES.items()}
 OF_THE_STUDY = [*CASES][[*CASES].index("the seed that chooses") : [*CASES].index("SCRUB")]

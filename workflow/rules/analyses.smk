@@ -26,7 +26,7 @@ rule shadow:
     input:
         unpack(job("shadow", paths.SHADOWS, inspection.shadow)),
     output:
-        losses=directory(at(paths.SHADOWS)),
+        shadows=directory(at(paths.SHADOWS)),
         record=record_of(paths.SHADOWS),
     log:
         log_of(paths.SHADOWS),

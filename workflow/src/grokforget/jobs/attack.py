@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from grokforget.data.examples import ForgetSplit, Split
+from grokforget.jobs.checkpoint_rows import Columns, by_checkpoint
 from grokforget.metrics.mia_lira import attack as likelihood_ratio_attack
-from grokforget.metrics.mia_lira import logit_confidence
-from grokforget.runtime.files import read_table, read_tensors, write_table
+from grokforget.runtime.files import read_tensors, write_rows
 from grokforget.runtime.job import Job
 
 if TYPE_CHECKING:
@@ -32,34 +31,38 @@ def attack(job: Job[AttackSpec]) -> None:
     for seed, forget, split in zip(spec.seeds, job.inputs["forget"], job.inputs["split"], strict=True):
         forgotten, unseen = ForgetSplit.read(forget).forget, Split.read(split).test
         index = np.concatenate([forgotten, unseen])
-        losses, member = shadows(job, seed)
+        confidences, member = shadows(job, seed)
+        of_shadows = {checkpoint: found[:, index] for checkpoint, found in confidences.items()}
         for method in spec.methods:
-            of_method = read_table(next(outputs))
+            of_method = by_checkpoint(next(outputs))
             for checkpoint in spec.checkpoints:
-                cell = of_method[(of_method.checkpoint == checkpoint) & of_method.split.isin(["forget", "test"])]
-                told = compare(cell, losses[checkpoint][:, index], member[:, index], len(forgotten))
+                told = compare(of_method[checkpoint], of_shadows[checkpoint], member[:, index], len(forgotten))
                 rows.append({"seed": seed, "checkpoint": checkpoint, "method": method, **told})
-    write_table(job.outputs["table"], pd.DataFrame(rows))
+    write_rows(job.outputs["table"], rows)
 
 
-def compare(cell: pd.DataFrame, losses: np.ndarray, member: np.ndarray, n_forgotten: int) -> dict[str, float]:
-    """The attack on one cell, whose outputs are those of the forgotten examples and then of the test set; ``losses`` and
-    ``member`` (k, n) are the shadow models' for the same examples in the same order."""
-    forgotten = (cell.split == "forget").to_numpy()
+def compare(cell: Columns, confidences: np.ndarray, member: np.ndarray, n_forgotten: int) -> dict[str, float]:
+    """The attack on one cell, whose outputs are in the order of the forgotten examples and then of the test set;
+    ``confidences`` and ``member`` (k, n) are the shadow models' for the same examples in the same order. NaN where an output
+    of the cell, on whatever split, is not finite."""
+    asked = np.isin(cell["split"], ["forget", "test"])
+    forgotten, label = cell["split"][asked] == "forget", cell["label"][asked]
     if not forgotten[:n_forgotten].all() or forgotten[n_forgotten:].any():
         raise ValueError("the outputs of a cell are not in the order of its forget and test set")
-    of_their_classes = forgotten | cell.label.isin(cell.label[forgotten].unique()).to_numpy()
+    finite = np.isfinite(cell["confidence"]).all()
+    target = cell["confidence"][asked] if finite else np.full(len(label), np.nan)
+    of_their_classes = np.isin(label, label[forgotten])
     return likelihood_ratio_attack(
-        logit_confidence(cell.loss.to_numpy(np.float64))[of_their_classes],
-        logit_confidence(losses.astype(np.float64))[:, of_their_classes],
+        target[of_their_classes],
+        confidences[:, of_their_classes],
         member[:, of_their_classes].astype(bool),
         forgotten[of_their_classes],
     )
 
 
 def shadows(job: Job[AttackSpec], attacked: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Losses (k, N) by checkpoint, and membership (k, N), of the runs of all seeds but the attacked one."""
+    """Confidences (k, N) by checkpoint, and membership (k, N), of the runs of all seeds but the attacked one."""
     seeds = np.repeat(job.spec.seeds, len(job.spec.train_sets)).tolist()
     parts = [read_tensors(path)[0] for seed, path in zip(seeds, job.inputs["shadows"], strict=True) if seed != attacked]
-    losses = {name: np.stack([part[f"loss/{name}"] for part in parts]) for name in job.spec.checkpoints}
-    return losses, np.stack([part["member"] for part in parts])
+    found = {name: np.stack([part[f"confidence/{name}"] for part in parts]) for name in job.spec.checkpoints}
+    return found, np.stack([part["member"] for part in parts])

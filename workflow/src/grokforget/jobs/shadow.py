@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
 from grokforget.jobs.setup import encoded, use_device
@@ -15,17 +14,18 @@ from grokforget.runtime.files import write_tensors
 from grokforget.runtime.job import Job
 from grokforget.training.evaluate import logits_of
 from grokforget.training.objective import Objective
+from grokforget.training.outputs import confidences
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import ShadowSpec
 
 
 def shadow(job: Job[ShadowSpec]) -> None:
-    """Unlearning loss of every example under every checkpoint of one run.
+    """Confidence in the right answer to every example under every checkpoint of one run.
 
     Reads ``examples``, ``split``, ``checkpoints`` and, where the run has one, the ``forget`` set that it was trained without.
-    Writes ``losses``: float32 (N,) by checkpoint, in nats, in the order of the data set, and ``member``, uint8 (N,): was the
-    example trained on?
+    Writes ``shadow``: ``confidence/<checkpoint>``, float64 (N,) in the order of the data set (``training/outputs.py``), and
+    ``member``, uint8 (N,): was the example trained on?
     """
     spec = job.spec
     device = use_device(spec)
@@ -40,7 +40,6 @@ def shadow(job: Job[ShadowSpec]) -> None:
     arrays = {"member": member}
     for checkpoint in spec.checkpoints:
         model.load_state_dict(read_state(job.input("checkpoints"), checkpoint))
-        with torch.no_grad():
-            losses = objective.example_losses(logits_of(model, examples.x), examples.y)
-        arrays[f"loss/{checkpoint}"] = losses.cpu().numpy()
-    write_tensors(job.outputs["losses"], arrays)
+        found = confidences(logits_of(model, examples.x), examples.y, objective)
+        arrays[f"confidence/{checkpoint}"] = found.cpu().numpy()
+    write_tensors(job.outputs["shadow"], arrays)

@@ -5,17 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import nn
 
-from grokforget.data.loader import Examples
 from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.request import PreparedRequest
 from grokforget.models.states import State, read_state, write_states
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.statistics.flags import flag_of
-from grokforget.training.evaluate import logits_of
-from grokforget.training.objective import Objective
+from grokforget.training.outputs import per_example
 
 if TYPE_CHECKING:
     from grokforget.config.specs.unlearning import UnlearnSpec
@@ -26,8 +23,8 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
 
     Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights), and ``retrained`` (the checkpoints of the run
     without the forget set), which only the method that is the retrained model is given. Writes ``trajectory``, ``outputs``
-    (per example: split, label, loss, whether right), ``diagnostics``, and where it is among the outputs ``models`` (weights
-    by checkpoint). Trajectory and diagnostics have the ``flag`` of their model.
+    (by checkpoint and split, what ``per_example`` gives), ``diagnostics``, and where it is among the outputs ``models``
+    (weights by checkpoint). Trajectory and diagnostics have the ``flag`` of their model.
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
@@ -62,15 +59,3 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
     columns = {name: np.concatenate([part[name] for part in outputs]) for name in outputs[0]}
     write_rows(job.outputs["outputs"], columns)
     write_rows(job.outputs["diagnostics"], diagnostics)
-
-
-def per_example(model: nn.Module, examples: Examples, objective: Objective) -> dict[str, np.ndarray]:
-    """Arrays (n,) in the order of the examples: label, unlearning loss (nats, float32) and whether the prediction is
-    right."""
-    outputs = logits_of(model, examples.x)
-    columns = {
-        "label": examples.y,
-        "loss": objective.example_losses(outputs, examples.y),
-        "correct": objective.correct(outputs, examples.y),
-    }
-    return {name: value.cpu().numpy() for name, value in columns.items()}

@@ -6,8 +6,8 @@ __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
         "Cell": "base:Cell",
+        "Outputs": "base:Outputs",
         "likelihood_ratio_attack": "mia_lira:attack",
-        "logit_confidence": "mia_lira:logit_confidence",
         "measure_accuracy": "accuracy:measure",
         "measure_confidence_attack": "mia_confidence:measure",
         "measure_membership": "mia_loss:measure",

@@ -12,10 +12,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy import stats
 
-LOSSES = (1e-7, 100.0)
-"""Cross-entropies are clipped to these, nats: a float32 one is no finer near 0, and a mean should not hang on one example."""
+CLIP = 100.0
+"""Confidences are clipped to ± this: a mean and a spread should not hang on one example."""
 FALSE_POSITIVES = 0.1
 """Largest share of unseen examples taken for forgotten ones at which ``lira_tpr`` is read off."""
 SMALLEST_SPREAD = 1e-6
@@ -23,34 +22,33 @@ SMALLEST_SPREAD = 1e-6
 COLUMNS = ("lira_auc", "lira_accuracy", "lira_tpr")
 
 
-def logit_confidence(loss: np.ndarray) -> np.ndarray:
-    """φ = log(p / (1 - p)) of cross-entropies -log p, float64, in [-100, 16.1] after clipping them to ``LOSSES``; NaN stays
-    NaN."""
-    loss = np.asarray(loss, np.float64).clip(*LOSSES)
-    return -loss - np.log(-np.expm1(-loss))
-
-
 def attack(target: np.ndarray, shadows: np.ndarray, members: np.ndarray, forgotten: np.ndarray) -> dict[str, float]:
     """How well forgotten examples are told from unseen ones by a model's confidences, given those of shadow models.
 
-    ``target`` (n,): φ of the attacked model; ``shadows`` (k, n): φ of the shadow models; ``members`` (k, n), bool: whether
-    the shadow model was trained on the example; ``forgotten`` (n,), bool: a forgotten example (which the original model
-    was trained on), or else one that no training of the attacked model saw, of the same classes.
+    Confidences are φ = log(p / (1 - p)), p being the probability of the right answer, float64: where a model is sure, p
+    itself has no digits left. ``target`` (n,): φ of the attacked model; ``shadows`` (k, n): φ of the shadow models;
+    ``members`` (k, n), bool: whether the shadow model was trained on the example; ``forgotten`` (n,), bool: a forgotten
+    example (which the original model was trained on), or else one that no training of the attacked model saw, of the same
+    classes.
 
     ``lira_auc``: area under the ROC curve of the score; ``lira_accuracy``: with the threshold at 0, mean of the shares of
     either group that are told rightly; ``lira_tpr``: largest share of forgotten examples found while at most
     ``FALSE_POSITIVES`` of the others are taken for such: with fewer than ten others, while none is. The ideal is the
-    retrained model's: .5, .5 and .1. All are NaN where a group is empty, a confidence of the target is no number, or the
+    retrained model's: .5, .5 and .1. All are NaN where a group is empty, a confidence of the target is not finite, or the
     shadow models leave a Gaussian unknown (``scores``).
     """
     score = scores(target, shadows, members)
     found, others = score[forgotten], score[~forgotten]
     if not len(found) or not len(others) or np.isnan(score).any():
         return dict.fromkeys(COLUMNS, math.nan)
-    auc = stats.mannwhitneyu(found, others).statistic / (len(found) * len(others))
+    found, others = np.sort(found), np.sort(others)
+    # Others below each found one, and at most as high: ties count half.
+    below, up_to = (np.searchsorted(others, found, side) for side in ("left", "right"))
+    auc = (below + up_to).mean() / (2 * len(others))
     accuracy = (np.mean(found > 0) + np.mean(others <= 0)) / 2
-    rates = [(np.mean(others >= threshold), np.mean(found >= threshold)) for threshold in np.unique(score)]
-    tpr = max((hits for alarms, hits in rates if alarms <= FALSE_POSITIVES), default=0.0)
+    # The highest of the others that must not be taken for a forgotten one: what lies above it is found.
+    highest = others[-1 - math.floor(FALSE_POSITIVES * len(others))]
+    tpr = np.mean(found > highest)
     return dict(zip(COLUMNS, map(float, (auc, accuracy, tpr)), strict=True))
 
 
@@ -60,11 +58,14 @@ def scores(target: np.ndarray, shadows: np.ndarray, members: np.ndarray) -> np.n
     Means are the example's own; an example that all shadow models were trained on, or none, gets the missing one by the
     mean shift of the examples that have both. Spreads are those within examples, pooled over all examples (Σ squared
     deviations / degrees of freedom), one for either kind; where no example has two shadow models of one kind, the other
-    kind's. All NaN where no shift or no spread can be told. A shadow model with a confidence that is no number is left
-    out.
+    kind's. All NaN where no shift or no spread can be told, or a confidence of the target is not finite. A shadow model
+    with one that is not finite is left out.
     """
+    if not np.isfinite(target).all():
+        return np.full(len(target), math.nan)
     sound = np.isfinite(shadows).all(1)
-    shadows, members = shadows[sound], members[sound].astype(bool)
+    target, shadows = target.clip(-CLIP, CLIP), shadows[sound].clip(-CLIP, CLIP)
+    members = members[sound].astype(bool)
     means, variances = zip(*(_gaussian(shadows, kind) for kind in (members, ~members)), strict=True)
     means_in, means_out = means
     both = ~np.isnan(means_in) & ~np.isnan(means_out)
@@ -79,7 +80,10 @@ def scores(target: np.ndarray, shadows: np.ndarray, members: np.ndarray) -> np.n
         max(math.sqrt(own if not math.isnan(own) else other), SMALLEST_SPREAD)
         for own, other in (variances, variances[::-1])
     )
-    log_in, log_out = stats.norm.logpdf(target, means_in, spread_in), stats.norm.logpdf(target, means_out, spread_out)
+    log_in, log_out = (
+        -(((target - mean) / spread) ** 2) / 2 - math.log(spread)
+        for mean, spread in ((means_in, spread_in), (means_out, spread_out))
+    )
     return np.asarray(log_in - log_out)
 
 

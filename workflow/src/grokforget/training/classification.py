@@ -50,5 +50,11 @@ class Classification(Objective):
     def example_losses(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return cross_entropies(outputs, targets)
 
+    def confidences(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The logit of the label less the logarithm of the sum of the others' exponentials."""
+        logits, label = outputs.double(), targets[:, None]
+        others = logits.scatter(1, label, -math.inf).logsumexp(1)
+        return logits.gather(1, label)[:, 0] - others
+
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return outputs.argmax(1) == targets

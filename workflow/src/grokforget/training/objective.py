@@ -31,5 +31,10 @@ class Objective(ABC):
         difficulty read it."""
 
     @abstractmethod
+    def confidences(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """φ = log(p / (1 - p)) of each example, (N,), p being the probability of its target: float64 whatever the outputs'
+        dtype, and formed without p, which is 1 to the last digit from φ = 37 on (in float32 from 16)."""
+
+    @abstractmethod
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Whether each example is predicted rightly, (N,) bool."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from grokforget.config.specs.base import TABLES, Item, JobSpec
+from grokforget.config.specs.base import Item, JobSpec
 from grokforget.config.specs.runs import ComputeSpec, compute, examples, forgotten, segment_files
 from grokforget.config.study import Study
 from grokforget.config.training import RecipeSpec
@@ -47,7 +47,7 @@ class AttackSpec(JobSpec):
     """Every cell of one forget set of a setting attacked with the other seeds' runs as shadow models."""
 
     function: ClassVar[str] = "grokforget.jobs.attack:attack"
-    libraries: ClassVar[tuple[str, ...]] = (*TABLES, "scikit-learn")
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     seeds: list[int]
     methods: list[str]
     checkpoints: list[str]
@@ -107,7 +107,7 @@ def shadow(study: Study, setting: str, seed: str) -> dict[str, Item]:
             "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where),
             **forgotten(setting, int(seed), train_set),
         }
-        items[train_set] = Item(spec, inputs, {"losses": paths.SHADOW.format(**where)})
+        items[train_set] = Item(spec, inputs, {"shadow": paths.SHADOW.format(**where)})
     return items
 
 

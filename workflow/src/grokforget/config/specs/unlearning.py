@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from grokforget.config.methods import REFERENCES
-from grokforget.config.specs.base import TABLES, Item, JobSpec
+from grokforget.config.specs.base import Item, JobSpec
 from grokforget.config.specs.runs import ComputeSpec, compute, examples, segment_files
 from grokforget.config.study import Study
 from grokforget.runtime import paths
@@ -35,7 +35,7 @@ class MeasureSpec(JobSpec):
     """All metrics of all methods and checkpoints on one forget set of a run."""
 
     function: ClassVar[str] = "grokforget.jobs.measure:measure"
-    libraries: ClassVar[tuple[str, ...]] = (*TABLES, "scikit-learn")
+    libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     methods: list[str]
     """In the order of the inputs."""
     original: str
