@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedShuffleSplit
 
+from grokforget.config.metrics import METRICS
 from grokforget.metrics import accuracy, mia_loss, request_errors, retrain_gap, ues, updates_to_target
-from grokforget.metrics.base import Cell
+from grokforget.metrics.base import SPLITS, Cell
 from grokforget.statistics.contrasts import mean_and_spread, paired_differences, paired_interval
 
 NOWHERE = pd.DataFrame({"update": [], "forget_accuracy": [], "retain_accuracy": [], "test_accuracy": []})
@@ -235,17 +238,99 @@ def test_membership_clips_large_losses() -> None:
     generator = np.random.default_rng(2)
     members, others = generator.uniform(0, 1, 50), generator.uniform(5, 6, 50)
     wild, clipped = others.copy(), others.copy()
-    wild[:4], clipped[:4] = [np.inf, 1e30, np.nan, 101], 100
+    wild[:3], clipped[:3] = [1e300, 1e30, 101], 100
     assert attack(losses(members, wild)) == attack(losses(members, clipped)) == 1
     # Everything above the clip is one number, and then nothing tells the sets apart.
     assert attack(losses(members + 200, others + 300)) == pytest.approx(0.5)
-    assert attack(losses(np.full(50, -np.inf), np.full(50, -1e9))) == pytest.approx(0.5)
+    assert attack(losses(np.full(50, -1e30), np.full(50, -1e9))) == pytest.approx(0.5)
     # A smaller clip is obeyed.
     assert attack(losses(members + 3, others + 3), clip=2.0) == pytest.approx(0.5)
 
 
-def test_membership_of_a_diverged_model_is_a_half() -> None:
-    assert attack(losses(np.full(30, np.nan), np.full(30, np.nan))) == pytest.approx(0.5)
+@pytest.mark.parametrize("n", [2, 3, 7, 19, 20, 21, 50, 131])
+@pytest.mark.parametrize("seed", [0, 11, 2**40 + 3])
+def test_membership_holds_out_what_scikit_learn_does(n: int, seed: int) -> None:
+    labels = np.repeat([1, 0], n)
+    splitter = StratifiedShuffleSplit(6, test_size=max(0.1, 2 / (2 * n)), random_state=seed % 2**32)
+    expected = [sorted(held) for _, held in splitter.split(labels, labels)]
+    assert [np.flatnonzero(held).tolist() for held in mia_loss.held_out(n, 6, seed)] == expected
+
+
+PAIRS = {
+    "overlapping": lambda g, n: (g.gamma(1, 0.2, n), g.gamma(1, 1, n)),
+    "apart": lambda g, n: (g.uniform(0, 1, n), g.uniform(50, 51, n)),
+    "at both ends": lambda g, n: (g.uniform(0, 1e-9, n), g.uniform(99, 100, n)),
+    "the same": lambda g, n: (np.ones(n), np.ones(n)),
+    "mixed": lambda g, n: (np.where(g.random(n) < 0.9, 0, 100.0), g.gamma(1, 30, n).clip(0, 100)),
+    "tiny": lambda g, n: (g.gamma(1, 1e-8, n), g.gamma(1, 1e-3, n)),
+}
+
+
+@pytest.mark.parametrize("n", [3, 40, 200])
+@pytest.mark.parametrize("kind", PAIRS)
+def test_membership_is_told_by_the_logistic_regression_of_scikit_learn(kind: str, n: int) -> None:
+    """Solved to the last digits: with its own tolerance it does not move its intercept at all where losses are tiny."""
+    members, others = PAIRS[kind](np.random.default_rng(4), n)
+    x, labels = np.concatenate([members, others]), np.repeat([1, 0], n)
+    held = np.stack(list(mia_loss.held_out(n, 10, 0)))
+    slopes, intercepts = mia_loss.logistic_regression(x, labels == 1, ~held)
+    right = []
+    for slope, intercept, out in zip(slopes, intercepts, held, strict=True):
+        exact = LogisticRegression(solver="newton-cholesky", tol=1e-12, max_iter=1000)
+        exact.fit(x[~out, None], labels[~out])
+        np.testing.assert_allclose(slope * x + intercept, exact.decision_function(x[:, None]), rtol=1e-6, atol=1e-12)
+        right.append(exact.score(x[out, None], labels[out]))
+    assert mia_loss.attack_accuracy(members, others, 10, 100.0, 0) == pytest.approx(np.mean(right), abs=1e-12)
+
+
+def test_membership_takes_as_many_of_either() -> None:
+    with pytest.raises(ValueError, match="3 members and 4 others"):
+        mia_loss.attack_accuracy(np.ones(3), np.ones(4), 10, 100.0, 0)
+
+
+# what has diverged
+
+
+def full(n: int = 40, **changes: float) -> pd.DataFrame:
+    """Sound outputs of all splits, the first loss of each split in ``changes`` replaced."""
+    generator = np.random.default_rng(0)
+    parts = {split: generator.random(n) < 0.7 for split in ("forget", "retain", "test", "missed", "mistaken")}
+    table = outputs(**{split: flags.tolist() for split, flags in parts.items()}).assign(
+        loss=generator.gamma(1, 1, 5 * n)
+    )
+    for split, value in changes.items():
+        table.loc[table.split.eq(split).idxmax(), "loss"] = value
+    return table
+
+
+PATH = {"update": [0, 3], "forget_loss": [0.1, 2.0], "forget_accuracy": [1.0, 0.0]}
+PATH |= {"retain_accuracy": [1.0, 0.9], "test_accuracy": [0.9, 0.8]}
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("split", ["forget", "retain", "test", "missed"])
+@pytest.mark.parametrize("kind", METRICS)
+def test_every_metric_of_a_diverged_model_is_nan(kind: str, split: str, value: float) -> None:
+    """One output that is not finite is enough, on whatever split; and the columns are the usual ones."""
+    metric = METRICS[kind]().spec()
+    sound, other = full(), full(50)
+    other.loc[other.split == "retain", "correct"] = True
+    good = metric.build(cell(sound, other, retrained=other, trajectory=PATH))
+    assert np.isfinite(list(good.values())).all(), good
+    bad = metric.build(cell(full(**{split: value}), other, retrained=other, trajectory=PATH))
+    assert list(bad) == list(good)
+    assert np.isnan(list(bad.values())).all(), bad
+
+
+def test_a_diverged_original_or_reference_takes_with_it_what_is_told_by_it_alone() -> None:
+    sound, bad = full(), full(forget=math.nan)
+    row = accuracy.measure(cell(sound, bad))
+    assert {name for name, value in row.items() if math.isnan(value)} == {f"{s}_accuracy_drop" for s in SPLITS}
+    assert all(math.isnan(value) for value in ues.measure(cell(sound, bad)).values())
+    assert all(math.isnan(value) for value in retrain_gap.measure(cell(sound, retrained=bad)).values())
+    reached = updates_to_target.measure(cell(sound, retrained=bad, trajectory=PATH))
+    assert math.isnan(reached["updates_to_retrained"])
+    assert reached["updates_to_chance"] == 3
 
 
 @pytest.mark.parametrize("n", range(2, 13))

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import PredefinedSplit, cross_val_predict
 from sklearn.svm import SVC
 
 from grokforget.metrics import mia_confidence, mia_loss
 from grokforget.metrics.base import Cell
-from grokforget.metrics.mia_lira import COLUMNS, attack, logit_confidence, scores
+from grokforget.metrics.mia_lira import COLUMNS, attack, scores
+from grokforget.metrics.support_vectors import decisions
 
 # models that have learnt random labels by heart
 
@@ -27,10 +31,11 @@ class ByHeart:
         self.generator = np.random.default_rng(seed)
         self.x, self.y = self.generator.normal(size=(n, 200)), self.generator.permutation(n) % classes
 
-    def losses(self, members: np.ndarray) -> np.ndarray:
-        """Cross-entropies of all points after training on the members."""
-        model = LogisticRegression(C=10.0).fit(self.x[members], self.y[members])
-        return -model.predict_log_proba(self.x)[np.arange(len(self.y)), self.y]
+    def confidences(self, members: np.ndarray) -> np.ndarray:
+        """log(p / (1 - p)) of all points after training on the members."""
+        p = LogisticRegression(C=10.0).fit(self.x[members], self.y[members]).predict_proba(self.x)
+        own = p[np.arange(len(self.y)), self.y]
+        return np.log(own) - np.log(p.sum(1) - own)
 
     def draw(self) -> np.ndarray:
         return self.generator.permutation(len(self.y)) < len(self.y) // 2
@@ -40,13 +45,14 @@ def test_all_attacks_find_the_training_set_of_a_model_that_knows_it_by_heart() -
     # With ten labels, one unseen example in ten is right by chance.
     data = ByHeart(seed=0, n=100, classes=10)
     members = data.draw()
-    loss = data.losses(members)
+    confidence = data.confidences(members)
+    loss = np.logaddexp(0, -confidence)
     assert loss[members].max() < 0.1, "learnt by heart"
 
     assert mia_loss.attack_accuracy(loss[members], loss[~members], 10, 100.0, 0) > 0.93
     draws = np.stack([data.draw() for _ in range(8)])
-    shadows = np.stack([logit_confidence(data.losses(draw)) for draw in draws])
-    found = attack(logit_confidence(loss), shadows, draws, members)
+    shadows = np.stack([data.confidences(draw) for draw in draws])
+    found = attack(confidence, shadows, draws, members)
     assert min(found.values()) > 0.93
     known, other = np.exp(-loss[members]), np.exp(-loss[~members])
     taken, accuracy = mia_confidence.attack(known[:30], other, known[30:], 5, np.random.default_rng(0))
@@ -60,10 +66,11 @@ def test_attacks_tell_nothing_of_a_model_that_was_trained_on_neither() -> None:
         data = ByHeart(seed, n=120, classes=2)
         asked, forgotten = np.arange(60), np.arange(60) < 30
         others = np.arange(120) >= 60
-        loss = data.losses(others)[asked]
+        confidence = data.confidences(others)[asked]
+        loss = np.logaddexp(0, -confidence)
         draws = np.stack([data.draw() for _ in range(6)])
-        shadows = np.stack([logit_confidence(data.losses(draw))[asked] for draw in draws])
-        lira = attack(logit_confidence(loss), shadows, draws[:, asked], forgotten)
+        shadows = np.stack([data.confidences(draw)[asked] for draw in draws])
+        lira = attack(confidence, shadows, draws[:, asked], forgotten)
         found.append([mia_loss.attack_accuracy(loss[forgotten], loss[~forgotten], 10, 100.0, seed), *lira.values()])
     # The spread of a mean over 12 data sets of 30 + 30 is about .02.
     assert np.mean(found, 0)[:3] == pytest.approx([0.5, 0.5, 0.5], abs=0.06)
@@ -161,13 +168,28 @@ def test_with_fewer_than_ten_others_no_false_alarm_is_allowed() -> None:
     assert attack(np.array([0.0, 0, 0, 1, -1, -2]), shadows, members, forgotten)["lira_tpr"] == 0
 
 
-def test_logit_confidence_is_log_p_over_one_minus_p_within_its_clip() -> None:
-    p = np.array([0.5, 0.9, 1e-3, 1 - 1e-5])
-    np.testing.assert_allclose(logit_confidence(-np.log(p)), np.log(p / (1 - p)), rtol=1e-9)
-    ends = logit_confidence(np.array([0.0, np.inf, 1000.0, -1e-9], np.float32))
-    np.testing.assert_allclose(ends, [math.log(1e7), -100, -100, math.log(1e7)], rtol=1e-6)
-    assert ends.dtype == np.float64
-    assert math.isnan(logit_confidence(np.array([np.nan]))[0])
+@pytest.mark.parametrize("n", [1, 7, 30, 70, 400])
+@pytest.mark.parametrize("decimals", [0, 9])
+def test_areas_and_shares_are_those_of_every_threshold_in_turn(n: int, decimals: int) -> None:
+    """Also with ties within and between the groups, and with groups of any size."""
+    target, shadows, members, forgotten = simulated(1.5, 1.0, 5, n + 20, seed=n)
+    target, forgotten = target.round(decimals), np.arange(n + 20) < 20
+    score = scores(target, shadows, members)
+    found, others = score[forgotten], score[~forgotten]
+    rates = [(np.mean(others >= threshold), np.mean(found >= threshold)) for threshold in np.unique(score)]
+    got = attack(target, shadows, members, forgotten)
+    assert got["lira_auc"] == pytest.approx(roc_auc_score(forgotten, score), abs=1e-12)
+    assert got["lira_tpr"] == max((hits for alarms, hits in rates if alarms <= 0.1), default=0.0)
+
+
+def test_far_confidences_count_as_a_hundred() -> None:
+    target, shadows, members, forgotten = simulated(1.0, 1.0, 4, 40)
+    far, clipped = target.copy(), target.copy()
+    far[:3], clipped[:3] = [1e5, 101, -1e300], [100, 100, -100]
+    np.testing.assert_array_equal(scores(far, shadows, members), scores(clipped, shadows, members))
+    far_shadows, clipped_shadows = shadows.copy(), shadows.copy()
+    far_shadows[1, 2], clipped_shadows[1, 2] = 1e9, 100
+    assert attack(target, far_shadows, members, forgotten) == attack(target, clipped_shadows, members, forgotten)
 
 
 def unknown(found: dict[str, float]) -> bool:
@@ -187,16 +209,16 @@ def test_what_cannot_be_told_is_nan() -> None:
     assert unknown(attack(target, shadows[:2], halves, forgotten)), "no degree of freedom"
     assert unknown(attack(target, shadows, members, np.ones(40, bool))), "no others"
     assert unknown(attack(target, shadows, members, np.zeros(40, bool))), "none forgotten"
-    hole = target.copy()
-    hole[3] = np.nan
-    assert unknown(attack(hole, shadows, members, forgotten)), "a diverged model"
+    for value in (np.nan, np.inf, -np.inf):
+        hole = target.copy()
+        hole[3] = value
+        assert unknown(attack(hole, shadows, members, forgotten)), "a diverged model"
 
 
 def test_a_diverged_shadow_model_is_left_out() -> None:
     target, shadows, members, forgotten = simulated(1.0, 1.0, 5, 40)
-    broken = shadows.copy()
-    broken[2, 7] = np.nan
-    rest = [0, 1, 3, 4]
+    broken, rest = shadows.copy(), [0, 1, 3, 4]
+    broken[2, 7:9] = [np.nan, np.inf]
     assert attack(target, broken, members, forgotten) == attack(target, shadows[rest], members[rest], forgotten)
 
 
@@ -259,22 +281,78 @@ def test_a_useless_attack_shows_in_its_accuracy() -> None:
     assert measured(same)[1] == pytest.approx(0.5)
 
 
-def test_accuracy_is_that_on_examples_held_out(monkeypatch: pytest.MonkeyPatch) -> None:
+KINDS = {
+    "overlapping": lambda g, n: np.exp(-np.concatenate([g.gamma(1, 0.2, n), g.gamma(1, 1, n)])),
+    "apart": lambda g, n: np.concatenate([g.uniform(0.9, 1, n), g.uniform(0, 0.2, n)]),
+    "drawn alike": lambda g, n: g.random(2 * n),
+    "nearly sure": lambda g, n: 1 - np.concatenate([g.gamma(1, 1e-6, n), g.gamma(1, 1e-4, n)]),
+    "mostly sure": lambda g, n: np.where(g.random(2 * n) < 0.8, 1.0, g.random(2 * n)),
+}
+
+
+def several(kind: str, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers, their labels, and what each of four machines learns from: three of some, the last of all."""
+    generator = np.random.default_rng(n)
+    x, labels = KINDS[kind](generator, n), np.arange(2 * n) < n
+    learnt = generator.random((4, 2 * n)) < 0.7
+    learnt[:, [0, -1]] = learnt[3] = True
+    return x, labels, learnt
+
+
+def solved(x: np.ndarray, labels: np.ndarray, penalty: float, asked: np.ndarray) -> np.ndarray:
+    """The decision function of a support vector machine by its definition: the dual, by a general solver, and the offset
+    that makes the hinge losses least, the middle of them where there are several."""
+    y = np.where(labels, 1.0, -1.0)
+    kernel = np.exp(-((x[:, None] - x) ** 2))
+    q = kernel * np.outer(y, y)
+    found = minimize(
+        lambda a: a @ q @ a / 2 - a.sum(),
+        np.full(len(x), 0.1),
+        jac=lambda a: q @ a - 1,
+        bounds=[(0, penalty)] * len(x),
+        constraints={"type": "eq", "fun": lambda a: a @ y, "jac": lambda a: y},
+        method="SLSQP",
+        options={"ftol": 1e-15, "maxiter": 2000},
+    )
+    turns = y - kernel @ (y * found.x)
+    losses = [np.maximum(0, y * (turns - turn)).sum() for turn in turns]
+    best = turns[np.array(losses) < min(losses) + 1e-9]
+    return np.exp(-((asked[:, None] - x) ** 2)) @ (y * found.x) + (best.min() + best.max()) / 2
+
+
+@pytest.mark.parametrize("penalty", [3.0, 0.5])
+@pytest.mark.parametrize(
+    ("kind", "n"), [("overlapping", 6), ("overlapping", 40), ("apart", 6), ("drawn alike", 6), ("mostly sure", 40)]
+)
+def test_the_machines_are_those_of_their_definition(kind: str, n: int, penalty: float) -> None:
+    (x, labels, learnt), asked = several(kind, n), np.linspace(0, 1, 101)
+    for chosen, decision in zip(learnt, decisions(x, labels, learnt, asked, penalty), strict=True):
+        np.testing.assert_allclose(decision, solved(x[chosen], labels[chosen], penalty, asked), atol=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 6, 40, 200])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_machines_are_those_of_libsvm(kind: str, n: int) -> None:
+    """As far as its kernel, which it rounds to float32, and its offset at a vector on the border allow."""
+    (x, labels, learnt), asked = several(kind, n), np.linspace(0, 1, 101)
+    for chosen, decision in zip(learnt, decisions(x, labels, learnt, asked, 3.0), strict=True):
+        machine = SVC(C=3, gamma=1.0, tol=1e-9).fit(x[chosen, None], labels[chosen])
+        np.testing.assert_allclose(decision, machine.decision_function(asked[:, None]), atol=5e-3)
+
+
+def test_accuracy_is_that_on_examples_held_out() -> None:
     generator = np.random.default_rng(5)
-    retain, test = generator.gamma(1, 0.5, 30), generator.gamma(1, 1, 30)
-    steps: list[tuple[str, set[float]]] = []
-    fit, predict = SVC.fit, SVC.predict
-    monkeypatch.setattr(SVC, "fit", lambda self, x, y: (steps.append(("fit", set(x[:, 0]))), fit(self, x, y))[1])
-    monkeypatch.setattr(SVC, "predict", lambda self, x: (steps.append(("told", set(x[:, 0]))), predict(self, x))[1])
-    measured(outputs(retain=retain, test=test, forget=np.ones(3)), folds=6)
-    everything = set(np.exp(-np.concatenate([retain, test])))
-    told: list[float] = []
-    for (first, learnt), (second, asked) in zip(steps[0:12:2], steps[1:12:2], strict=True):
-        assert (first, second) == ("fit", "told")
-        assert learnt == everything - asked
-        assert sum(value in asked for value in np.exp(-retain)) == 5, "as many of either in every fold"
-        told += asked
-    assert sorted(told) == sorted(everything)
+    members, others, targets = (np.exp(-generator.gamma(1, scale, 60)) for scale in (0.5, 1, 0.7))
+    x, labels = np.concatenate([members, others]), np.repeat([1, 0], 60)
+    # As many of either in every fold.
+    drawn = np.random.default_rng(8)
+    fold = np.concatenate([drawn.permutation(60) % 6, drawn.permutation(60) % 6])
+    machine = SVC(C=3, gamma=1.0, tol=1e-9)
+    told = cross_val_predict(machine, x[:, None], labels, cv=PredefinedSplit(fold))
+    share = np.mean(machine.fit(x[:, None], labels).predict(targets[:, None]) == 0)
+    got = mia_confidence.attack(members, others, targets, 6, np.random.default_rng(8))
+    assert got == pytest.approx((share, np.mean(told == labels)), abs=1e-12)
+    assert 0.5 < got[1] < np.mean(machine.predict(x[:, None]) == labels), "not on what it has learnt from"
 
 
 @pytest.mark.parametrize(("n_retain", "n_test"), [(30, 900), (900, 30)])
@@ -292,8 +370,12 @@ def test_no_more_examples_are_learnt_from_than_asked_and_the_draw_is_the_seed_s(
         retain=generator.gamma(1, 0.5, 90), test=generator.gamma(1, 1, 60), forget=generator.gamma(1, 1, 30)
     )
     learnt: list[list[float]] = []
-    original = SVC.fit
-    monkeypatch.setattr(SVC, "fit", lambda self, x, y: (learnt.append(sorted(x[:, 0])), original(self, x, y))[1])
+
+    def recorded(x: np.ndarray, labels: np.ndarray, *others: Any) -> np.ndarray:
+        learnt.append(sorted(x))
+        return decisions(x, labels, *others)
+
+    monkeypatch.setattr(mia_confidence, "decisions", recorded)
     measured(frame, examples=25)
     assert len(learnt[-1]) == 50
     first = learnt[-1]
@@ -314,5 +396,5 @@ def test_what_the_confidence_attack_cannot_tell_is_nan() -> None:
         assert np.isnan(measured(broken)).all(), "a diverged model"
         assert np.isnan(measured(outputs(**sound | {split: np.ones(0)}))).all()
     assert np.isnan(measured(outputs(**sound | {"retain": np.ones(4)}))).all()
-    # A loss beyond all bounds is no confidence at all, and no reason to stop.
-    assert measured(outputs(**sound | {"forget": np.array([np.inf])})) == (1, measured(outputs(**sound))[1])
+    # A very large loss is no confidence at all, and no reason to stop.
+    assert measured(outputs(**sound | {"forget": np.array([1e30])})) == (1, measured(outputs(**sound))[1])

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
+import numpy as np
 
 from grokforget.data.examples import ExampleTable
-from grokforget.metrics.base import Cell
-from grokforget.runtime.files import read_table, write_table
+from grokforget.jobs.checkpoint_rows import Columns, by_checkpoint
+from grokforget.metrics.base import Cell, Outputs
+from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.statistics.flags import FLAG, REFERENCE_FLAG
 
@@ -21,41 +21,46 @@ def measure(job: Job[MeasureSpec]) -> None:
     """Compute every metric of every cell from per-example outputs and trajectories.
 
     Reads ``examples`` and, a file a method, ``outputs``, ``trajectory`` and ``diagnostics``. Writes ``table``: a row a
-    (checkpoint, method), with its flag and that of the retrained reference that it is measured against.
+    (checkpoint, method), with its flag and that of the retrained reference that it is measured against. With an output that
+    is not finite all metrics of a model are NaN (``metrics/base.py``), and so are those that are measured against a flagged
+    reference.
     """
     spec = job.spec
     n_classes = ExampleTable.read(job.input("examples")).n_classes
-    tables = {
-        kind: dict(zip(spec.methods, map(read_table, job.inputs[kind]), strict=True))
-        for kind in ("outputs", "trajectory", "diagnostics")
+    trajectories, notes = (_tables(job, kind) for kind in ("trajectory", "diagnostics"))
+    outputs = {
+        method: {checkpoint: Outputs(columns) for checkpoint, columns in tables.items()}
+        for method, tables in _tables(job, "outputs").items()
     }
-
-    def of(kind: str, method: str, checkpoint: str) -> pd.DataFrame:
-        table = tables[kind][method]
-        return table[table.checkpoint == checkpoint]
-
-    def flag(method: str, checkpoint: str) -> str:
-        return str(of("diagnostics", method, checkpoint)[FLAG].iloc[0])
-
-    rows = []
+    flags = {
+        method: {checkpoint: str(columns[FLAG][0]) for checkpoint, columns in tables.items()}
+        for method, tables in notes.items()
+    }
+    references = {
+        checkpoint: outputs[spec.retrain][checkpoint].unknown() if flag else outputs[spec.retrain][checkpoint]
+        for checkpoint, flag in flags[spec.retrain].items()
+    }
+    rows: list[dict[str, Any]] = []
     for method in spec.methods:
         for checkpoint in spec.checkpoints:
-            reference, reference_flag = of("outputs", spec.retrain, checkpoint), flag(spec.retrain, checkpoint)
-            if reference_flag:
-                # What is measured against it is then no number.
-                reference = reference.assign(correct=math.nan, loss=math.nan)
             cell = Cell(
-                outputs=of("outputs", method, checkpoint),
-                original=of("outputs", spec.original, checkpoint),
-                retrained=reference,
-                trajectory=of("trajectory", method, checkpoint),
+                outputs=outputs[method][checkpoint],
+                original=outputs[spec.original][checkpoint],
+                retrained=references[checkpoint],
+                trajectory=trajectories[method][checkpoint],
                 n_classes=n_classes,
                 seed=spec.seed,
             )
-            row = {"checkpoint": checkpoint, "method": method}
-            row |= {FLAG: flag(method, checkpoint), REFERENCE_FLAG: reference_flag}
+            row: dict[str, Any] = {"checkpoint": checkpoint, "method": method}
+            row |= {FLAG: flags[method][checkpoint], REFERENCE_FLAG: flags[spec.retrain][checkpoint]}
             for metric in spec.metrics.values():
                 row |= metric.build(cell)
-            notes = of("diagnostics", method, checkpoint).set_index("measure").value
-            rows.append(row | {"updates": int(notes["updates"])})
-    write_table(job.outputs["table"], pd.DataFrame(rows))
+            of_cell = notes[method][checkpoint]
+            note = dict(zip(of_cell["measure"].tolist(), of_cell["value"].tolist(), strict=True))
+            rows.append(row | {"updates": int(note["updates"])})
+    write_rows(job.outputs["table"], {name: np.array([row[name] for row in rows]) for name in rows[0]})
+
+
+def _tables(job: Job[MeasureSpec], kind: str) -> dict[str, dict[str, Columns]]:
+    """By method and checkpoint."""
+    return dict(zip(job.spec.methods, map(by_checkpoint, job.inputs[kind]), strict=True))

@@ -11,6 +11,6 @@ def measure(cell: Cell) -> dict[str, float]:
     for split in SPLITS:
         after = accuracy(cell.outputs, split)
         columns[f"{split}_accuracy"] = after
-        columns[f"{split}_loss"] = float(cell.outputs.loc[cell.outputs.split == split, "loss"].astype("float64").mean())
+        columns[f"{split}_loss"] = cell.outputs.mean(split, "loss")
         columns[f"{split}_accuracy_drop"] = accuracy(cell.original, split) - after
     return columns

@@ -1,36 +1,90 @@
-"""What a measure is given: everything that is known of one cell, read from files."""
+"""What a metric is given: everything that is known of one cell, read from files."""
 
 from __future__ import annotations
 
+import copy
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import pandas as pd
+import numpy as np
 
 SPLITS = ("forget", "retain", "test")
+Columns = Mapping[str, Any]
+"""Columns of one length by name: arrays, or a pandas table."""
+
+
+class Outputs:
+    """What a model says of every example, split by split.
+
+    ``columns`` has one row an example (split, label, loss, correct); losses are nats. A model with a loss that is not finite
+    has diverged: then every ``loss`` and ``correct`` of it, on every split, is NaN, and so is what a metric makes of them.
+    """
+
+    def __init__(self, columns: Columns) -> None:
+        split = np.asarray(columns["split"])
+        self._columns = {
+            "label": np.asarray(columns["label"]),
+            "loss": np.asarray(columns["loss"], np.float64),
+            "correct": np.asarray(columns["correct"], np.float64),
+        }
+        self.diverged = not np.isfinite(self._columns["loss"]).all()
+        if self.diverged:
+            self._columns = self.unknown()._columns
+        self._rows = {str(name): np.flatnonzero(split == name) for name in dict.fromkeys(split.tolist())}
+
+    def unknown(self) -> Outputs:
+        """The same of a model of which nothing is known: what is measured against it is NaN."""
+        other = copy.copy(self)
+        other._columns = {
+            **self._columns,
+            **{name: np.full_like(self._columns[name], math.nan) for name in ("loss", "correct")},
+        }
+        return other
+
+    def column(self, split: str, name: str) -> np.ndarray:
+        """``label``, ``loss`` (float64) or ``correct`` (float64: 0, 1) of a split's examples in their order; empty where there
+        is no such split."""
+        return self._columns[name][self._rows.get(split, [])]
+
+    def mean(self, split: str, name: str) -> float:
+        """Over a split's examples; NaN where there is none."""
+        values = self.column(split, name)
+        return float(values.mean()) if len(values) else math.nan
 
 
 @dataclass(frozen=True)
 class Cell:
     """One (setting, seed, forget set, checkpoint, method).
 
-    ``outputs`` has one row an example (split, label, loss, correct) of the model after unlearning, and a second one, in the
-    split ``missed`` or ``mistaken``, of those that the request is wrong about; ``original`` and ``retrained`` are the same
-    of the model before it and of the retrained reference. ``trajectory`` has one row an evaluated update.
+    ``outputs`` are those of the model after unlearning, with a second row, in the split ``missed`` or ``mistaken``, of every
+    example that the request is wrong about; ``original`` and ``retrained`` are the same of the model before it and of the
+    retrained reference. ``trajectory`` has one row an evaluated update; of a model that has diverged it is cut to none, so
+    that all metrics of it are NaN. Tables may be given for outputs.
     """
 
-    outputs: pd.DataFrame
-    original: pd.DataFrame
-    retrained: pd.DataFrame
-    trajectory: pd.DataFrame
+    outputs: Outputs
+    original: Outputs
+    retrained: Outputs
+    trajectory: Columns
     n_classes: int
     seed: int
 
+    def __post_init__(self) -> None:
+        for name in ("outputs", "original", "retrained"):
+            given: Outputs | Columns = getattr(self, name)
+            object.__setattr__(self, name, given if isinstance(given, Outputs) else Outputs(given))
+        rows = slice(0) if self.outputs.diverged else slice(None)
+        arrays = {str(name): np.asarray(self.trajectory[name])[rows] for name in self.trajectory}
+        object.__setattr__(self, "trajectory", arrays)
 
-def accuracy(outputs: pd.DataFrame, split: str) -> float:
+
+def accuracy(outputs: Outputs, split: str) -> float:
     """Share of right predictions on a split, in [0, 1]."""
-    return float(outputs.loc[outputs.split == split, "correct"].mean())
+    return outputs.mean(split, "correct")
 
 
-def accuracies(outputs: pd.DataFrame) -> dict[str, float]:
+def accuracies(outputs: Outputs) -> dict[str, float]:
     """Accuracy by split."""
     return {split: accuracy(outputs, split) for split in SPLITS}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-import pandas as pd
+import numpy as np
 
-from grokforget.metrics.base import Cell, accuracy
+from grokforget.metrics.base import Cell, Columns, accuracy
 
 
 def measure(cell: Cell) -> dict[str, float]:
@@ -21,15 +21,15 @@ def measure(cell: Cell) -> dict[str, float]:
     }
 
 
-def at_target(trajectory: pd.DataFrame, name: str, target: float) -> dict[str, float]:
+def at_target(trajectory: Columns, name: str, target: float) -> dict[str, float]:
     """The first row with forget accuracy ≤ target; round-off in a share of N examples does not count against it.
 
-    A model that has diverged (its loss is no number) predicts nothing, and reaches no target.
+    A model that has diverged (its loss is not finite) predicts nothing, and reaches no target.
     """
-    reached = trajectory[(trajectory.forget_accuracy <= target + 1e-9) & trajectory.forget_loss.notna()]
-    row = reached.iloc[0] if len(reached) else None
+    accuracy, loss = (np.asarray(trajectory[f"forget_{key}"], np.float64) for key in ("accuracy", "loss"))
+    reached = np.flatnonzero((accuracy <= target + 1e-9) & np.isfinite(loss))
+    columns = {"updates_to": "update", "retain_accuracy_at": "retain_accuracy", "test_accuracy_at": "test_accuracy"}
     return {
-        f"updates_to_{name}": math.nan if row is None else float(row["update"]),
-        f"retain_accuracy_at_{name}": math.nan if row is None else float(row.retain_accuracy),
-        f"test_accuracy_at_{name}": math.nan if row is None else float(row.test_accuracy),
+        f"{key}_{name}": float(np.asarray(trajectory[column])[reached[0]]) if len(reached) else math.nan
+        for key, column in columns.items()
     }
