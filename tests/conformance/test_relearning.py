@@ -30,6 +30,7 @@ ADAMW: dict[str, Any] = {
     "betas": [0.9, 0.98],
     "schedule": "constant",
     "decay_steps": None,
+    "warmup_steps": 0,
 }
 
 
@@ -162,8 +163,8 @@ def test_batches_are_those_of_the_recipe_and_each_epoch_sees_every_example_once(
     assert all(torch.equal(a, b) for a, b in zip(first, batches(), strict=True))
 
 
-def test_a_decaying_learning_rate_starts_from_the_top(original: MLP) -> None:
-    cosine = {**ADAMW, "schedule": "cosine", "decay_steps": 2}
+def test_a_decaying_learning_rate_starts_from_the_top_and_without_warm_up(original: MLP) -> None:
+    cosine = {**ADAMW, "schedule": "cosine", "decay_steps": 2, "warmup_steps": 3}
     assert relearned(mlp(5), original, 60, optimizer=cosine) == relearned(mlp(5), original, 60)
 
 

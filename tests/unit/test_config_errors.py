@@ -248,6 +248,10 @@ MALFORMED = [
     bad(f"{OPTIMIZER}.nesterov", True, "a setting that adamw does not have: found True"),
     bad(f"{OPTIMIZER}.momentum", 0.9, "a setting that adamw does not have: found 0.9"),
     bad(f"{OPTIMIZER}.decay_steps", 5, "decay_steps with a constant schedule", "found 5"),
+    bad(f"{OPTIMIZER}.warmup_steps", 1001, "longer than the run", "found 1001", "at most steps, 1000"),
+    bad(f"{OPTIMIZER}.warmup_steps", -1, "found -1", "greater than or equal to 0"),
+    bad(f"{OPTIMIZER}.warmup_steps", 2.5, "found 2.5", "a valid integer"),
+    bad(f"{OPTIMIZER}.warmup", 5, "unknown key", "did you mean 'warmup_steps'?"),
     bad(
         OPTIMIZER,
         {"name": "sgd", "learning_rate": 0.1, "nesterov": True},

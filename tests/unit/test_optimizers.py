@@ -80,6 +80,15 @@ def test_cosine_rate_falls_by_half_a_cosine_to_zero_and_stays_there() -> None:
     assert {step: learning_rate(cosine, step) for step in expected} == pytest.approx(expected, abs=1e-12)
 
 
+def test_the_first_update_of_a_warm_up_has_its_share_and_the_last_all() -> None:
+    warm = schedule(warmup_steps=3)
+    assert [learning_rate(warm, step) for step in range(5)] == [0.4 / 3, 0.4 * 2 / 3, 0.4, 0.4, 0.4]
+    for length in (0, 1):
+        cosine = {"schedule": "cosine", "decay_steps": 100}
+        warm = [learning_rate(schedule(warmup_steps=length, **cosine), step + length) for step in range(200)]
+        assert warm == [learning_rate(schedule(**cosine), step) for step in range(200)], "to the bit"
+
+
 @pytest.mark.parametrize(
     ("recipe", "kind"),
     [

@@ -31,6 +31,7 @@ SPLITS = {
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "plain sgd": {"name": "sgd", "learning_rate": 0.1},
     "sgd": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.9, "schedule": "cosine", "decay_steps": 35},
+    "warmed up": {"name": "adam", "learning_rate": 0.01, "warmup_steps": 33},
     "adamw": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
     "uphill": {"name": "adamw", "learning_rate": 0.01, "sam_rho": 0.2},
     "that diverges": {"name": "sgd", "learning_rate": 100.0, "momentum": 0.9},

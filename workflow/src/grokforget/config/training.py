@@ -33,6 +33,9 @@ class OptimizerSettings(Strict):
     decay_steps: int | None = Field(default=None, ge=1)
     """Updates over which ``cosine`` takes the learning rate to 0; required with it. Not the run's length: a longer run
     is no other run."""
+    warmup_steps: int = Field(default=0, ge=0)
+    """Updates of a linear warm-up before the schedule begins: update ``i`` of them, from 1, has ``i / warmup_steps`` of the
+    learning rate, so that the last has all of it. 0 is without."""
     sam_rho: float = Field(default=0.0, ge=0, le=100)
     """ρ of sharpness-aware minimisation (Foret et al. 2021, arXiv 2010.01412; .05 there): every update takes its gradient
     that far uphill, at twice the cost. 0 is without."""
@@ -64,6 +67,7 @@ class OptimizerSpec(BaseModel):
     betas: list[float]
     schedule: str
     decay_steps: int | None
+    warmup_steps: int
     sam_rho: float
 
 
@@ -106,6 +110,13 @@ class TrainingSettings(Strict):
 
     @model_validator(mode="after")
     def _whole_segments(self) -> Self:
+        if self.optimizer.warmup_steps > self.steps:
+            raise problem(
+                "a warm-up that is longer than the run",
+                self.optimizer.warmup_steps,
+                f"at most steps, {self.steps}",
+                at=["optimizer", "warmup_steps"],
+            )
         if self.steps % self.segment_steps:
             raise problem(
                 "not a whole number of segments", self.steps, f"a multiple of {self.segment_steps}", at=["steps"]

@@ -84,11 +84,15 @@ def make_optimizer(parameters: Parameters, spec: OptimizerSpec) -> torch.optim.O
 def learning_rate(spec: OptimizerSpec, step: int) -> float:
     """The learning rate of update number ``step`` (from 0).
 
-    ``constant``; or ``cosine``: half a cosine from the full rate down to 0 over ``decay_steps``, 0 after them. The
-    length of the decay is a setting of its own, so that asking for more steps changes no step that was made.
+    First a linear warm-up, where there is one: the updates 0 to ``warmup_steps - 1`` have 1, 2, ... ``warmup_steps`` parts
+    of ``warmup_steps`` of the full rate; none of them is lost on a rate of 0. The schedule begins behind it: ``constant``;
+    or ``cosine``: half a cosine from the full rate down to 0 over ``decay_steps``, 0 after them. The lengths are settings
+    of their own, so that asking for more steps changes no step that was made.
     """
+    if step + 1 < spec.warmup_steps:
+        return spec.learning_rate * (step + 1) / spec.warmup_steps
     if spec.schedule == "constant":
         return spec.learning_rate
     assert spec.decay_steps is not None, "the config gives every decay its length"
-    progress = min(step / spec.decay_steps, 1.0)
+    progress = min(max(step - spec.warmup_steps, 0) / spec.decay_steps, 1.0)
     return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
