@@ -147,6 +147,34 @@ def test_a_diverged_run_keeps_the_time_of_memorisation() -> None:
     assert math.isnan(curve.t_grok)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("transition", ["accuracy", "plateau"])
+@pytest.mark.parametrize(
+    ("train", "validation"),
+    [
+        (np.ones(len(STEPS)), np.ones(len(STEPS))),
+        (np.ones(len(STEPS)), sigmoid(STEPS, 4000, 0.1, 1.0)),
+        (np.ones(len(STEPS)), np.where(STEPS < 1, 0.1, 1.0)),
+        (memorising(), np.ones(len(STEPS))),
+        (memorising(), np.where(STEPS < 5, 1.0, 0.1)),
+    ],
+    ids=["both", "memorised", "memorised, then grokked at 1", "generalised", "generalised, then lost it"],
+)
+def test_a_threshold_reached_at_step_0_has_no_ratio_of_times(
+    train: np.ndarray, validation: np.ndarray, transition: str
+) -> None:
+    with np.errstate(all="raise"):
+        curve = read(train, validation, transition)
+    assert curve.t_mem == 0 or curve.t_grok == 0 or transition == "plateau"
+    for value in (curve.gap_share, curve.delay):
+        assert not math.isinf(value)
+    assert math.isnan(curve.delay) or min(curve.t_mem, curve.t_grok) > 0
+    if curve.t_grok > 0:
+        assert curve.gap_share == (curve.t_grok - curve.t_mem) / curve.t_grok
+    else:
+        assert math.isnan(curve.gap_share)
+
+
 @pytest.mark.parametrize("slope", [6, 15, 40, 150])
 @pytest.mark.parametrize("middle", [1500, 3000, 6000])
 def test_both_detectors_find_the_middle_of_a_clean_sigmoid(middle: int, slope: float) -> None:
@@ -217,7 +245,8 @@ def test_selection_picks_the_snapshots_that_the_names_say() -> None:
     chosen = select_checkpoints(SNAPSHOTS, TRAIN, VALIDATION, grokked_at(300), settings())
     # early: the best validation accuracy up to train accuracy .8.
     # grokked: step 640 is better, but there the training data are no longer fitted.
-    assert chosen == {"early": (20, True), "memorised": (160, True), "grokked": (1280, True)}
+    expected = {"early": (20, True), "memorised": (160, True), "grokked": (1280, True), "final": (1280, True)}
+    assert chosen == expected
 
 
 def test_grokked_is_the_first_snapshot_near_the_best_after_the_transition() -> None:
@@ -250,7 +279,15 @@ def test_early_bound_is_that_of_the_settings() -> None:
 
 def test_a_run_without_a_transition_gives_its_last_snapshot_flagged() -> None:
     chosen = select_checkpoints(SNAPSHOTS, TRAIN, VALIDATION, grokked_at(math.nan), settings())
-    assert chosen == {"early": (20, True), "memorised": (160, True), "grokked": (1280, False)}
+    expected = {"early": (20, True), "memorised": (160, True), "grokked": (1280, False), "final": (1280, True)}
+    assert chosen == expected
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_final_is_the_last_snapshot_and_what_its_name_says_unless_the_run_diverged(kind: str) -> None:
+    curve = read(*CURVES[kind], diverged=kind == "diverged")
+    chosen = select_checkpoints(SNAPSHOTS[:-2], TRAIN[:-2], VALIDATION[:-2], curve, settings())
+    assert chosen["final"] == (320, kind != "diverged")
 
 
 def test_a_transition_after_the_last_fitted_snapshot_is_flagged() -> None:
@@ -269,4 +306,5 @@ def test_a_run_that_fits_at_once_gives_its_first_trained_snapshot_flagged() -> N
 
 def test_one_snapshot_is_enough_to_select_from() -> None:
     chosen = select_checkpoints(SNAPSHOTS[:1], TRAIN[:1], VALIDATION[:1], grokked_at(math.nan), settings())
-    assert chosen == dict.fromkeys(("early", "memorised", "grokked"), (0, False))
+    unreached = dict.fromkeys(("early", "memorised", "grokked"), (0, False))
+    assert chosen == {**unreached, "final": (0, True)}

@@ -205,6 +205,20 @@ def test_figure_1a_shows_means_over_seeds_of_the_full_training_set(tables: dict[
     plt.close("all")
 
 
+@pytest.mark.parametrize("left", [0, 1])
+def test_figure_1b_of_runs_without_snapshots_along_training_is_drawn(
+    left: int, tables: dict[str, pd.DataFrame]
+) -> None:
+    """Of no setting, or of one: runs that diverge before their first update have none."""
+    along = tables["unlearning_along"]
+    there = SPEC["settings"][1 : 1 + left]
+    figure = figure_of("figure1b", {**tables, "unlearning_along": along[along.setting.isin(there)]}, SPEC)
+    drawn = [axes.axison for axes in figure.axes]
+    assert drawn == [False, bool(left)] * 2
+    assert len(figure.legends[0].get_texts()) == 4 * left, "what is drawn is explained"
+    plt.close("all")
+
+
 def test_figure_1b_shows_every_seed_and_their_mean(tables: dict[str, pd.DataFrame]) -> None:
     figure = figure_of("figure1b", tables, SPEC)
     assert figure.get_suptitle() == "before and after ascent"

@@ -116,6 +116,17 @@ def figures(whole: dict[str, pd.DataFrame]) -> Iterator[dict[str, Figure]]:
     plt.close("all")
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if "along" in FIGURES[name].tables])
+def test_a_figure_of_runs_without_snapshots_along_training_is_drawn(name: str, whole: dict[str, pd.DataFrame]) -> None:
+    """Of no setting, or of one: runs that diverge before their first update have none."""
+    along = whole["along"]
+    for there in ([], ["cnn"]):
+        of_some = drawn(name, {**whole, "along": along[along.setting.isin(there)]})
+        titles = {axes.get_title().partition("\n")[0] for axes in of_some.axes} - {""}
+        assert titles == ({"mlp", "cnn"} if name == "modules" else set(there))
+    plt.close("all")
+
+
 def drawn(name: str, given: Mapping[str, pd.DataFrame], **changes: Any) -> Figure:
     return figure_of(name, given, {**SPEC, **changes})
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from grokforget.analyses.base import Probe, Value
 from grokforget.config.specs.inspection import AnalyseAlongTrainingSpec, AnalyseSpec, AttackSpec, ShadowSpec
 from grokforget.config.specs.runs import ModelSpec, SelectSpec
+from grokforget.config.specs.unlearning import UnlearnAlongTrainingSpec
 from grokforget.config.training import SelectionSettings
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
 from grokforget.grokking.checkpoints import TOLERANCE, match
@@ -25,6 +26,7 @@ from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.select import select
 from grokforget.jobs.shadow import shadow
 from grokforget.jobs.snapshots import chosen, spread
+from grokforget.jobs.unlearn_along_training import unlearn_along_training
 from grokforget.metrics.mia_lira import attack as likelihood_ratio
 from grokforget.models.build import build_model
 from grokforget.runtime.components import ComponentSpec
@@ -218,6 +220,34 @@ def test_an_analysis_that_says_nothing_leaves_an_empty_table_of_the_same_types(m
     assert of_empty == types
     both = pd.concat([full, empty], ignore_index=True)
     assert both.dtypes.tolist() == full.dtypes.tolist()
+
+
+def test_a_run_that_diverged_before_its_first_update_leaves_empty_tables_of_the_same_types(run: Path) -> None:
+    """So that they go together with those of other runs: its only snapshot is the untrained one."""
+    write_states(run / "trained.safetensors", **{"0": weights(0), "10": weights(1)})
+    write_states(run / "untrained.safetensors", **{"0": weights(0)})
+    method = ComponentSpec(implementation="grokforget.methods.references:Original", settings={})
+    told = UnlearnAlongTrainingSpec(**COMPUTE, method=method, forget_set="within", snapshots=3)
+    for wanted in (3, None):
+        assert spread([0], wanted) == spread([], wanted) == []
+        read: dict[str, list[tuple[pd.DataFrame, pyarrow.Schema]]] = {"analysed": [], "unlearned": []}
+        for snapshots in ([run / "trained.safetensors"], [run / "untrained.safetensors"]):
+            read["analysed"].append(inspected(run, "recorded", {"snapshots": snapshots}, snapshots=wanted))
+            inputs = {what: [run / f"{what}.safetensors"] for what in ("examples", "split")}
+            inputs |= {"forget": [run / "forget" / "within.safetensors"], "snapshots": snapshots}
+            output = run / "unlearned.parquet"
+            unlearn_along_training(Job(inputs, {"table": output}, told.model_copy(update={"snapshots": wanted})))
+            read["unlearned"].append((read_table(output), pyarrow.parquet.read_schema(output)))
+        for (trained, types), (untrained, of_untrained) in read.values():
+            assert len(untrained) == 0 < len(trained)
+            assert of_untrained == types
+            labelled = [table.assign(setting="mlp", seed=0) for table in (trained, untrained)]
+            assert pd.concat(labelled[::-1]).dtypes.tolist() == labelled[0].dtypes.tolist()
+    names = [f"{split}_{what}" for split in ("forget", "retain", "test") for what in ("accuracy", "loss")]
+    assert list(trained.columns) == ["step", *(f"original_{name}" for name in names), *names]
+    # Nothing was done: the same before and after.
+    assert all((trained[f"original_{name}"] == trained[name]).all() for name in names)
+    assert trained.step.tolist() == [10]
 
 
 # Shadow models.

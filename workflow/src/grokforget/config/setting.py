@@ -10,7 +10,7 @@ from grokforget.config.base import Strict, no_repeats
 from grokforget.config.models import ModelSettings
 from grokforget.config.training import SelectionSettings, TrainingSettings
 
-CheckpointName = Literal["early", "memorised", "grokked", "rescaled", "matched"]
+CheckpointName = Literal["early", "memorised", "grokked", "rescaled", "matched", "final"]
 Checkpoints = Annotated[list[CheckpointName], Field(min_length=1), AfterValidator(no_repeats)]
 Seeds = Annotated[list[Annotated[int, Field(ge=0, lt=2**31)]], Field(min_length=1), AfterValidator(no_repeats)]
 # Names become folder names, and "without-NAME" names a train set.

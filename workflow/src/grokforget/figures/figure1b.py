@@ -55,7 +55,8 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     for axes in panels[-1]:
         axes.set_xlabel("training step of the snapshot")
     fig.suptitle(f"before and after {spec.along_method}", y=0.99)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
+    # Of any panel: the first may belong to runs that diverged before their first update.
+    handles, labels = max((axes.get_legend_handles_labels() for axes in panels.flat), key=lambda found: len(found[0]))
     fig.legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, 0.02), ncols=4)
     fig.tight_layout()
     return fig

@@ -33,8 +33,8 @@ def select_checkpoints(
     ``early_train_accuracy``, the last whose validation accuracy is within ``EARLY_TOLERANCE`` of the best there (the
     paper's θ_pre: early-stopped, and its training data not fitted). ``memorised``: the first with train accuracy
     ``fitted_accuracy``. ``grokked``: after t_grok, the first whose validation accuracy is within ``TOLERANCE`` of the
-    best there, with the training data fitted. A run without such a snapshot goes on with the nearest there is, flagged:
-    the least trained, the last, the last.
+    best there, with the training data fitted. ``final``: the last, which is what its name says unless the run diverged. A
+    run without such a snapshot goes on with the nearest there is, flagged: the least trained, the last, the last, the last.
     """
     last = len(steps) - 1
     fitted = np.flatnonzero(train_accuracy >= settings.fitted_accuracy)
@@ -57,6 +57,7 @@ def select_checkpoints(
         "early": (int(steps[early]), bool(len(unfitted))),
         "memorised": (int(steps[memorised]), bool(len(fitted))),
         "grokked": (int(steps[grokked]), found),
+        "final": (int(steps[last]), grokking.kind != "diverged"),
     }
 
 

@@ -30,7 +30,8 @@ class Grokking:
     """What a run's curves say.
 
     ``plateau`` and ``final`` are the validation accuracy after memorisation and at the end; ``gap`` is t_grok - t_mem,
-    ``delay`` log10(t_grok / t_mem), ``sharpness`` 1 / (log10 t_.9 - log10 t_.1) per decade; ``t_derivative`` and
+    ``gap_share`` gap / t_grok and ``delay`` log10(t_grok / t_mem), both NaN where a threshold is reached at step 0: there
+    is no share of no time; ``sharpness`` 1 / (log10 t_.9 - log10 t_.1) per decade; ``t_derivative`` and
     ``t_sigmoid`` are the two automatic detectors, ``kind`` one of ``KINDS``.
     """
 
@@ -133,7 +134,7 @@ def read_curve(
         t_mem=t_mem,
         t_grok=t_grok,
         gap=t_grok - t_mem,
-        gap_share=(t_grok - t_mem) / t_grok,
+        gap_share=(t_grok - t_mem) / t_grok if t_grok > 0 else math.nan,
         delay=math.log10(t_grok / t_mem) if t_grok > 0 and t_mem > 0 else math.nan,
         sharpness=1 / width,
         plateau=plateau,

@@ -18,9 +18,10 @@ def chosen(segments: Iterable[Path], wanted: int | None) -> list[tuple[int, Path
 
 def spread(steps: list[int], wanted: int | None) -> list[int]:
     """About ``wanted`` of the steps after 0: those nearest to an even grid over their logarithms, each once, the first
-    and last among them. All of them where ``wanted`` is None."""
-    trained = np.array([step for step in steps if step > 0])
-    if wanted is None:
-        return sorted(trained.tolist())
+    and last among them. All of them where ``wanted`` is None. None of a run that diverged before its first update: it has
+    no trained snapshot."""
+    trained = np.array(sorted(step for step in steps if step > 0), dtype=int)
+    if wanted is None or not len(trained):
+        return [int(step) for step in trained]
     grid = np.linspace(np.log(trained[0]), np.log(trained[-1]), wanted)
     return sorted({int(trained[np.argmin(np.abs(np.log(trained) - point))]) for point in grid})

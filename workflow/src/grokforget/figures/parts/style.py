@@ -25,6 +25,7 @@ CHECKPOINTS: dict[str, dict[str, Any]] = {
     "memorised": {"color": "#d55e00", "linestyle": (0, (5, 2)), "marker": "s"},
     "grokked": {"color": "#000000", "linestyle": "-", "marker": "^"},
     "rescaled": {"color": "#cc79a7", "linestyle": (0, (3, 1, 1, 1)), "marker": "D"},
+    "final": {"color": "#a0522d", "linestyle": (0, (5, 1, 1, 1)), "marker": "h"},
 }
 # Controls by the names of their settings.
 CONTROLS: tuple[dict[str, Any], ...] = (
