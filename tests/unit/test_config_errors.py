@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 
+from grokforget.config.checks import RESERVED
 from grokforget.config.loader import ConfigError, load_study
+from grokforget.config.setting import CheckpointName
 
 ROOT = Path(__file__).parents[2]
 SMOKE = ROOT / "workflow" / "studies" / "smoke.yaml"
@@ -544,3 +546,70 @@ def test_spec_of_a_component_is_its_code_and_settings_without_kind() -> None:
         "implementation": "grokforget.methods.fisher:FisherForgetting",
         "settings": {"alpha": 1e-6},
     }
+
+
+# Names that stand for something else.
+CONTROL = {
+    "data": "addition",
+    "model": {"kind": "mlp", "hidden": [4]},
+    "training": {
+        "loss": "mse",
+        "optimizer": {"name": "sgd", "learning_rate": 0.1},
+        "steps": 100,
+        "segment_steps": 100,
+    },
+    "selection": {"transition": "accuracy"},
+    "checkpoints": ["final"],
+}
+MORE: dict[str, Callable[[str], Edit]] = {
+    "settings": lambda name: put(f"settings.{name}", {k: v for k, v in CONTROL.items() if k != "checkpoints"}),
+    "forget_sets": lambda name: put(f"forget_sets.{name}", within()),
+    "methods": lambda name: put(f"methods.{name}", {"kind": "relative-ascent"}),
+    "analyses": lambda name: put("analyses", {name: {"kind": "gradient-alignment"}}),
+    "controls": lambda name: put("settings.other", {**CONTROL, "control": {"of": "modular-mlp", "name": name}}),
+}
+"""A study with one thing more, of a name."""
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "why"),
+    [
+        ("settings", "all", "all settings together in claims"),
+        ("settings", "choice", "tuning/choice.csv"),
+        ("settings", "candidates", "tuning/candidates.csv"),
+        ("forget_sets", "full", "the train set that nothing is left out of"),
+        ("forget_sets", "without-within-50", "the train set that NAME is left out of"),
+        ("methods", "before", "the stage of the checkpoints themselves"),
+        ("analyses", "unlearning", "what methods report of themselves"),
+        *(("controls", name, "is a checkpoint") for name in get_args(CheckpointName)),
+        ("controls", "pre-trained", "the paper's early checkpoint"),
+        ("controls", "grok-long", "the paper's grokked checkpoint"),
+    ],
+)
+def test_a_name_that_would_change_what_tables_say_is_refused_with_the_reason(
+    part: str, name: str, why: str, tmp_path: Path
+) -> None:
+    message = refusal(written(tmp_path, MORE[part](name)(TEXT)))
+    key = "settings.other.control.name" if part == "controls" else f"{part}.{name}"
+    assert f": {key}: a reserved name: " in message
+    assert why in message
+    assert f"found {name!r}; allowed: another name" in message
+
+
+@pytest.mark.parametrize("part", MORE)
+def test_names_are_reserved_only_where_they_stand_for_something_else(part: str, tmp_path: Path) -> None:
+    every = {name.replace("*", "x") for names in RESERVED.values() for name in names}
+    own = {name.replace("*", "x") for name in RESERVED[part]}
+    for name in sorted(every - own | {"final-one", "unlearning-more", "without", "pre", "sam"}):
+        load_study(written(tmp_path, MORE[part](name)(TEXT)))
+
+
+def test_the_method_that_does_nothing_may_be_called_as_its_stage_is(tmp_path: Path) -> None:
+    edit = both(put("methods.original", MISSING), put("methods.before", {"kind": "original"}))
+    assert load_study(written(tmp_path, edit(TEXT))).name_of("original") == "before"
+
+
+def test_two_controls_of_a_setting_have_two_names(tmp_path: Path) -> None:
+    control = {**CONTROL, "control": {"of": "modular-mlp", "name": "sam"}}
+    message = refusal(written(tmp_path, both(put("settings.one", control), put("settings.two", control))(TEXT)))
+    assert "settings.one.control.name: the name of another control of 'modular-mlp': found 'sam'" in message

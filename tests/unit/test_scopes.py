@@ -177,12 +177,12 @@ REFUSED: dict[str, tuple[list[Any], str, list[str]]] = {
     "a control called like a checkpoint": (
         [put("settings.control.control.name", "grokked")],
         "settings.control.control.name",
-        ["stands for something else in 'mlp'", "found 'grokked'", "no checkpoint's"],
+        ["a reserved name: grokked is a checkpoint", "found 'grokked'", "another name"],
     ),
     "two controls of one name": (
         [put("settings.further", deepcopy(CONTROL))],
         "settings.control.control.name",
-        ["stands for something else in 'mlp'", "found 'sam'", "no other control's"],
+        ["the name of another control of 'mlp'", "found 'sam'", "no other control"],
     ),
     "a name that is no folder's": (
         [put("settings.control.control.name", "A b")],
@@ -262,7 +262,7 @@ REFUSED: dict[str, tuple[list[Any], str, list[str]]] = {
     "a setting that claims take for all": (
         [put(f"settings.{ALL}", MLP)],
         f"settings.{ALL}",
-        ["a name that stands for all settings together in claims", "found 'all'"],
+        ["all stands for all settings together in claims", "found 'all'"],
     ),
     "a forget set twice": (
         [put("settings.mlp.forget_sets", ["within", "within"])],

@@ -14,19 +14,31 @@ from grokforget.config.setting import CheckpointName, SomeNames
 if TYPE_CHECKING:
     from grokforget.config.study import Study
 
-POOLED = "all"
-"""What stands in place of a setting where a claim is tested on all of them together."""
+CHECKPOINTS = dict.fromkeys(get_args(CheckpointName), "is a checkpoint, and controls stand among these in tables")
+RESERVED: dict[str, dict[str, str]] = {
+    "settings": {
+        "all": "stands for all settings together in claims",
+        "choice": "is what tuning writes beside the folders of the settings: tuning/choice.csv",
+        "candidates": "is what tuning writes beside the folders of the settings: tuning/candidates.csv",
+    },
+    "forget_sets": {
+        "full": "is the train set that nothing is left out of",
+        "without-*": "is the train set that NAME is left out of, without-NAME",
+    },
+    "methods": {"before": "is the stage of the checkpoints themselves in analysis.parquet"},
+    "analyses": {"unlearning": "is what methods report of themselves in analysis.parquet"},
+    "controls": {
+        **CHECKPOINTS,
+        "pre-*": "stands beside the paper's early checkpoint in paper/published.md",
+        "grok-*": "stands beside the paper's grokked checkpoint in paper/published.md",
+    },
+}
+"""Names, or their beginnings, that stand for something else where a name of this part of a study would stand; and what it is."""
 
 
 def check(study: Study) -> None:
     """Raise a problem at its key where parts of a study do not go together; all of this costs no heavy import."""
-    if POOLED in study.settings:
-        raise problem(
-            "a name that stands for all settings together in claims",
-            POOLED,
-            "another name",
-            at=["settings", POOLED],
-        )
+    _check_names(study)
     for name, setting in study.settings.items():
         if setting.data not in study.data:
             raise problem("no such data set", setting.data, sorted(study.data), at=["settings", name, "data"])
@@ -42,6 +54,24 @@ def check(study: Study) -> None:
         if len(seeds := study.seeds_of(name)) < 2:
             at = ["settings", name, "seeds"] if study.settings[name].seeds else ["seeds"]
             raise problem("an attack without shadow models", seeds, "two seeds or more", at=at)
+
+
+def _check_names(study: Study) -> None:
+    """No name stands for something else in the same column of a table, or the same folder."""
+    # The checkpoints are what the method that does nothing leaves: it may be called as they are.
+    methods = [name for name, method in study.methods.items() if method.kind != "original"]
+    for part in ("settings", "forget_sets", "methods", "analyses"):
+        for name in methods if part == "methods" else getattr(study, part):
+            _check_name(part, name, [part, name])
+    for name, setting in study.settings.items():
+        if setting.control:
+            _check_name("controls", setting.control.name, ["settings", name, "control", "name"])
+
+
+def _check_name(part: str, name: str, at: list[str]) -> None:
+    for reserved, reason in RESERVED[part].items():
+        if name == reserved or (reserved.endswith("*") and name.startswith(reserved[:-1])):
+            raise problem(f"a reserved name: {reserved} {reason}", name, "another name", at=at)
 
 
 def _check_control(study: Study, name: str) -> None:
@@ -113,12 +143,11 @@ def _check_control_name(study: Study, name: str) -> None:
     control = study.settings[name].control
     assert control
     of_same = {other: one.control for other, one in study.settings.items() if one.control and other != name}
-    taken = {one.name for one in of_same.values() if one.of == control.of} | {*get_args(CheckpointName)}
-    if control.name in taken:
+    if control.name in [one.name for one in of_same.values() if one.of == control.of]:
         raise problem(
-            f"a name that stands for something else in {control.of!r}",
+            f"the name of another control of {control.of!r}",
             control.name,
-            "a name that is no checkpoint's and no other control's of that setting",
+            "a name that no other control of that setting has",
             at=["settings", name, "control", "name"],
         )
 
