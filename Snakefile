@@ -1,6 +1,7 @@
 """grokforget: does training past grokking change how well a network forgets?
 
-`snakemake --cores N` runs the study of config.yaml, `--configfile FILE` another one. Read README.md first.
+`snakemake --cores N` runs the study of config.yaml (of the working folder, or else this one), `--configfile FILE` another one.
+Read README.md first.
 """
 
 import os
@@ -18,8 +19,9 @@ sys.path.insert(0, str(Path(workflow.basedir) / "workflow" / "src"))
 include: "workflow/rules/common.smk"
 
 
-STUDY = load_study_of(workflow, config)
+STUDY_FILE, STUDY = load_study_of(workflow)
 RESULTS = f"results/{STUDY.study}"
+look_after(check_owner, Path(RESULTS), STUDY_FILE, Path(workflow.basedir))
 GPUS = int(STUDY.device == "cuda")
 MEMORY = of_setting(lambda resources: resources.memory_mb)
 MINUTES = of_setting(lambda resources: resources.minutes)
@@ -36,6 +38,7 @@ if not Path(RESULTS).is_dir():
 
 onstart:
     look_after(preflight.begin, Path(RESULTS), STUDY.device, preflight.Settings.of(workflow))
+    look_after(check_owner, Path(RESULTS), STUDY_FILE, Path(workflow.basedir), True)
 
 
 onsuccess:

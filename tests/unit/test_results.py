@@ -301,7 +301,7 @@ def files(root: Path) -> set[str]:
 
 @pytest.mark.parametrize("remove", [False, True])
 def test_what_no_job_makes_is_told_and_removed_where_that_is_asked_for(made: Results, remove: bool) -> None:
-    for name in (".lock", ".forced.json", "logs/data/addition/seed0.log", "logs/data/addition/seed1.log"):
+    for name in (".lock", ".forced.json", "study.json", "logs/data/addition/seed0.log", "logs/data/addition/seed1.log"):
         (made.root / name).parent.mkdir(parents=True, exist_ok=True)
         (made.root / name).touch()
     (made.root / "old" / "deep").mkdir(parents=True)

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from edits import STUDY
 from snakemake_runs import SMOKE, Workspace
 
 pytestmark = pytest.mark.xdist_group("smoke")
@@ -59,7 +60,8 @@ def test_a_run_in_segments_is_the_uninterrupted_run_to_the_bit(smoke: Workspace,
 
 @pytest.mark.long(sample=1)
 def test_more_steps_run_only_new_segments(copy: Workspace, tmp_path: Path) -> None:
-    study = edited(tmp_path, ("steps: 1000\n", "steps: 1500\n"))
+    # The same file, edited: of another one of this name the results would not be.
+    study = edited(tmp_path, ("steps: 1000\n", "steps: 1500\n")).replace(copy.repository / STUDY)
     before = snapshots(copy)
     plan = copy.planned(study=study)
     assert plan["train"] == 5, "one new segment for each of two seeds and two train sets, and one of the tuning"

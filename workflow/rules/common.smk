@@ -2,7 +2,8 @@
 
 from functools import cache
 
-from grokforget.config.loader import ConfigError, load_study, overrides_of
+from grokforget.config.loader import ConfigError, load_study, study_file
+from grokforget.runtime.owner import check_owner
 from grokforget.config.specs import collect as collecting
 from grokforget.config.specs import figures as drawing
 from grokforget.config.specs import inspection, runs, unlearning
@@ -16,15 +17,11 @@ from snakemake.exceptions import WorkflowError
 RUN = "exec python -m grokforget run {input.spec} --record {output.record} --log {log}"
 
 
-def load_study_of(workflow, config):
-    """The study: config.yaml, or the file of --configfile by itself; --config replaces top-level keys."""
-    given = list(workflow.configfiles)
-    if len(given) > 1:
-        raise WorkflowError(f"A study is one file; --configfile names {len(given)}: {', '.join(map(str, given))}")
-    path = Path(given[0]) if given else Path(workflow.basedir) / "config.yaml"
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+def load_study_of(workflow):
+    """The study's file, and the study in it, as --config changes it."""
     try:
-        return load_study(shown, overrides_of(config, Path(given[0]) if given else None))
+        path = study_file(workflow.configfiles, workflow.basedir)
+        return path, load_study(path, workflow.config_settings.config)
     except ConfigError as error:
         raise WorkflowError(f"This study cannot be run; nothing was started.\n{error}") from None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from grokforget.config.analyses import Analysis, AnalysisSettings
 from grokforget.config.base import Component, Strict, no_repeats, problem
@@ -53,6 +53,14 @@ class TuningSettings(Strict):
 
 class Study(Strict):
     """A study: settings × seeds × forget sets × checkpoints × methods, and one folder of results."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "patternProperties": {
+                "^x-": {"description": "Holds what anchors (&name) name, and is otherwise passed over."}
+            }
+        }
+    )
 
     study: Name
     """Name of the study and of its folder under ``results/``."""
