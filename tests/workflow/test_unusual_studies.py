@@ -12,6 +12,35 @@ from snakemake_runs import SMALL, Workspace
 
 
 @pytest.mark.long(sample=1)
+def test_runs_that_diverge_before_their_first_update_are_results(tmp_path: Path) -> None:
+    """Initial weights whose products overflow: there is no trained snapshot, so tables along training have no rows."""
+    text = SMALL.read_text()
+    for old, new in (
+        ("hidden: [96]", "hidden: [8, 8, 8, 8, 8, 8]"),
+        ("    training:\n", "    initialisation_scale: 1000\n    training:\n"),
+        ("seeds: [0, 1]", "seeds: [0]"),
+        ("    selection: {", "    checkpoints: [early, final]\n    selection: {"),
+        ("along_training:", "analyses:\n  alignment: {kind: gradient-alignment}\n\nalong_training:"),
+    ):
+        assert text.count(old) == 1, old
+        text = text.replace(old, new)
+    study = tmp_path / "study.yaml"
+    study.write_text(text)
+    Workspace(tmp_path).snakemake(study=study)
+    tables = tmp_path / "results" / "small" / "tables"
+    checkpoints = pd.read_parquet(tables / "checkpoints.parquet")
+    assert set(checkpoints.kind) == {"diverged"}
+    assert set(checkpoints.step) == {0}
+    assert not checkpoints.found.any()
+    for name in ("unlearning_along", "along"):
+        table = pd.read_parquet(tables / f"{name}.parquet")
+        assert table.empty
+        types = [table[column].dtype.kind for column in ("seed", "step")]
+        assert types == ["i", "i"]
+    assert (tmp_path / "results" / "small" / "figures" / "figure1b.svg").exists()
+
+
+@pytest.mark.long(sample=1)
 def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) -> None:
     """A weight decay that throws the weights about, one seed (no spread, no interval), and references by other names."""
     text = SMALL.read_text()
