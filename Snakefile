@@ -31,9 +31,7 @@ PAPER_TABLES = deriving.paper_tables_of(STUDY, TABLES)
 FIGURES = drawing.figures_of(STUDY, [*TABLES, *collecting.SUMMARIES])
 PRODUCTS = collecting.products(TABLES, PAPER_TABLES, FIGURES)
 preflight.lead_jobs()
-# Spec files are written while Snakemake plans; those of results that are there may all be as they should.
-if not Path(RESULTS).is_dir():
-    look_after(preflight.check_writable, Path(RESULTS))
+look_after(preflight.look, Path(RESULTS), workflow.output_settings.dryrun)
 
 
 onstart:

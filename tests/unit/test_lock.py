@@ -58,7 +58,7 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 def test_who_works_on_a_study_is_named_and_lets_go_when_it_is_killed(
     holder: subprocess.Popen[str], tmp_path: Path
 ) -> None:
-    named = rf"{tmp_path} is being worked on by snakemake \(process {holder.pid} on \S+, since 20\S+ \S+\); wait until"
+    named = rf"being worked on by snakemake \(process {holder.pid} of user \S+ on \S+, since 20\S+ \S+\); wait until"
     for _ in range(2):
         with pytest.raises(CannotRun, match=named):
             hold(tmp_path)
@@ -69,7 +69,7 @@ def test_who_works_on_a_study_is_named_and_lets_go_when_it_is_killed(
     holder.wait()
     hold(tmp_path)
     text = (tmp_path / ".lock").read_text()
-    assert f"process {os.getpid()} on" in text
+    assert f"process {os.getpid()} of user" in text
     assert text.count("process") == 1, "who held it before is forgotten"
 
 
@@ -82,7 +82,7 @@ def test_it_is_held_for_as_long_as_the_process_lives(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
         stdin=subprocess.DEVNULL,
     )
-    assert f"is being worked on by snakemake (process {os.getpid()} on" in done.stderr
+    assert f"is being worked on by snakemake (process {os.getpid()} of user" in done.stderr
 
 
 def test_a_file_system_that_knows_no_locks_is_not_taken_for_another_run(

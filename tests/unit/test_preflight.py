@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,11 +20,27 @@ from snakemake_interface_executor_plugins.settings import ExecMode
 
 from grokforget.config.specs import runs
 from grokforget.runtime import gpu, paths, preflight, signals, slurm
-from grokforget.runtime.preflight import CannotRun, Settings, begin, check_folder, check_store, end, lead_jobs, writable
+from grokforget.runtime.preflight import (
+    CannotRun,
+    Settings,
+    begin,
+    check_folder,
+    check_store,
+    end,
+    hold,
+    importable,
+    lead_jobs,
+    look,
+    plan,
+    user,
+    writable,
+)
 from grokforget.runtime.run import FORCED, run_job
 from grokforget.runtime.spec_file import write_spec
 from grokforget.runtime.store import VARIABLE, Store
 from small import SOURCE, small
+
+NOBODY = 65534
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +50,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     monkeypatch.delenv(VARIABLE, raising=False)
     held: list[Any] = []
     monkeypatch.setattr(preflight, "_held", held)
+    monkeypatch.setattr(preflight, "_unwritten", [])
     yield
     for file in held:
         file.close()
@@ -59,6 +77,30 @@ def read_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
         yield folder
 
 
+@contextmanager
+def another_user() -> Iterator[None]:
+    """This process as somebody else; skips the test for those who cannot become him."""
+    if os.geteuid():
+        pytest.skip("only root can become another user")
+    try:
+        os.setresuid(NOBODY, NOBODY, 0)
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
+@pytest.fixture
+def reachable(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which everybody may write; pytest's own above it are for one user."""
+    closed = [folder for folder in tmp_path.parents if not folder.stat().st_mode & 0o001]
+    tmp_path.chmod(0o777)
+    for folder in closed:
+        folder.chmod(folder.stat().st_mode | 0o055)
+    yield tmp_path
+    for folder in closed:
+        folder.chmod(folder.stat().st_mode & ~0o055)
+
+
 # The store.
 def test_a_store_that_can_be_written_is_fine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = tmp_path / "shared"
@@ -80,7 +122,7 @@ def test_a_store_of_the_studys_own_needs_no_folder(
 @pytest.mark.parametrize(
     ("place", "what"),
     [("no", "there is no such folder"), ("file", "there is no such folder"),
-     ("read-only", "the folder cannot be written by you")],
+     ("read-only", "cannot be written by you")],
 )  # fmt: skip
 def test_a_store_that_cannot_be_used_is_named_with_the_remedy(
     place: str, what: str, read_only: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -89,16 +131,48 @@ def test_a_store_that_cannot_be_used_is_named_with_the_remedy(
     monkeypatch.setenv(VARIABLE, str(tmp_path / place))
     with pytest.raises(CannotRun) as found:
         check_store(tmp_path)
-    assert f"{VARIABLE}={tmp_path / place}: {what}" in str(found.value)
+    assert f"{VARIABLE}={tmp_path / place}: " in str(found.value)
+    assert what in str(found.value)
     assert f"export {VARIABLE}=FOLDER; or unset {VARIABLE}" in str(found.value)
 
 
 def test_a_store_of_somebody_else_is_named_as_theirs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.setattr(preflight, "writable", lambda folder: False)
-    monkeypatch.setattr(os, "getuid", lambda: tmp_path.stat().st_uid + 1)
-    with pytest.raises(CannotRun, match=f"the folder belongs to user {tmp_path.stat().st_uid}, and cannot be written"):
+    monkeypatch.setattr(os, "geteuid", lambda: tmp_path.stat().st_uid + 12345)
+    owner = user(tmp_path.stat().st_uid)
+    with pytest.raises(
+        CannotRun, match=f"{tmp_path} cannot be written by you, and belongs to user {owner}; make a folder"
+    ):
         check_store(tmp_path)
+
+
+def test_a_shelf_of_the_store_that_somebody_else_made_for_himself_is_named(
+    reachable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(VARIABLE, str(reachable))
+    for shelf in ("ab", "unfinished"):
+        (reachable / shelf).mkdir()
+    (reachable / "unfinished").chmod(0o777)
+    with (
+        another_user(),
+        pytest.raises(CannotRun, match=f"{reachable}/ab cannot be written by you, and belongs to user"),
+    ):
+        check_store(reachable)
+    (reachable / "ab").chmod(0o777)
+    with another_user():
+        check_store(reachable)
+
+
+def test_folders_that_cannot_be_reached_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv(VARIABLE, str(tmp_path / "store"))
+    (tmp_path / "store").mkdir()
+    with another_user():
+        with pytest.raises(CannotRun, match="there is no such folder that you can reach"):
+            check_store(tmp_path)
+        with pytest.raises(CannotRun, match="cannot be made"):
+            check_folder(tmp_path / "results" / "small")
 
 
 # The folder.
@@ -137,6 +211,100 @@ def test_whether_a_folder_is_writable_is_tried_and_leaves_nothing(tmp_path: Path
     assert list(tmp_path.iterdir()) == [read_only]
     assert not writable(read_only)
     assert not writable(tmp_path / "missing")
+
+
+# Of somebody else.
+@pytest.fixture
+def theirs(reachable: Path) -> Path:
+    """A study's results where everybody may write, but for what its files' own rights say."""
+    root = reachable / "results" / "small"
+    (root / "train" / "deep").mkdir(parents=True)
+    for folder in (root.parent, root, root / "train", root / "train" / "deep"):
+        folder.chmod(0o777)
+    return root
+
+
+@pytest.mark.parametrize("which", [".", "train", "train/deep", ".lock"])
+def test_a_second_user_is_told_whose_the_results_are(which: str, theirs: Path) -> None:
+    (theirs / ".lock").write_text("")
+    (theirs / ".lock").chmod(0o666)
+    with another_user():
+        begin(theirs, "cpu", Settings([], True))
+    preflight._held.pop().close()
+    (theirs / which).chmod(0o755 if which != ".lock" else 0o644)
+    with another_user(), pytest.raises(CannotRun) as found:
+        begin(theirs, "cpu", Settings([], True))
+    told = (
+        f"{theirs / which} cannot be written by you, and belongs to user {user(0)}; ask for access, or work in a folder"
+    )
+    assert str(found.value).startswith(told)
+    assert "--directory FOLDER" in str(found.value)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666])
+@pytest.mark.parametrize("folder", [0o755, 0o777])
+def test_a_second_user_is_told_who_is_at_work(mode: int, folder: int, theirs: Path) -> None:
+    hold(theirs)
+    (theirs / ".lock").chmod(mode)
+    theirs.chmod(folder)
+    named = (
+        rf"{theirs} is being worked on by snakemake \(process {os.getpid()} of user {user(0)} on \S+, since \S+ \S+\); "
+    )
+    with another_user(), pytest.raises(CannotRun, match=named):
+        begin(theirs, "cpu", Settings([], True))
+
+
+def test_a_folder_that_cannot_be_made_in_somebody_elses_names_him(theirs: Path) -> None:
+    theirs.parent.chmod(0o755)
+    told = rf"results/other cannot be made: .*, and {theirs.parent} belongs to user {user(0)}; "
+    with another_user(), pytest.raises(CannotRun, match=told):
+        check_folder(theirs.parent / "other")
+
+
+def planned(root: Path) -> Path:
+    return plan(root, "data/addition/examples", runs.prepare(small(), "addition"), "prepare")
+
+
+def test_planning_in_somebody_elses_folder_leaves_it_alone_and_a_run_is_refused(theirs: Path) -> None:
+    spec = planned(theirs)
+    assert spec == theirs / paths.spec_of("data/addition/examples")
+    text = spec.read_text()
+    with another_user():
+        assert planned(theirs) == spec, "nothing needs to be written"
+    spec.write_text("{}")
+    with another_user():
+        aside = planned(theirs)
+        assert aside == planned(theirs)
+    assert aside.read_text() == text
+    assert spec.read_text() == "{}"
+    assert theirs not in aside.parents
+    for folder in (theirs / "specs").rglob("*"):
+        folder.chmod(0o777)
+    (theirs / "specs").chmod(0o777)
+    with another_user(), pytest.raises(CannotRun, match="there is no permission; give yourself access"):
+        begin(theirs, "cpu", Settings([], True))
+
+
+def test_what_a_run_could_not_write_is_said_before_and_stops_a_dry_run_alone(
+    theirs: Path, reachable: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes = reachable / ".snakemake"
+    notes.mkdir()
+    notes.chmod(0o777)
+    with another_user():
+        look(theirs, dryrun=True)
+    assert capsys.readouterr().err == ""
+    theirs.chmod(0o755)
+    with another_user():
+        look(theirs, dryrun=True)
+    assert f"{theirs} cannot be written by you, and belongs to user {user(0)}; " in capsys.readouterr().err
+    notes.chmod(0o755)
+    told = f"{notes} cannot be written by you, and belongs to user {user(0)}; Snakemake keeps its notes there; "
+    with another_user():
+        look(theirs, dryrun=False)
+        with pytest.raises(CannotRun, match=told):
+            look(theirs, dryrun=True)
+    assert told in capsys.readouterr().err
 
 
 # What Snakemake was told.
@@ -276,3 +444,15 @@ def test_jobs_find_this_package_and_this_python_first(monkeypatch: pytest.Monkey
         lead_jobs()
         assert os.environ["PATH"] == f"{python}:/usr/bin:/bin"
         assert os.environ["PYTHONPATH"] == f"{SOURCE}:/somewhere"
+
+
+def test_a_checkout_with_a_colon_in_its_path_is_found_too(tmp_path: Path) -> None:
+    """PYTHONPATH cannot name it."""
+    source = tmp_path / "a:b" / "workflow" / "src"
+    (source / "grokforget").mkdir(parents=True)
+    found = importable(source)
+    assert ":" not in str(found)
+    assert found.samefile(source)
+    assert importable(SOURCE) == SOURCE
+    # What the package looks for beside itself is there too.
+    assert found.parents[1].samefile(tmp_path / "a:b")

@@ -9,8 +9,6 @@ from grokforget.config.specs import figures as drawing
 from grokforget.config.specs import inspection, runs, unlearning
 from grokforget.config.specs import tables as deriving
 from grokforget.runtime import paths, preflight
-from grokforget.runtime.errors import explain
-from grokforget.runtime.spec_file import write_spec
 from snakemake.exceptions import WorkflowError
 
 # Every job is the same command: what it is to do stands in its spec file.
@@ -62,10 +60,7 @@ def job(rule, key, build):
         values = dict(wildcards)
         built = build(STUDY, **values)
         items = built if isinstance(built, dict) else {"": built}
-        try:
-            spec = write_spec(Path(RESULTS), key.format(**values), items, rule=rule)
-        except OSError as error:
-            raise WorkflowError(f"Nothing was started. {explain(error)}") from None
+        spec = preflight.plan(Path(RESULTS), key.format(**values), items, rule)
         named = [files for item in items.values() for files in item.inputs.values()]
         files = [file for one in named for file in ([one] if isinstance(one, str) else one)]
         # Files of the user's lie where they lie, also where all others come from a storage.

@@ -5,22 +5,32 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import pwd
 import shutil
 import socket
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from grokforget.runtime import gpu, signals, slurm
+from grokforget.runtime.errors import explain
 from grokforget.runtime.run import FORCED
+from grokforget.runtime.spec_file import write_spec
 from grokforget.runtime.store import VARIABLE, Store
 
 LEAST_SPACE = 64 * 2**20
 """Bytes that must be free before anything is started."""
+ELSEWHERE = "ask for access, or work in a folder of your own with `--directory FOLDER`"
+LOCK = ".lock"
 _held: list[IO[str]] = []
+_unwritten: list[OSError] = []
+"""Why spec files could not be written where they belong."""
+_temporary: list[tempfile.TemporaryDirectory[str]] = []
 
 
 class CannotRun(Exception):
@@ -53,11 +63,57 @@ def lead_jobs() -> None:
 
     The jobs run ``python -m grokforget``, so that `snakemake` works by its full path too and the package need not be installed.
     """
-    first = {"PYTHONPATH": Path(__file__).parents[2], "PATH": Path(sys.executable).parent}
+    first = {"PYTHONPATH": importable(Path(__file__).parents[2]), "PATH": Path(sys.executable).parent}
     for name, folder in first.items():
         places = [place for place in os.environ.get(name, "").split(os.pathsep) if place and place != str(folder)]
         os.environ[name] = os.pathsep.join([str(folder), *places])
     signals.lead()
+
+
+def importable(source: Path) -> Path:
+    """The folder by a path that can stand in PYTHONPATH, which has no way to write a colon: by a link to its checkout."""
+    if os.pathsep not in str(source):
+        return source
+    checkout = source.parents[1]
+    link = temporary() / "checkout"
+    link.symlink_to(checkout, target_is_directory=True)
+    return link / source.relative_to(checkout)
+
+
+def temporary() -> Path:
+    """A folder that goes with this process."""
+    _temporary.append(tempfile.TemporaryDirectory(prefix="grokforget-"))
+    return Path(_temporary[-1].name)
+
+
+def plan(root: Path, key: str, items: Mapping[str, Any], rule: str) -> Path:
+    """The spec file of a job, which is written while Snakemake plans.
+
+    Where it cannot be written it lies in a temporary folder: a dry run, a graph, a summary or a report is answered in a
+    folder of somebody else too, and a run is refused by ``begin``, before its first job.
+    """
+    try:
+        return write_spec(root, key, items, rule)
+    except OSError as error:
+        if not _unwritten:
+            temporary()
+        _unwritten.append(error)
+        return write_spec(root, key, items, rule, into=Path(_temporary[-1].name))
+
+
+def look(root: Path, dryrun: bool) -> None:
+    """Say, before Snakemake stumbles over it, what a run could not write: Snakemake's notes in the working folder, or the
+    study's results. Raises CannotRun for a dry run that would fail.
+
+    While a Snakefile is read nothing tells a run from a list, a graph or a report, which are answered all the same.
+    """
+    notes = Path(".snakemake") if Path(".snakemake").is_dir() else Path()
+    for folder, what in ((notes, "Snakemake keeps its notes there"), (root, "the study's results lie there")):
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            told = f"{holder(root) if folder == root else ''}{unwritable(folder.absolute())}; {what}; {ELSEWHERE}."
+            if dryrun and folder == notes:
+                raise CannotRun(told)
+            print(told, file=sys.stderr)
 
 
 def begin(root: Path, device: str, settings: Settings) -> None:
@@ -70,6 +126,8 @@ def begin(root: Path, device: str, settings: Settings) -> None:
             raise CannotRun(f"{complaint} {slurm.REMEDY}")
         slurm.watch()
     check_folder(root)
+    if _unwritten:
+        raise CannotRun(explain(_unwritten[0]))
     check_store(root)
     hold(root)
     (root / FORCED).unlink(missing_ok=True)
@@ -92,14 +150,18 @@ def end(root: Path, finished: bool) -> str:
 
 
 def check_folder(root: Path) -> None:
-    """Make the study's folder; raise CannotRun where it cannot be written or has no room."""
+    """Make the study's folder; raise CannotRun where it, or a folder in it, cannot be written, or it has no room."""
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        there = next(path for path in root.parents if os.path.exists(path))
         raise CannotRun(
-            f"{root} cannot be made: {error}; give a folder that you can write with --directory."
+            f"{root} cannot be made: {error}{_of_another(there, f', and {there} ')}; {ELSEWHERE}."
         ) from error
-    check_writable(root)
+    folders = (Path(folder) for folder, _, _ in os.walk(root) if not os.access(folder, os.W_OK | os.X_OK))
+    refused = next(folders, None) or (None if writable(root) else root)
+    if refused:
+        raise CannotRun(f"{holder(root)}{unwritable(refused)}; {ELSEWHERE}.")
     free = shutil.disk_usage(root).free
     if free < LEAST_SPACE:
         raise CannotRun(
@@ -108,25 +170,37 @@ def check_folder(root: Path) -> None:
         )
 
 
-def check_writable(root: Path) -> None:
-    """Raise CannotRun where the study's folder, or the one that it is to be made in, cannot be written."""
-    there = next(path for path in (root, *root.parents) if path.is_dir())
-    if not writable(there):
-        raise CannotRun(f"{there} cannot be written; give yourself permission, or another folder with --directory.")
-
-
 def check_store(root: Path) -> None:
-    """Raise CannotRun where the shared store is missing or not ours to write."""
+    """Raise CannotRun where the shared store, or a folder of entries in it, is missing or not ours to write."""
     store = Store(root)
     if not store.shared:
         return
     remedy = f"make a folder that you can write, and give it: export {VARIABLE}=FOLDER; or unset {VARIABLE}"
-    if not store.folder.is_dir():
-        raise CannotRun(f"{VARIABLE}={store.folder}: there is no such folder; {remedy}.")
-    if not writable(store.folder):
-        status = store.folder.stat()
-        owner = f"belongs to user {status.st_uid}, and " if status.st_uid != os.getuid() else ""
-        raise CannotRun(f"{VARIABLE}={store.folder}: the folder {owner}cannot be written by you; {remedy}.")
+    # Where a folder above is closed to us, Path.is_dir raises.
+    if not os.path.isdir(store.folder):
+        raise CannotRun(f"{VARIABLE}={store.folder}: there is no such folder that you can reach; {remedy}.")
+    folders = [folder for folder in store.shelves() if not os.access(folder, os.W_OK | os.X_OK)]
+    if folders or not writable(store.folder):
+        raise CannotRun(f"{VARIABLE}={store.folder}: {unwritable([*folders, store.folder][0])}; {remedy}.")
+
+
+def unwritable(path: Path) -> str:
+    """That a file or folder cannot be written, and whose it is."""
+    return f"{path} cannot be written by you{_of_another(path, ', and ')}"
+
+
+def _of_another(path: Path, joined: str) -> str:
+    """Behind ``joined`` whose a file is, where it is another user's."""
+    owner = path.stat().st_uid
+    return f"{joined}belongs to user {user(owner)}" if owner != os.geteuid() else ""
+
+
+def user(number: int) -> str:
+    """A user's name, or the number where it has none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
 
 
 def writable(folder: Path) -> bool:
@@ -146,21 +220,33 @@ def hold(root: Path) -> None:
 
     It stands in for Snakemake's own locks, which stay behind when it is killed (``nolock`` in the profiles).
     """
-    file = open(root / ".lock", "a+", encoding="utf-8")  # noqa: SIM115 - held until the process ends
+    try:
+        file = open(root / LOCK, "a+", encoding="utf-8")  # noqa: SIM115 - held until the process ends
+    except PermissionError:
+        raise CannotRun(f"{holder(root)}{unwritable(root / LOCK)}; {ELSEWHERE}.") from None
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        file.seek(0)
-        holder = file.read().strip() or "another process"
         file.close()
-        raise CannotRun(
-            f"{root} is being worked on by {holder}; wait until it has ended, then give the command again."
-        ) from None
+        raise CannotRun(f"{holder(root)}wait until it has ended, then give the command again.") from None
     except OSError:
         # A file system that knows no locks.
         file.close()
         return
     file.truncate(0)
-    file.write(f"snakemake (process {os.getpid()} on {socket.gethostname()}, since {datetime.now():%Y-%m-%d %H:%M:%S})")
+    file.write(
+        f"snakemake (process {os.getpid()} of user {user(os.geteuid())} on {socket.gethostname()}, "
+        f"since {datetime.now():%Y-%m-%d %H:%M:%S})"
+    )
     file.flush()
     _held.append(file)
+
+
+def holder(root: Path) -> str:
+    """Who works on the study, and a semicolon; nothing where nobody does, or it cannot be told."""
+    with suppress(OSError), open(root / LOCK, encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return f"{root} is being worked on by {file.read().strip() or 'another process'}; "
+    return ""

@@ -22,8 +22,9 @@ FORMAT = 1
 """Raised by hand where a change of ``runtime/`` changes what is read from, or written to, files: all keys change with it."""
 
 
-def write_spec(root: Path, key: str, items: Mapping[str, Any], rule: str = "") -> Path:
-    """Write the spec file of the job ``key`` of the study in ``root``, where it differs, and return its path.
+def write_spec(root: Path, key: str, items: Mapping[str, Any], rule: str = "", into: Path | None = None) -> Path:
+    """Write the spec file of the job ``key`` of the study in ``root``, where it differs, and return its path; it lies
+    below ``into`` where that is given.
 
     ``items`` (``config.specs.base.Item``) by name; a job that is no batch has one, without a name. ``rule`` is the name by
     which Snakemake may be told to force it. What Snakemake cannot see is told it too: where there are results that the
@@ -39,6 +40,7 @@ def write_spec(root: Path, key: str, items: Mapping[str, Any], rule: str = "") -
     ):
         again += 1
     text = as_text({**spec, "again": again})
+    path = (into or root) / paths.spec_of(key)
     if not path.is_file() or path.read_text(encoding="utf-8") != text:
         # Not waited for until it is on the disk, as results are: a spec file that is lost is written again.
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -141,8 +141,12 @@ class Store:
 
     def entries(self) -> Iterator[Path]:
         """The folders of all entries, and of items that are not finished."""
-        for start in sorted([*self.folder.glob("??"), *self.folder.glob("unfinished")]):
-            yield from sorted(path for path in start.iterdir() if path.is_dir())
+        for shelf in self.shelves():
+            yield from sorted(path for path in shelf.iterdir() if path.is_dir())
+
+    def shelves(self) -> list[Path]:
+        """The folders in which the entries lie."""
+        return sorted([*self.folder.glob("??"), *self.folder.glob("unfinished")])
 
     def sweep(self, keys: Mapping[str, Collection[str]]) -> int:
         """Remove what nothing needs, and return how many bytes that were: entries of this study's finished jobs
