@@ -17,14 +17,17 @@ from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from grokforget.config.specs import runs
 from grokforget.config.specs.base import Item, JobSpec
 from grokforget.runtime import paths, run, spec_file, store
+from grokforget.runtime.errors import explain, noted
 from grokforget.runtime.files import DamagedFile, read_table, read_tensors, write_rows, write_tensors
+from grokforget.runtime.gpu import NoDevice
 from grokforget.runtime.job import Job
 from grokforget.runtime.record import read_record
-from grokforget.runtime.run import FORCED, run_job
+from grokforget.runtime.run import FORCED, ItemsFailed, run_job
 from grokforget.runtime.signals import Interrupted
 from grokforget.runtime.spec_file import load_spec, read_spec, write_spec
 from grokforget.runtime.store import ENTRY, Store, item_key, place
@@ -268,8 +271,12 @@ def test_a_damaged_result_is_damaged_in_the_store_too_and_made_anew(batch: Batch
     assert batch.values("b") == [2, 2, 1]
 
 
-@pytest.mark.parametrize("error", [ValueError(), OSError(errno.ENOSPC, "full"), Interrupted(signal.SIGTERM)])
-def test_items_that_were_finished_survive_an_error(batch: Batch, error: BaseException) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, "full"), SafetensorError("I/O error (os error 28)"), DamagedFile(Path("a"), "is damaged"),
+     MemoryError(), NoDevice(), Interrupted(signal.SIGTERM)],
+)  # fmt: skip
+def test_items_that_were_finished_survive_an_error_that_would_meet_all(batch: Batch, error: BaseException) -> None:
     batch.run(batch.items({**ABC, "d": 9}))
     d = batch.key_of("d")
     new = batch.items({"a": 1, "b": 20, "c": 30, "e": 40})
@@ -287,6 +294,40 @@ def test_items_that_were_finished_survive_an_error(batch: Batch, error: BaseExce
     batch.before_last = lambda job: None
     assert batch.run(new) == {"a": "kept", "b": "kept", "c": "computed", "e": "computed"}
     assert [batch.values(name)[0] for name in ("a", "b", "c", "e")] == [1, 20, 30, 40]
+
+
+def test_items_that_fail_are_named_with_their_reasons_once_the_others_are_done(
+    batch: Batch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is wrong with one method is not wrong with the others of its batch."""
+    items = batch.items({**ABC, "d": 4})
+
+    def fail(job: Job) -> None:
+        if job.spec.value in (2, 3):
+            with noted("checkpoint", "grokked"):
+                raise (ValueError if job.spec.value == 2 else RuntimeError)(f"no {job.spec.value}")
+
+    batch.before_last = fail
+    with pytest.raises(ItemsFailed) as failed:
+        batch.run(items)
+    assert explain(failed.value) == (
+        f"ItemsFailed: 2 of 4 items of {batch.key}, what was done is kept: b: ValueError: no 2 (checkpoint grokked); "
+        "c: RuntimeError: no 3 (checkpoint grokked)"
+    )
+    assert "b failed; the other items go on" in caplog.text
+    assert "Traceback" in caplog.text
+    assert not batch.record.exists(), "the job has not done what it was to do"
+    batch.before_last = lambda job: None
+    assert batch.run(items) == {"a": "kept", "b": "computed", "c": "computed", "d": "kept"}
+
+
+def test_a_job_that_is_no_batch_raises_what_its_function_raises(batch: Batch) -> None:
+    def fail(job: Job) -> None:
+        raise ValueError("wrong")
+
+    batch.before_last = fail
+    with pytest.raises(ValueError, match="wrong"):
+        batch.run({"": batch.items(ABC)["a"]})
 
 
 def test_items_that_were_finished_survive_a_kill(batch: Batch) -> None:
@@ -491,7 +532,7 @@ def test_what_no_result_needs_any_more_is_swept(batch: Batch) -> None:
 def test_what_is_not_finished_is_not_swept(batch: Batch) -> None:
     """A job without a record: what it has done is for its next run."""
     batch.before_last = lambda job: (_ for _ in ()).throw(ValueError) if job.spec.value == 3 else None
-    with pytest.raises(ValueError):
+    with pytest.raises(ItemsFailed):
         batch.run(batch.items(ABC))
     assert batch.store.sweep({"another/job": set()}) == 0
     assert batch.store.sweep({}) == 0

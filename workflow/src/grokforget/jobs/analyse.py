@@ -17,6 +17,7 @@ from grokforget.jobs.request import PreparedRequest
 from grokforget.jobs.snapshots import chosen
 from grokforget.models.states import State, read_state
 from grokforget.runtime.components import load_implementation
+from grokforget.runtime.errors import noted
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
@@ -86,10 +87,11 @@ def write_values(
                 subject.original,
                 subject.retrained,
             )
-            finite = all(logits_of(request.model, part.x).isfinite().all() for part in request.examples.values())
-            own = {**subject.labels, "flag": flag_of(subject.found, finite)}
-            for value in analysis(probe, **spec.analysis.settings):
-                rows.append({**own, **value._asdict(), "value": value.value if finite else math.nan})
+            with noted("model", ", ".join(f"{label} {name}" for label, name in subject.labels.items())):
+                finite = all(logits_of(request.model, part.x).isfinite().all() for part in request.examples.values())
+                own = {**subject.labels, "flag": flag_of(subject.found, finite)}
+                for value in analysis(probe, **spec.analysis.settings):
+                    rows.append({**own, **value._asdict(), "value": value.value if finite else math.nan})
             n += 1
             show(n, "")
     log.info("%s: %d models, %.3f s a model", analysis.__name__, n, (time.monotonic() - began) / max(n, 1))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from grokforget.jobs.found import is_found
 from grokforget.jobs.request import FINAL_ONLY, PreparedRequest
 from grokforget.models.states import read_state
+from grokforget.runtime.errors import noted
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.statistics.flags import flag_of
@@ -29,7 +30,10 @@ def tune(job: Job[TuneSpec]) -> None:
         request = PreparedRequest(job, path, forget_set)
         for value, checkpoint in product(spec.candidates, spec.checkpoints):
             method = spec.method.model_copy(update={"settings": {**spec.method.settings, spec.parameter: value}})
-            _, record = request.apply(method, read_state(job.input("checkpoints"), checkpoint), {}, stride=FINAL_ONLY)
+            with noted(f"{forget_set}, {spec.parameter} {value}, checkpoint", checkpoint):
+                _, record = request.apply(
+                    method, read_state(job.input("checkpoints"), checkpoint), {}, stride=FINAL_ONLY
+                )
             before, after = record.trajectory[0], record.trajectory[-1]
             row = {
                 "forget_set": forget_set,

@@ -9,6 +9,7 @@ import numpy as np
 from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.request import PreparedRequest
 from grokforget.models.states import State, read_state, write_states
+from grokforget.runtime.errors import noted
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.statistics.flags import flag_of
@@ -35,11 +36,12 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
     diagnostics: list[dict[str, Any]] = []
     outputs: list[dict[str, np.ndarray]] = []
     for checkpoint in spec.checkpoints:
-        weights = read_state(job.input("checkpoints"), checkpoint)
-        reference = read_state(retrained, checkpoint) if retrained else {}
-        # What the retrained reference is at a checkpoint is a matter of its own run.
-        found[checkpoint] = is_found(retrained or job.input("checkpoints"), checkpoint)
-        model, record = request.apply(spec.method, weights, reference, spec.stride)
+        with noted("checkpoint", checkpoint):
+            weights = read_state(job.input("checkpoints"), checkpoint)
+            reference = read_state(retrained, checkpoint) if retrained else {}
+            # What the retrained reference is at a checkpoint is a matter of its own run.
+            found[checkpoint] = is_found(retrained or job.input("checkpoints"), checkpoint)
+            model, record = request.apply(spec.method, weights, reference, spec.stride)
         labels = {"checkpoint": checkpoint, "flag": flag_of(found[checkpoint], not record.diagnostics["diverged"])}
         if "models" in job.outputs:
             models[checkpoint] = {name: value.clone() for name, value in model.state_dict().items()}

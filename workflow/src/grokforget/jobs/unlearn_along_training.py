@@ -9,6 +9,7 @@ import pyarrow as pa
 from grokforget.jobs.request import FINAL_ONLY, PreparedRequest
 from grokforget.jobs.snapshots import chosen
 from grokforget.models.states import read_state
+from grokforget.runtime.errors import noted
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.statistics.flags import FLAG, flag_of
@@ -30,7 +31,8 @@ def unlearn_along_training(job: Job[UnlearnAlongTrainingSpec]) -> None:
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
     rows = []
     for step, path in chosen(job.inputs["snapshots"], spec.snapshots):
-        _, record = request.apply(spec.method, read_state(path, str(step)), {}, stride=FINAL_ONLY)
+        with noted("snapshot", step):
+            _, record = request.apply(spec.method, read_state(path, str(step)), {}, stride=FINAL_ONLY)
         before, after = record.trajectory[0], record.trajectory[-1]
         flag = flag_of(found=True, finite=not record.diagnostics["diverged"])
         rows.append([step, flag, *(before[name] for name in MEASURES), *(after[name] for name in MEASURES)])

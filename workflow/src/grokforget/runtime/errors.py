@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from grokforget.runtime import paths
 from grokforget.runtime.files import DamagedFile
+from grokforget.runtime.gpu import NoDevice
 from grokforget.runtime.record import read_record
 
 REMEDIES = {
@@ -18,18 +21,37 @@ REMEDIES = {
 }
 
 
+@contextmanager
+def noted(what: str, name: object) -> Iterator[None]:
+    """An error within says, in a note that goes with it, where in a job it happened: at which checkpoint, say. Its class
+    stays, by which damage and full disks are known."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{what} {name}")
+        raise
+
+
 def explain(error: Exception) -> str:
-    """One sentence on an error of a job. Damage is marked too, so that the next run mends it."""
+    """One sentence on an error of a job, with its notes. Damage is marked too, so that the next run mends it."""
+    notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     if isinstance(error, DamagedFile):
         return f"{error}. {condemn(error.path)}"
-    number = error.errno if isinstance(error, OSError) else None
-    # Libraries in other languages pass the system's words on, not its number.
+    if _number(error) in REMEDIES:
+        return f"{error}{notes}: {REMEDIES[_number(error)]}. What was finished is kept."
+    return f"{type(error).__name__}: {error}{notes}"
+
+
+def meets_all(error: Exception) -> bool:
+    """Whether an error would meet every item of a job alike: of the disk, the machine, or a file that was read."""
+    return isinstance(error, (OSError, MemoryError, DamagedFile, NoDevice)) or _number(error) in REMEDIES
+
+
+def _number(error: Exception) -> int:
+    """The system's number of an error, 0 where it has none; libraries in other languages pass on its words, not its number."""
     said = re.search(r"\(os error (\d+)\)", str(error))
-    if number is None and said:
-        number = int(said[1])
-    if number in REMEDIES:
-        return f"{error}: {REMEDIES[number]}. What was finished is kept."
-    return f"{type(error).__name__}: {error}"
+    number = error.errno if isinstance(error, OSError) else None
+    return number if number is not None else int(said[1]) if said else 0
 
 
 def condemn(path: Path) -> str:

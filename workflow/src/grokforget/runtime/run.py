@@ -17,6 +17,7 @@ from typing import Any
 
 from grokforget.runtime import gpu, paths
 from grokforget.runtime.components import load_implementation
+from grokforget.runtime.errors import explain, meets_all
 from grokforget.runtime.files import checksum
 from grokforget.runtime.job import Job
 from grokforget.runtime.spec_file import read_spec, typed
@@ -29,10 +30,15 @@ ALWAYS = ("grokforget.jobs.provenance:provenance",)
 """Functions that read more than their inputs: their results are never taken from the store."""
 
 
+class ItemsFailed(Exception):
+    """Items of a batch that failed, each with its reason; the others were done and are kept."""
+
+
 def run_job(spec_file: Path, record: Path) -> None:
     """Do the job of a spec file, whose record goes to ``record``; both lie in the study's folder, as all that it reads.
 
-    Raises whatever the job's function raises; what was finished by then is kept.
+    Raises whatever the job's function raises, of a batch ItemsFailed once all other items are done, but for what would meet
+    them too (``errors.meets_all``), and being asked to stop. What was finished is kept.
     """
     began = time.perf_counter()
     spec = read_spec(spec_file)
@@ -45,6 +51,7 @@ def run_job(spec_file: Path, record: Path) -> None:
     read: dict[str, str] = {}
     wrote: dict[str, dict[str, Any]] = {}
     costs = {"imports_s": 0.0, "work_s": 0.0}
+    failed: dict[str, str] = {}
     for name, item in spec["items"].items():
         inputs = {what: [root / file for file in files] for what, files in item["inputs"].items()}
         key = item_key(spec["format"], item, inputs)
@@ -53,12 +60,22 @@ def run_job(spec_file: Path, record: Path) -> None:
             kept = None if always else store.find(key)
             items[name] = {"key": key, "status": "kept" if kept else "computed"}
             if kept is None:
-                kept = compute(item, root, inputs, store, key, job, costs, replace=always)
+                try:
+                    kept = compute(item, root, inputs, store, key, job, costs, replace=always)
+                except Exception as error:
+                    if not name or meets_all(error):
+                        raise
+                    log.exception("%s failed; the other items go on", name)
+                    failed[name] = explain(error)
+                    continue
         log.info("%s%s", f"{name}: " if name else "", items[name]["status"])
         for what, file in item["outputs"].items():
             place(store.entry(key) / kept[what]["file"], root / file)
             wrote[file] = {"sha256": kept[what]["sha256"], "bytes": kept[what]["bytes"]}
         read |= {file: checksum(root / file) for files in item["inputs"].values() for file in files}
+    if failed:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in failed.items())
+        raise ItemsFailed(f"{len(failed)} of {len(spec['items'])} items of {job}, what was done is kept: {reasons}")
     # Late, for it asks which versions are installed.
     from grokforget.runtime.record import write_record
 
