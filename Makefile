@@ -4,10 +4,13 @@ PYTHON ?= python3
 VENV ?= .venv
 # Another study: make reproduce STUDY=workflow/studies/smoke.yaml
 STUDY ?=
-CONFIG = $(if $(STUDY),--configfile $(STUDY))
+# The shell puts it in, whatever is in its path. Snakemake takes all that follows --configfile for files: it comes last.
+export STUDY
+CONFIG = $${STUDY:+--configfile "$$STUDY"}
 GROKFORGET = PYTHONPATH=workflow/src python -m grokforget
-# The study's folder of results.
-RESULTS = results/$(shell sed -n 's/^study: *\([a-z0-9-]*\).*/\1/p' $(or $(STUDY),config.yaml))
+FILE = "$${STUDY:-config.yaml}"
+# $$results is the study's folder of results.
+KNOWN = results=$$($(GROKFORGET) folder $(FILE)) &&
 # What Snakemake knows of the jobs, as a file, so that its failure is not lost in a pipe.
 SUMMARY = .snakemake/summary.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
@@ -20,7 +23,7 @@ reproduce: check
 	snakemake --cores $(CORES) $(CONFIG)
 
 check: $(VENV)/.installed
-	@$(GROKFORGET) check $(or $(STUDY),config.yaml) $(or $(PROFILE),$(wildcard profiles/*/config.yaml))
+	@$(GROKFORGET) check $(FILE) $(or $(PROFILE),$(wildcard profiles/*/config.yaml))
 
 # What may run again, and why: make why, or make why TARGET=results/laptop/figures/figure2.png
 why: summary
@@ -31,7 +34,7 @@ summary: $(VENV)/.installed
 
 # Whether every result is what its job wrote; what is not is made anew by the next run.
 verify: $(VENV)/.installed
-	@$(GROKFORGET) verify $(RESULTS)
+	@$(KNOWN) $(GROKFORGET) verify $$results
 
 # What lies among the results and no job of the study makes; REMOVE=yes removes it.
 clean-stale: TARGET = all tuning
@@ -40,10 +43,10 @@ clean-stale: summary
 
 # How much room what is kept takes beside the results; empty-store has the next run compute all that it makes.
 store: $(VENV)/.installed
-	@$(GROKFORGET) store $(RESULTS)
+	@$(KNOWN) $(GROKFORGET) store $$results
 
 empty-store: $(VENV)/.installed
-	@$(GROKFORGET) store $(RESULTS) --empty
+	@$(KNOWN) $(GROKFORGET) store $$results --empty
 
 # What a change needs to hear first. Of the long tests (all edits, faults and cluster profiles, run for real) LONG=sample runs
 # some, others at every commit.
@@ -79,10 +82,10 @@ faults: $(VENV)/.installed
 	PYTHONPATH=tests python -m faults --faults $(FAULTS) $(if $(ONLY),--only $(ONLY))
 
 tuning: $(VENV)/.installed
-	snakemake --cores $(CORES) $(CONFIG) tuning
+	snakemake --cores $(CORES) tuning $(CONFIG)
 
 report: $(VENV)/.installed
-	snakemake $(CONFIG) --report results/report.html
+	@$(KNOWN) snakemake --report $$results/report.html $(CONFIG)
 
 rulegraph: $(VENV)/.installed
 	snakemake --rulegraph mermaid-js $(CONFIG)

@@ -130,6 +130,14 @@ def test_the_commit_says_whether_files_differ_from_it(tmp_path: Path, monkeypatc
     assert commit() == head
     (tmp_path / "requirements.lock").write_text("a==2\n")
     assert commit() == f"{head}+changes"
+    # A copy that was unpacked in the checkout of something else, whose commit says nothing of it.
+    copy = tmp_path / "unpacked"
+    copy.mkdir()
+    with monkeypatch.context() as patch:
+        patch.setattr(machine, "LOCK", copy / "requirements.lock")
+        assert commit() == "unknown"
+        patch.setenv("GIT_DIR", str(tmp_path / ".git"))
+        assert commit() == "unknown", "nor one that git was told of"
     monkeypatch.setenv("PATH", str(tmp_path))
     assert commit() == "unknown"
 

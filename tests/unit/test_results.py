@@ -21,6 +21,7 @@ from grokforget.runtime.run import run_job
 from grokforget.runtime.spec_file import content, load_spec, write_spec
 from grokforget.runtime.store import VARIABLE, Store
 from small import small
+from snakemake_runs import SMALL
 
 
 class MethodSpec(JobSpec):
@@ -373,6 +374,15 @@ def ask(monkeypatch: pytest.MonkeyPatch) -> Answer:
         return command.main([*arguments])
 
     return answer
+
+
+def test_where_results_go_is_said_by_the_study(ask: Answer, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "a study.yaml").write_text(SMALL.read_text())
+    assert ask("folder", str(tmp_path / "a study.yaml")) == 0
+    assert capsys.readouterr().out == "results/small\n"
+    assert ask("folder", str(tmp_path / "none.yaml")) == 1
+    told = capsys.readouterr()
+    assert (told.out, "none.yaml: cannot be read" in told.err) == ("", True)
 
 
 def test_the_command_line_asks_the_same(made: Results, ask: Answer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,6 +7,10 @@ import argparse
 import logging
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
 
 log = logging.getLogger("grokforget")
 
@@ -22,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     check = commands.add_parser("check", help="check a study, and profiles, without running anything")
     check.add_argument("study", type=Path)
     check.add_argument("profiles", type=Path, nargs="*")
+    folder = commands.add_parser("folder", help="print where a study's results go")
+    folder.add_argument("study", type=Path)
     commands.add_parser(
         "schema", help="write what is made of the schema of a study: its JSON, for editors, and docs/studies.md"
     )
@@ -70,6 +76,11 @@ def answer(options: argparse.Namespace) -> int:
     match options.command:
         case "check":
             return check(options.study, options.profiles)
+        case "folder":
+            study = loaded(options.study)
+            if not study:
+                return 1
+            print(f"results/{study.study}")
         case "schema":
             from grokforget.config.manual import PAGE, studies_text
             from grokforget.config.schema import SCHEMA, schema_text
@@ -101,13 +112,10 @@ def check(path: Path, profiles: list[Path]) -> int:
     Snakemake itself reads a file given by ``--configfile`` first, and where that is no YAML at all says so without its
     name; this names file and line.
     """
-    from grokforget.config.loader import ConfigError, load_study
     from grokforget.config.profiles import problems
 
-    try:
-        study = load_study(path)
-    except ConfigError as error:
-        print(error, file=sys.stderr)
+    study = loaded(path)
+    if not study:
         return 1
     cells = sum(len(study.checkpoints_of(setting)) for setting, _, _ in study.requests()) * len(study.methods)
     print(
@@ -116,6 +124,17 @@ def check(path: Path, profiles: list[Path]) -> int:
     found = [problem for profile in profiles for problem in problems(profile)]
     print("\n".join(found), file=sys.stderr, end="\n" if found else "")
     return int(bool(found))
+
+
+def loaded(path: Path) -> Study | None:
+    """The study of a file; None where it is not valid, which is said."""
+    from grokforget.config.loader import ConfigError, load_study
+
+    try:
+        return load_study(path)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return None
 
 
 def configure_logging(path: Path | None) -> None:

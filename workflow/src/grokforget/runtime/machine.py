@@ -28,11 +28,13 @@ NOTED = (
 
 
 def commit() -> str:
-    """The commit of the checkout, ``+changes`` behind it where files differ from it; ``unknown`` outside a git
-    checkout."""
+    """The commit of the checkout, ``+changes`` behind it where files differ from it; ``unknown`` outside a git checkout, also
+    where an unpacked copy lies in the checkout of something else."""
     root = LOCK.parent
     try:
-        head = _git(root, "rev-parse", "HEAD")
+        top, head = _git(root, "rev-parse", "--show-toplevel", "HEAD").splitlines()
+        if not root.samefile(top):
+            return "unknown"
         return head + ("+changes" if _git(root, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
@@ -78,5 +80,9 @@ def _gpu() -> str | None:
 
 
 def _git(root: Path, *arguments: str) -> str:
-    done = subprocess.run(["git", "-C", str(root), *arguments], check=True, capture_output=True, text=True)
+    # Within a hook or an alias of git these name another repository.
+    others = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")
+    surroundings = {name: value for name, value in os.environ.items() if name not in others}
+    command = ["git", "-C", str(root), *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings)
     return done.stdout.strip()
