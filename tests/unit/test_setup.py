@@ -1,0 +1,86 @@
+"""How a job computes on its processor: without subnormal numbers, and with memory that it keeps."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from grokforget.jobs.setup import use_device
+from grokforget.training.optimizers import adamw
+
+SOURCE = Path(__file__).parents[2] / "workflow" / "src"
+SPEC: Any = SimpleNamespace(threads=1, device="cpu")
+SMALLEST_NORMAL = torch.finfo(torch.float32).tiny
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    yield
+    torch.set_flush_denormal(False)
+
+
+def fading_gradient() -> tuple[torch.Tensor, torch.Tensor]:
+    """A weight after 900 updates of AdamW, of which the first alone had a gradient, and its first moment."""
+    weight = torch.nn.Parameter(torch.linspace(-2, 2, 50))
+    optimizer = adamw([weight], 1e-3, 0.1)
+    for update in range(900):
+        weight.grad = torch.full_like(weight, float(update == 0))
+        optimizer.step()
+    return weight.detach(), optimizer.state[weight]["exp_avg"]
+
+
+def subnormal(moment: torch.Tensor) -> bool:
+    torch.set_flush_denormal(False)  # else comparing would take them for 0
+    return bool(((moment != 0) & (moment.abs() < SMALLEST_NORMAL)).any())
+
+
+def test_a_job_computes_without_subnormal_numbers_and_its_weights_are_the_same_bits() -> None:
+    torch.set_flush_denormal(False)
+    weight, moment = fading_gradient()
+    assert subnormal(moment), "or this shows nothing"
+    use_device(SPEC)
+    flushed_weight, flushed_moment = fading_gradient()
+    assert not subnormal(flushed_moment)
+    assert torch.equal(weight, flushed_weight)
+
+
+FAULTS = """
+import resource, sys, torch
+from types import SimpleNamespace
+from grokforget.jobs.setup import use_device
+if sys.argv[1] == "job":
+    use_device(SimpleNamespace(threads=1, device="cpu"))
+def step():
+    a = torch.ones(2**21); b = a + 1; c = b + 1; return c + 1
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    step()
+before = faults()
+for _ in range(20):
+    step()
+print(faults() - before)
+"""
+
+
+def page_faults(where: str) -> int:
+    """Of 20 steps that make and drop tensors of 8 MB, in a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", FAULTS, where],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": str(SOURCE)},
+    )
+    return int(done.stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems keep memory by rules of their own")
+def test_a_job_keeps_the_memory_of_its_tensors() -> None:
+    assert page_faults("job") < 200 < page_faults("plain")
