@@ -244,7 +244,7 @@ def test_a_run_that_diverged_before_its_first_update_leaves_empty_tables_of_the_
             labelled = [table.assign(setting="mlp", seed=0) for table in (trained, untrained)]
             assert pd.concat(labelled[::-1]).dtypes.tolist() == labelled[0].dtypes.tolist()
     names = [f"{split}_{what}" for split in ("forget", "retain", "test") for what in ("accuracy", "loss")]
-    assert list(trained.columns) == ["step", *(f"original_{name}" for name in names), *names]
+    assert list(trained.columns) == ["step", "flag", *(f"original_{name}" for name in names), *names]
     # Nothing was done: the same before and after.
     assert all((trained[f"original_{name}"] == trained[name]).all() for name in names)
     assert trained.step.tolist() == [10]
@@ -286,6 +286,7 @@ def test_a_shadow_model_says_what_it_thinks_of_every_example_and_what_it_was_tra
 
 SEEDS, TRAIN_SETS, CHECKPOINTS = [0, 1, 2], ["full", "without-within"], ["early", "grokked"]
 CELL_METHODS = ["original", "ga"]
+FLAGS = {seed: {"early": "", "grokked": "not found" if seed == 1 else ""} for seed in SEEDS}
 ATTACK = AttackSpec(seeds=SEEDS, train_sets=TRAIN_SETS, checkpoints=CHECKPOINTS, methods=CELL_METHODS)
 
 
@@ -301,7 +302,7 @@ def attacked(tmp_path: Path) -> dict[str, Any]:
     confidences: dict[Any, np.ndarray] = {}
     member: dict[Any, np.ndarray] = {}
     cells: dict[Any, pd.DataFrame] = {}
-    inputs: dict[str, list[Path]] = {"forget": [], "split": [], "outputs": [], "shadows": []}
+    inputs: dict[str, list[Path]] = {"forget": [], "split": [], "outputs": [], "diagnostics": [], "shadows": []}
 
     def file(kind: str, ending: str) -> Path:
         """The next input of a kind."""
@@ -317,7 +318,7 @@ def attacked(tmp_path: Path) -> dict[str, Any]:
             member[key] = generator.integers(0, 2, N).astype(np.uint8)
             confidences |= {(*key, name): generator.normal(3, 2, N) for name in CHECKPOINTS}
             arrays = {"member": member[key], **{f"confidence/{n}": confidences[*key, n] for n in CHECKPOINTS}}
-            write_tensors(file("shadows", "safetensors"), arrays)
+            write_tensors(file("shadows", "safetensors"), arrays, metadata_of(dict.fromkeys(CHECKPOINTS, True)))
         for method in CELL_METHODS:
             rows = [
                 {
@@ -332,18 +333,36 @@ def attacked(tmp_path: Path) -> dict[str, Any]:
             ]
             cells[seed, method] = pd.DataFrame(rows).assign(correct=True)
             write_table(file("outputs", "parquet"), cells[seed, method])
+            notes = [{"checkpoint": name, "flag": flag, "measure": "updates"} for name, flag in FLAGS[seed].items()]
+            write_table(file("diagnostics", "parquet"), pd.DataFrame(notes))
     job = Job(inputs, {"table": tmp_path / "table.parquet"}, ATTACK)
     return {"job": job, "confidences": confidences, "member": member, "cells": cells}
 
 
 def test_the_runs_of_the_attacked_seed_are_no_shadow_models(attacked: dict[str, Any]) -> None:
     for seed in SEEDS:
-        confidences, member = shadows(attacked["job"], seed)
+        found = shadows(attacked["job"], seed)
         others = [(other, train_set) for other in SEEDS if other != seed for train_set in TRAIN_SETS]
         assert len(others) == 4
-        assert np.array_equal(member, np.stack([attacked["member"][key] for key in others]))
         for name in CHECKPOINTS:
-            assert np.array_equal(confidences[name], np.stack([attacked["confidences"][*key, name] for key in others]))
+            confidences, member = found[name]
+            assert np.array_equal(member, np.stack([attacked["member"][key] for key in others]))
+            assert np.array_equal(confidences, np.stack([attacked["confidences"][*key, name] for key in others]))
+
+
+def test_a_run_without_the_checkpoint_gives_no_shadow_model_of_it(attacked: dict[str, Any]) -> None:
+    for number, path in enumerate(attacked["job"].inputs["shadows"]):
+        arrays, _ = read_tensors(path)
+        write_tensors(path, arrays, metadata_of({"early": number != 3, "grokked": False}))
+    found = shadows(attacked["job"], 0)  # which leaves the files 2 to 5 of seeds 1 and 2
+    keys = [(1, "full"), (2, "full"), (2, "without-within")]
+    assert np.array_equal(found["early"][0], np.stack([attacked["confidences"][*key, "early"] for key in keys]))
+    assert np.array_equal(found["early"][1], np.stack([attacked["member"][key] for key in keys]))
+    assert [part.shape for part in found["grokked"]] == [(0, N)] * 2
+    attack(attacked["job"])
+    table = read_table(attacked["job"].outputs["table"])
+    assert table.lira_auc[table.checkpoint == "grokked"].isna().all()
+    assert table.lira_auc[table.checkpoint == "early"].notna().any()
 
 
 def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_same_classes(
@@ -369,6 +388,7 @@ def test_a_cell_is_attacked_at_its_own_checkpoint_with_unseen_examples_of_the_sa
         assert {name: row[name] for name in expected} == pytest.approx(expected, nan_ok=True)
     assert table.lira_auc.notna().any()
     assert table.lira_auc.nunique() > 4
+    assert table.flag.tolist() == [FLAGS[row.seed][row.checkpoint] for row in table.itertuples()]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

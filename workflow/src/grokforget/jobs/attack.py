@@ -8,9 +8,11 @@ import numpy as np
 
 from grokforget.data.examples import ForgetSplit, Split
 from grokforget.jobs.checkpoint_rows import Columns, by_checkpoint
+from grokforget.jobs.found import is_found
 from grokforget.metrics.mia_lira import attack as likelihood_ratio_attack
 from grokforget.runtime.files import read_tensors, write_rows
 from grokforget.runtime.job import Job
+from grokforget.statistics.flags import FLAG
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import AttackSpec
@@ -21,23 +23,25 @@ def attack(job: Job[AttackSpec]) -> None:
 
     Were the forgotten examples trained on? They are told from test examples of the same classes. The shadow models of a
     cell are the models of all *other* seeds' runs, on the full train set and without each forget set, at the same checkpoint:
-    some of them were trained on an example and some were not, since splits and forget sets differ from seed to seed. The
-    ideal is the retrained model's value. Reads a file a seed of ``forget`` and ``split``, a file a (seed, method) of
-    ``outputs``, and a file a (seed, train set) of ``shadows``; writes ``table``: a row a (seed, checkpoint, method).
+    some of them were trained on an example and some were not, since splits and forget sets differ from seed to seed. A run
+    that has no such checkpoint gives no shadow model. The ideal is the retrained model's value. Reads a file a seed of
+    ``forget`` and ``split``, a file a (seed, method) of ``outputs`` and ``diagnostics``, and a file a (seed, train set) of
+    ``shadows``; writes ``table``: a row a (seed, checkpoint, method), with the cell's flag.
     """
     spec = job.spec
-    outputs = iter(job.inputs["outputs"])
+    outputs, diagnostics = iter(job.inputs["outputs"]), iter(job.inputs["diagnostics"])
     rows: list[dict[str, Any]] = []
     for seed, forget, split in zip(spec.seeds, job.inputs["forget"], job.inputs["split"], strict=True):
         forgotten, unseen = ForgetSplit.read(forget).forget, Split.read(split).test
         index = np.concatenate([forgotten, unseen])
-        confidences, member = shadows(job, seed)
-        of_shadows = {checkpoint: found[:, index] for checkpoint, found in confidences.items()}
+        of_shadows = shadows(job, seed)
         for method in spec.methods:
-            of_method = by_checkpoint(next(outputs))
+            of_method, notes = by_checkpoint(next(outputs)), by_checkpoint(next(diagnostics))
             for checkpoint in spec.checkpoints:
-                told = compare(of_method[checkpoint], of_shadows[checkpoint], member[:, index], len(forgotten))
-                rows.append({"seed": seed, "checkpoint": checkpoint, "method": method, **told})
+                confidences, member = (part[:, index] for part in of_shadows[checkpoint])
+                told = compare(of_method[checkpoint], confidences, member, len(forgotten))
+                labels = {"seed": seed, "checkpoint": checkpoint, "method": method}
+                rows.append({**labels, FLAG: str(notes[checkpoint][FLAG][0]), **told})
     write_rows(job.outputs["table"], rows)
 
 
@@ -60,9 +64,14 @@ def compare(cell: Columns, confidences: np.ndarray, member: np.ndarray, n_forgot
     )
 
 
-def shadows(job: Job[AttackSpec], attacked: int) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Confidences (k, N) by checkpoint, and membership (k, N), of the runs of all seeds but the attacked one."""
+def shadows(job: Job[AttackSpec], attacked: int) -> dict[str, tuple[np.ndarray, ...]]:
+    """By checkpoint the confidences and the membership, (k, N) each, of the runs that have it, of all seeds but the attacked
+    one; none, (0, N), where there is none."""
     seeds = np.repeat(job.spec.seeds, len(job.spec.train_sets)).tolist()
-    parts = [read_tensors(path)[0] for seed, path in zip(seeds, job.inputs["shadows"], strict=True) if seed != attacked]
-    found = {name: np.stack([part[f"confidence/{name}"] for part in parts]) for name in job.spec.checkpoints}
-    return found, np.stack([part["member"] for part in parts])
+    paths = [path for seed, path in zip(seeds, job.inputs["shadows"], strict=True) if seed != attacked]
+    parts = [read_tensors(path)[0] for path in paths]
+    found: dict[str, tuple[np.ndarray, ...]] = {}
+    for name in job.spec.checkpoints:
+        there = [is_found(path, name) for path in paths]
+        found[name] = tuple(np.stack([part[key] for part in parts])[there] for key in (f"confidence/{name}", "member"))
+    return found

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.models.build import build_model
 from grokforget.models.states import read_state
@@ -25,7 +26,7 @@ def shadow(job: Job[ShadowSpec]) -> None:
 
     Reads ``examples``, ``split``, ``checkpoints`` and, where the run has one, the ``forget`` set that it was trained without.
     Writes ``shadow``: ``confidence/<checkpoint>``, float64 (N,) in the order of the data set (``training/outputs.py``), and
-    ``member``, uint8 (N,): was the example trained on?
+    ``member``, uint8 (N,): was the example trained on? Which checkpoints were found is noted with them.
     """
     spec = job.spec
     device = use_device(spec)
@@ -40,6 +41,7 @@ def shadow(job: Job[ShadowSpec]) -> None:
     arrays = {"member": member}
     for checkpoint in spec.checkpoints:
         model.load_state_dict(read_state(job.input("checkpoints"), checkpoint))
-        found = confidences(logits_of(model, examples.x), examples.y, objective)
-        arrays[f"confidence/{checkpoint}"] = found.cpu().numpy()
-    write_tensors(job.outputs["shadow"], arrays)
+        told = confidences(logits_of(model, examples.x), examples.y, objective)
+        arrays[f"confidence/{checkpoint}"] = told.cpu().numpy()
+    found = {checkpoint: is_found(job.input("checkpoints"), checkpoint) for checkpoint in spec.checkpoints}
+    write_tensors(job.outputs["shadow"], arrays, metadata_of(found))

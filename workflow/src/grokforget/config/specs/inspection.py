@@ -129,6 +129,9 @@ def attack(study: Study, setting: str) -> dict[str, Item]:
             "outputs": [
                 paths.OUTPUTS.format(**where, seed=seed, method=name) for seed in seeds for name in study.methods
             ],
+            "diagnostics": [
+                paths.DIAGNOSTICS.format(**where, seed=seed, method=name) for seed in seeds for name in study.methods
+            ],
             "shadows": [
                 paths.SHADOW.format(setting=setting, seed=seed, train_set=name)
                 for seed in seeds
