@@ -218,7 +218,7 @@ MALFORMED = [
         "methods.relative",
         {"kind": "relative-ascent", "learning_rate": 0.1},
         "unknown key",
-        "batch_size, epochs, kind, share",
+        "batch_size, batch_statistics, epochs, kind, share",
         at="methods.relative.learning_rate",
     ),
     bad("seeds", [0, -1], "found -1", "greater than or equal to 0", at="seeds.1"),

@@ -17,7 +17,7 @@ def all_finite(model: nn.Module) -> bool:
     Asked after every update, so it sums first: of numbers and what is no number the sum is no number. Only a sum that is
     none, which may also be one of numbers too large for it, has the weights looked at one by one.
     """
-    total = torch.stack([parameter.sum() for parameter in model.parameters()]).sum().item()
+    total = float(sum(parameter.sum() for parameter in model.parameters()))
     return math.isfinite(total) or all(bool(parameter.isfinite().all()) for parameter in model.parameters())
 
 
