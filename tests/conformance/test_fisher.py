@@ -77,7 +77,7 @@ class InPlace(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         hidden = self.activation(self.first(x))
-        after = self.second(hidden)
+        after = self.second(input=hidden)
         after += hidden
         return self.output(self.activation(after))
 
@@ -371,7 +371,7 @@ class Overwriting(nn.Module):
 class Broken(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.first, self.output = nn.Linear(5, 6), nn.Linear(6, CLASSES)
+        self.first, self.second, self.output = nn.Linear(5, 6), nn.Linear(5, 6), nn.Linear(6, CLASSES)
 
     def forward(self, x: Tensor) -> Tensor:
         self.first(x)
@@ -420,6 +420,21 @@ def test_activations_in_place_change_nothing() -> None:
         model = randomised(nn.Sequential(nn.Linear(5, 6), nn.ReLU(inplace), nn.Linear(6, CLASSES)))
         diagonals.append(fisher_diagonal(model, examples(x)))
     assert_same(*diagonals, rtol=0)
+
+
+def test_frozen_weights_have_a_diagonal_too() -> None:
+    model, x = mlp(), gaussian(7, 5)
+    expected = one_by_one(model, x)
+    model.features.requires_grad_(False)
+    assert_same(fisher_diagonal(model, examples(x)), expected)
+
+
+def test_a_layer_that_the_logits_do_not_depend_on_has_a_diagonal_of_zeros() -> None:
+    model = randomised(Broken())
+    model.forward = lambda x: (model.first(x), model.output(model.second(x)))[1]
+    diagonal = fisher_diagonal(model, examples(gaussian(7, 5)))
+    assert not diagonal["first.weight"].any()
+    assert diagonal["second.weight"].all()
 
 
 def test_a_batch_norm_is_frozen_and_its_statistics_stay() -> None:

@@ -80,7 +80,7 @@ def _plain_layers(model: nn.Module, forward: Forward, x: Tensor) -> dict[str, nn
     }
     for n in (2, 3):
         calls, logits = _recorded(layers, forward, torch.cat([x] * n), cut=True)
-        own = [p for layer in layers.values() for p in layer.parameters()]
+        own = [p for layer in layers.values() for p in layer.parameters() if p.requires_grad]
         # The graph is cut behind every layer: what an input, or the logits, still depend on is used beside its layer's call.
         ends = [
             end.sum() for end in (logits, *(c.inputs for some in calls.values() for c in some)) if end.requires_grad
@@ -115,16 +115,17 @@ def _recorded(
     """The calls of every layer and the logits (N, K); with ``cut`` no gradient flows back through a layer."""
     calls: dict[str, list[_Call]] = {name: [] for name in layers}
 
-    def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], Tensor]:
-        def hook(_: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-            if cut:
+    def record(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], Tensor]:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], named: dict[str, Tensor], output: Tensor) -> Tensor:
+            if cut or not output.requires_grad:  # as behind frozen weights
                 output = output.detach().requires_grad_()
-            calls[name].append(_Call(args[0], args[0]._version, output))
+            (inputs,) = (*args, *named.values())
+            calls[name].append(_Call(inputs, inputs._version, output))
             return output.clone()  # which an activation that works in place may overwrite
 
         return hook
 
-    handles = [layer.register_forward_hook(record(name)) for name, layer in layers.items()]
+    handles = [layer.register_forward_hook(record(name), with_kwargs=True) for name, layer in layers.items()]
     try:
         logits = forward(x)
     finally:
@@ -149,7 +150,9 @@ def _from_calls(layers: Mapping[str, nn.Module], forward: Forward, x: Tensor) ->
     outputs = [recorded[name][0].output for name in layers]
     total: dict[str, Tensor] = {}
     for y in range(logits.shape[1]):
-        gradients = torch.autograd.grad((weight[:, y] * log_p[:, y]).sum(), outputs, retain_graph=True)
+        objective = (weight[:, y] * log_p[:, y]).sum()
+        # Zeros for a layer that the logits do not depend on.
+        gradients = torch.autograd.grad(objective, outputs, retain_graph=True, materialize_grads=True)
         for (name, layer), a, gradient in zip(layers.items(), inputs, gradients, strict=True):
             for key, value in _squares(layer, a, gradient).items():
                 total[f"{name}.{key}"] = total.get(f"{name}.{key}", 0) + value
