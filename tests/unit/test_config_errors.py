@@ -483,7 +483,7 @@ def test_a_cnn_with_more_poolings_than_pixels_is_refused(tmp_path: Path) -> None
 
 
 def test_a_value_of_the_command_line_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="--config: not valid YAML"):
+    with pytest.raises(ConfigError, match="--config: study: not valid YAML"):
         load_study(written(tmp_path, TEXT), {"study": "[a"})
 
 

@@ -14,7 +14,6 @@ from grokforget.config.setting import CheckpointName, SomeNames
 if TYPE_CHECKING:
     from grokforget.config.study import Study
 
-CHECKPOINTS = dict.fromkeys(get_args(CheckpointName), "is a checkpoint, and controls stand among these in tables")
 RESERVED: dict[str, dict[str, str]] = {
     "settings": {
         "all": "stands for all settings together in claims",
@@ -28,7 +27,7 @@ RESERVED: dict[str, dict[str, str]] = {
     "methods": {"before": "is the stage of the checkpoints themselves in analysis.parquet"},
     "analyses": {"unlearning": "is what methods report of themselves in analysis.parquet"},
     "controls": {
-        **CHECKPOINTS,
+        **dict.fromkeys(get_args(CheckpointName), "is a checkpoint, and controls stand among these in tables"),
         "pre-*": "stands beside the paper's early checkpoint in paper/published.md",
         "grok-*": "stands beside the paper's grokked checkpoint in paper/published.md",
     },

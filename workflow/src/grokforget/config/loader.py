@@ -133,11 +133,11 @@ def load_yaml(
     for keys, item in given:
         try:
             value = _with(value, keys, _typed(item), names)
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--config: not valid YAML: {str(error).splitlines()[0]}") from error
         except PydanticCustomError as error:
             at = [*(error.context or {})["at"]]
             raise ConfigError(f"--config: {'.'.join(at)}: {error.message()}") from error
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise ConfigError(f"--config: {'.'.join(keys)}: not valid YAML: {str(error).splitlines()[0]}") from error
     try:
         return kind.model_validate(value)
     except ValidationError as error:
