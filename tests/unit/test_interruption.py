@@ -207,13 +207,14 @@ def test_a_job_that_is_done_leaves_a_record_and_nothing_to_go_on_from(
     def function(job: Job) -> None:
         assert job.scratch
         (job.scratch / "partial").touch()
-        job.outputs["examples"].write_text("done")
+        for path in job.outputs.values():
+            path.write_text("done")
 
     status, record = run_one(tmp_path, function, monkeypatch)
     noted = read_record(record)
     assert status == 0
     assert noted
-    assert list(noted["wrote"]) == [f"{KEY}.safetensors"]
+    assert list(noted["wrote"]) == [f"{KEY}.safetensors", "data/addition/labels.csv"]
     root = tmp_path / "results" / "small"
     assert (root / f"{KEY}.safetensors").read_text() == "done"
     assert list((root / "store" / "unfinished").iterdir()) == []

@@ -462,6 +462,16 @@ def test_shares_of_more_than_there_is_are_refused_at_once(tmp_path: Path) -> Non
     assert (found, allowed) == ("shares 0.9 + 0.2", "at most 1 in all")
 
 
+def test_a_column_that_is_to_be_two_things_is_refused_at_once(tmp_path: Path) -> None:
+    path = written(tmp_path, rows())
+    for more in ({"ignore": ["species"]}, {"split_column": "species"}):
+        found, allowed = settings_of("table", path, label="species", **more).conflict()
+        assert (found, allowed) == ("the column 'species' for several of label, split_column, ignore", "one of them")
+    fine = settings_of("table", path, label="species", ignore=["width"])
+    assert fine.conflict() is None
+    assert fine.updated({"train": 0.9, "validation": 0.9}).conflict()
+
+
 # What is refused by the job, before anything is trained.
 X, Y = vectors(), np.arange(40) % 2
 WITH_NAN = np.where(np.arange(120).reshape(40, 3) == 7, np.nan, X)

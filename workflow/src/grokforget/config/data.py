@@ -197,6 +197,13 @@ class Table(OwnData):
     """What stands between the values of a .csv file."""
     normalise: Literal["none", "standardise"] = "standardise"
 
+    def conflict(self) -> tuple[object, str] | None:
+        named = [self.label, self.split_column, *self.ignore]
+        twice = [name for name in (self.label, self.split_column) if name is not None and named.count(name) > 1]
+        if twice:
+            return f"the column {twice[0]!r} for several of label, split_column, ignore", "one of them"
+        return super().conflict()
+
 
 class ImageFolder(OwnData):
     """A folder of images: ``FOLDER/CLASS/*.png``, or, where a test set is given, ``FOLDER/train/CLASS/*.png`` and

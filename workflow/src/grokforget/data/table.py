@@ -42,7 +42,7 @@ class Table(OwnData):
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:
             raise DataError(path, "columns of the same name", listed(twice), "each name once")
-        others = [self.label, *self.ignore, *([self.split_column] if self.split_column else [])]
+        others = [self.label, *self.ignore, *([] if self.split_column is None else [self.split_column])]
         for key, name in zip(["label", *["ignore"] * len(self.ignore), "split_column"], others, strict=False):
             if name not in names:
                 raise DataError(path, f"no such column for `{key}`", repr(name), listed(names, most=30))
