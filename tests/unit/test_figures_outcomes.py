@@ -123,7 +123,7 @@ def decided(draw: Callable[[], float]) -> pd.DataFrame:
                 names = {"claim": claim.id, "test": test.name, "decides": test.decides, "setting": setting}
                 verdict = ("supported", "contradicted", "undecided")[number % 3]
                 ends = {"low": effect / 2, "high": 2 * effect}
-                rows.append({**names, "effect": effect, **ends, "verdict": verdict})
+                rows.append({**names, "effect": effect, **ends, "verdict": verdict, "why": ""})
     return pd.DataFrame(rows)
 
 
@@ -498,6 +498,15 @@ def test_claims_without_a_result_say_so(drawn: Any) -> None:
     axes = drawn("claims", tables).axes[5]
     assert "not tested here" in [text.get_text() for text in axes.texts]
     assert not [line for line in axes.lines if line.get_gid() == "effect"]
+
+
+def test_claims_whose_runs_do_not_count_say_why_they_are_undecided(drawn: Any) -> None:
+    tables = made()
+    lost = (tables["claims"].claim == 6) & (tables["claims"].setting == "all")
+    tables["claims"].loc[lost, ["effect", "low", "high"]] = math.nan
+    tables["claims"].loc[lost, ["verdict", "why"]] = ["undecided", "0 pairs left of 9"]
+    texts = [text.get_text() for text in drawn("claims", tables).axes[5].texts]
+    assert "undecided: 0 pairs left of 9" in texts
 
 
 def test_tests_that_do_not_decide_leave_no_trace(drawn: Any) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from grokforget.config.specs.figures import FigureSpec
-from grokforget.figures.parts.style import add_note
+from grokforget.figures.parts.style import save
 from grokforget.jobs import render as module
 from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.files import write_table
@@ -59,18 +59,21 @@ def test_what_is_left_out_is_said_by_run_and_checkpoint() -> None:
             rows("c", "grokked", [["diverged", ""], ["", ""]]),
         ]
     )
-    assert left_out(table) == [
+    assert [*left_out(table).values()] == [
         "a: 2 of 3 runs did not grok",
         "b: 1 of 2 runs have no checkpoint matched",
         "b: 1 of 1 runs did not fit the training data",
         "c: cells of 1 of 2 runs diverged (grokked)",
     ]
-    assert note_of([table, table.iloc[:0], table]) == f"Left out: {'; '.join(left_out(table))}."
+    assert note_of([table, table.iloc[:0], table]) == f"Left out: {'; '.join(left_out(table).values())}."
     assert note_of([counted(table)]) == ""
+    # Another table of the same runs, with the seed that chooses, say, does not say it twice.
+    more = pd.concat([table, rows("a", "grokked", [["", ""]] * 4).assign(seed=[9, 9, 10, 10, 11, 11, 12, 12])])
+    assert note_of([table, more]) == note_of([table])
     along = table.drop(columns="checkpoint").assign(step=1)
-    assert left_out(along[along.setting == "c"]) == ["c: cells of 1 of 2 runs diverged"]
+    assert [*left_out(along[along.setting == "c"]).values()] == ["c: cells of 1 of 2 runs diverged"]
     others = table.assign(train_set="without-w15")
-    assert left_out(others) == [], "of runs on the full training set"
+    assert left_out(others) == {}, "of runs on the full training set"
 
 
 def test_means_and_differences_leave_flagged_rows_out_and_count_them() -> None:
@@ -110,15 +113,27 @@ def test_a_figure_is_not_given_what_does_not_count_and_says_so(tmp_path: Path, m
     assert given == {"seeds": [1], "note": "Left out: a: 1 of 2 runs did not grok."}
 
 
-def test_the_note_stands_below_all_else_in_lines_as_wide_as_the_figure() -> None:
-    figure, axes = plt.subplots(figsize=(3, 2))
+@pytest.mark.parametrize("layout", [None, "constrained"])
+def test_the_note_stands_below_all_else_in_lines_as_wide_as_the_figure(layout: str | None, tmp_path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(3, 2), layout=layout)
     axes.set_xlabel("x")
-    figure.legend([axes.plot([0, 1])[0]], ["a legend below the figure"], loc="upper center", bbox_to_anchor=(0.5, 0))
-    figure.draw_without_rendering()
-    lowest = figure.get_tightbbox().y0
-    add_note(figure, "Left out: " + "; ".join(f"setting-{n}: 2 of 9 runs did not grok" for n in range(4)) + ".")
-    text = figure.texts[-1].get_window_extent().transformed(figure.dpi_scale_trans.inverted())
-    assert text.y1 < lowest
-    assert text.x1 < 3.1
+    line = axes.plot([0, 1])[0]
+    if layout:
+        figure.legend([line], ["a legend at the lower edge"], loc="outside lower center")
+    else:
+        figure.legend([line], ["a legend below the figure"], loc="upper center", bbox_to_anchor=(0.5, 0))
+    extents: dict[str, Any] = {}
+
+    def note_extents(event: Any) -> None:
+        for name, artist in zip(("legend", "note"), (figure.legends[0], *figure.texts), strict=False):
+            extents[name] = artist.get_window_extent(event.renderer)
+
+    figure.canvas.mpl_connect("draw_event", note_extents)
+    save(
+        figure,
+        {kind: tmp_path / f"a.{kind}" for kind in ("svg", "pdf", "png")},
+        "Left out: " + "; ".join(f"setting-{n}: 2 of 9 runs did not grok" for n in range(4)) + ".",
+    )
     assert figure.texts[-1].get_text().count("\n") >= 2
-    plt.close(figure)
+    assert extents["note"].y1 < extents["legend"].y0, "as it is saved"
+    assert extents["note"].width < 3.2 * 200

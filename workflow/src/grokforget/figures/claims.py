@@ -110,7 +110,10 @@ def draw_tests(
         whole = here[here.setting == ALL]
         middle = (begin + end) / 2
         if whole.empty or whole.verdict.item() not in VERDICTS or np.isnan(whole.effect.item()):
-            axes.text(0.5, middle, UNTESTED, color="0.35", fontsize=7, transform=axes.get_yaxis_transform(), **CENTRE)
+            said = next((f"undecided: {why}" for why in whole.why if why), UNTESTED)
+            behind = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
+            where: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "bbox": behind, **CENTRE}
+            axes.text(0.5, middle, said, color="0.35", fontsize=6.5, **where)
             continue
         style = VERDICTS[whole.verdict.item()]
         ends = whole[["low", "high"]].to_numpy()[0]

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from grokforget.figures.parts.dots import empty
 from grokforget.figures.parts.style import CHECKPOINTS, MILLIMETRES, accuracy_axis, set_style
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     trajectories, unlearning = tables["trajectories"], tables["unlearning"]
     moved = trajectories.groupby("method")["update"].max()
     methods = [method for method in spec.methods if moved.get(method, 0) > 0]
+    if not methods:
+        return empty("no cell in which something is unlearned counts")
     rows = [(setting, forget_set) for setting in spec.settings for forget_set in spec.forget_sets]
     fig, panels = plt.subplots(
         len(rows),

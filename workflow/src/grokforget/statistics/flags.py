@@ -43,23 +43,26 @@ def counted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def note_of(tables: Iterable[pd.DataFrame]) -> str:
-    """A sentence on what is left out of some tables; empty where that is nothing."""
-    phrases = dict.fromkeys(phrase for table in tables for phrase in left_out(table))
-    return f"Left out: {'; '.join(phrases)}." if phrases else ""
+    """A sentence on what is left out of some tables, of each kind of row what the first table has; empty where that is
+    nothing."""
+    phrases: dict[tuple[str, str, str], str] = {}
+    for table in tables:
+        phrases = {**left_out(table), **phrases}
+    return f"Left out: {'; '.join(phrases[key] for key in sorted(phrases))}." if phrases else ""
 
 
-def left_out(table: pd.DataFrame) -> list[str]:
+def left_out(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """What a table's flagged rows are, a phrase a (setting, checkpoint, flag): "digits-mlp: 2 of 9 runs did not grok".
 
     A run is a (setting, seed). Where not all rows of a run and checkpoint have the flag, it is "cells of" that run. Snapshots
     along training, which have no checkpoint, are told of a setting as a whole.
     """
     if FLAG not in table:
-        return []
+        return {}
     if "train_set" in table:
         table = table[table.train_set == "full"]
     places = ["setting", *(["checkpoint"] if "checkpoint" in table else [])]
-    phrases = []
+    phrases = {}
     for labels, rows in table.groupby(places, sort=True):
         checkpoint = labels[1] if len(places) > 1 else ""
         runs = rows.seed.nunique()
@@ -68,7 +71,8 @@ def left_out(table: pd.DataFrame) -> list[str]:
             flagged = share[share > 0]
             if len(flagged):
                 cells = "" if (flagged == 1).all() else "cells of "
-                phrases.append(f"{labels[0]}: {cells}{len(flagged)} of {runs} runs {did_not(flag, checkpoint)}")
+                what = f"{cells}{len(flagged)} of {runs} runs {did_not(flag, checkpoint)}"
+                phrases[labels[0], checkpoint, flag] = f"{labels[0]}: {what}"
     return phrases
 
 

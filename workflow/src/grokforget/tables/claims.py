@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from grokforget.statistics.claims import ALL, NOT_TESTED
+from grokforget.statistics.claims import ALL
 
 if TYPE_CHECKING:
     from grokforget.config.claims import Claims
@@ -64,7 +64,7 @@ def line(row: Mapping[str, Any], units: Mapping[tuple[int, str], str]) -> dict[s
     return {
         "test": (row["test"] if row["decides"] else f"*beside:* {row['test']}") if over_all else "",
         "setting": row["setting"],
-        "effect": "–" if row["verdict"] == NOT_TESTED else interval(row, unit),
+        "effect": "–" if math.isnan(row["effect"]) else interval(row, unit),
         "p": number(row["p"], 3),
         "p (Holm)": number(row["p_holm"], 3),
         "effect size": number(row["effect_size"], 2),

@@ -134,7 +134,7 @@ def table1(tables: Tables, spec: PaperTableSpec) -> PaperTable:
         index=["setting", "method", "checkpoint"], columns=["forget_set", "measure"], values=["mean", "std"]
     ).sort_index()
     numbers, text = pd.DataFrame(index=wide.index), pd.DataFrame(index=wide.index)
-    for forget_set in wide["mean"].columns.unique("forget_set"):
+    for forget_set in wide["mean"].columns.unique("forget_set") if len(wide) else []:
         for measure, (title, factor) in ACCURACIES.items():
             mean, std = (factor * wide[kind, forget_set, measure] for kind in ("mean", "std"))
             numbers[f"{forget_set} {title} mean"], numbers[f"{forget_set} {title} std"] = mean.round(2), std.round(2)

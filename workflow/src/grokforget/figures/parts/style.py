@@ -82,6 +82,12 @@ def add_note(figure: Figure, note: str) -> None:
     width, height = figure.get_size_inches()
     figure.draw_without_rendering()
     lowest = figure.get_tightbbox().y0
+    for legend in figure.legends:
+        # Or else it would go down with the lower edge of the page, which the note moves.
+        place = legend.get_window_extent().transformed(figure.transFigure.inverted())
+        legend.set_loc("lower left")
+        legend.borderaxespad = 0
+        legend.set_bbox_to_anchor((round(place.x0, 9), round(place.y0, 9)), transform=figure.transFigure)
     # Seven-point type has some eighteen characters an inch.
     lines = textwrap.wrap(note, max(int(18 * width), 40))
     figure.text(0.01, round((lowest - 0.05) / height, 9), "\n".join(lines), fontsize=7, va="top", color="0.25")
