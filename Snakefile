@@ -40,11 +40,11 @@ onstart:
 
 
 onsuccess:
-    print(preflight.end(Path(RESULTS), finished=True), file=sys.stderr)
+    sys.stderr.write(preflight.end(Path(RESULTS), finished=True))
 
 
 onerror:
-    preflight.end(Path(RESULTS), finished=False)
+    sys.stderr.write(preflight.end(Path(RESULTS), finished=False))
 
 
 wildcard_constraints:

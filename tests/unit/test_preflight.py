@@ -35,6 +35,7 @@ from grokforget.runtime.preflight import (
     user,
     writable,
 )
+from grokforget.runtime.remaining import LOG
 from grokforget.runtime.run import FORCED, run_job
 from grokforget.runtime.spec_file import write_spec
 from grokforget.runtime.store import VARIABLE, Store
@@ -308,12 +309,19 @@ def test_what_a_run_could_not_write_is_said_before_and_stops_a_dry_run_alone(
 
 
 # What Snakemake was told.
+def job(rule: str, *outputs: str) -> Any:
+    """One of its jobs."""
+    return SimpleNamespace(rule=SimpleNamespace(name=rule), output=outputs)
+
+
 def snakemake(**changes: Any) -> Any:
     """What is looked at of Snakemake's own object; its settings hold sets of names."""
+    jobs = changes.pop("jobs", [])
     values = {"forcerun": set(), "forceall": False, "forcetargets": False, "targets": set(), "nodes": None, **changes}
     return SimpleNamespace(
         dag_settings=SimpleNamespace(**{name: values[name] for name in values if name != "nodes"}),
         resource_settings=SimpleNamespace(nodes=values["nodes"]),
+        dag=SimpleNamespace(needrun_jobs=lambda: jobs),
     )
 
 
@@ -326,6 +334,10 @@ def snakemake(**changes: Any) -> Any:
         ({"forceall": True, "forcerun": {"train"}}, Settings(["*"], True)),
         ({"targets": {"measure"}}, Settings([], True)),
         ({"targets": {"measure"}, "forcetargets": True}, Settings(["measure"], True)),
+        (
+            {"jobs": [job("all"), job("train", "results/a/train/m/s1.x", "results/a/jobs/train/m/s1.json")]},
+            Settings([], True, {"train/m/s1": "train"}),
+        ),
     ],
 )
 def test_settings_say_what_is_forced_and_where_jobs_run(changes: Any, expected: Settings) -> None:
@@ -334,10 +346,15 @@ def test_settings_say_what_is_forced_and_where_jobs_run(changes: Any, expected: 
 
 def test_snakemake_has_the_settings_that_are_asked_for() -> None:
     """Its own classes, of the version that is installed."""
+    import snakemake.api  # noqa: F401 - first: the others import each other
     from snakemake.settings.types import DAGSettings, ResourceSettings
+    from snakemake.workflow import DAG, Workflow
 
-    of = Settings.of(SimpleNamespace(dag_settings=DAGSettings(), resource_settings=ResourceSettings()))
+    dag = SimpleNamespace(needrun_jobs=list)
+    of = Settings.of(SimpleNamespace(dag_settings=DAGSettings(), resource_settings=ResourceSettings(), dag=dag))
     assert of == Settings([], True)
+    assert isinstance(Workflow.dag, property)
+    assert callable(DAG.needrun_jobs)
     assert ExecMode.DEFAULT
 
 
@@ -404,6 +421,17 @@ def test_slurm_is_asked_where_jobs_go_to_a_cluster(here: bool, asked: bool, monk
         assert not Path("results/other").exists()
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_how_far_a_run_came_is_told_at_its_end_and_noted(finished: bool) -> None:
+    begin(ROOT, "cpu", Settings([], True, {"data/addition/examples": "prepare", "data/addition/seed0": "split"}))
+    run(7)
+    told = end(ROOT, finished)
+    assert told.startswith("results/small: 1 of 2 jobs are done, about ")
+    line = told.splitlines()[0].removeprefix("results/small: ").removesuffix(".")
+    assert (ROOT / LOG).read_text().endswith(f" {line}\n")
+    assert end(ROOT, finished).startswith("Store" if finished else "")
+
+
 def run(steps: int) -> None:
     study = small(data__addition__modulus=steps)
     spec = write_spec(ROOT, "data/addition/examples", runs.prepare(study, "addition"), "prepare")
@@ -419,7 +447,7 @@ def test_a_finished_run_clears_the_store_up_and_tells_what_it_takes() -> None:
     told = end(ROOT, True)
     assert re.fullmatch(
         rf"Store {ROOT}/store: 0\.\d MB, 0\.0 MB of them beside the results; 0\.\d MB that nothing needs any more were "
-        r"removed\.",
+        r"removed\.\n",
         told,
     )
     assert len(list(Store(ROOT).entries())) == 1

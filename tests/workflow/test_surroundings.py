@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from grokforget.config.profiles import problems
-from snakemake_runs import REPOSITORY, Workspace
+from snakemake_runs import REPOSITORY, SMALL, Workspace
 
 
 @contextmanager
@@ -93,3 +96,97 @@ def test_a_profile_with_unknown_keys_is_told_file_line_and_what_was_meant(tmp_pa
     assert second.endswith("did you mean 'train'?")
     path.write_text("jobs: [1\n")
     assert "not valid YAML" in next(problems(path))
+
+
+# Of several users.
+def with_mask(workspace: Workspace, mask: int, *arguments: object) -> str:
+    """What Snakemake says to a user whose files are of these rights."""
+    done = subprocess.run(
+        workspace.command(*arguments, study=SMALL),
+        cwd=workspace.folder,
+        env=workspace.environment(),
+        capture_output=True,
+        text=True,
+        umask=mask,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def rights(folder: Path) -> tuple[set[int], set[int]]:
+    """Of all files below a folder, and of all folders."""
+    paths = [folder, *folder.rglob("*")]
+    found = [{path.stat().st_mode & 0o777 for path in paths if path.is_dir() == folders} for folders in (False, True)]
+    return found[0], found[1]
+
+
+@pytest.mark.long(sample=1)
+@pytest.mark.parametrize(("mask", "files", "folders"), [(0o002, 0o664, 0o775), (0o022, 0o644, 0o755)])
+def test_files_have_the_rights_that_their_user_gives(mask: int, files: int, folders: int, tmp_path: Path) -> None:
+    """Some libraries write for their user alone, and results and stores are shared."""
+    with_mask(Workspace(tmp_path), mask)
+    assert rights(tmp_path / "results" / "small") == ({files}, {folders})
+
+
+@pytest.mark.xdist_group("smoke")
+def test_files_of_every_kind_have_the_rights_that_this_user_gives(smoke: Workspace) -> None:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    assert rights(smoke.folder / "results") == ({0o666 & ~mask}, {0o777 & ~mask})
+
+
+@pytest.mark.xdist_group("smoke")
+def test_how_far_a_run_came_stands_in_its_log(smoke: Workspace) -> None:
+    lines = (smoke.folder / "results" / "smoke" / "logs" / "progress.log").read_text().splitlines()
+    assert re.fullmatch(r"\S+ \S+ (\d+) of \1 jobs are done, in .*", lines[-1])
+    between = r"\S+ \S+ \d+ of \d+ jobs are done(, about \d+ % of the work; about .* left|; how long they take is .*)"
+    assert all(re.fullmatch(between, line) for line in lines[:-1])
+
+
+def as_nobody(workspace: Workspace, *arguments: object) -> subprocess.CompletedProcess[str]:
+    """Snakemake as another user, who can read everything and writes what others may write: stdout and stderr together."""
+    if os.geteuid() or not shutil.which("setpriv"):
+        pytest.skip("only root can run something as another user")
+    able = [f"--{which}=-all,+dac_read_search" for which in ("inh-caps", "ambient-caps", "bounding-set")]
+    user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *able]
+    home = workspace.folder.parent / "home"
+    home.mkdir(exist_ok=True)
+    home.chmod(0o777)
+    done = subprocess.run(
+        [*user, *workspace.command(*arguments, study=SMALL)],
+        cwd=workspace.folder,
+        env={**workspace.environment(), "HOME": str(home), "XDG_CACHE_HOME": str(home)},
+        capture_output=True,
+        text=True,
+    )
+    done.stdout += done.stderr
+    return done
+
+
+def test_in_a_folder_of_somebody_else_questions_are_answered_and_a_run_is_told_whose_it_is(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path / "theirs")
+    workspace.folder.mkdir()
+    data = "results/small/data/addition/examples.safetensors"
+    with_mask(workspace, 0o022, data)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "theirs").rglob("*")}
+    whose = "cannot be written by you, and belongs to user root; "
+    for question, answer in (
+        (["-l"], "unlearn_along_training"),
+        (["--rulegraph=dot"], "digraph snakemake_dag"),
+        (["--summary"], "update pending"),
+        ([f"--report={tmp_path}/home/report.html", data], "Report created."),
+    ):
+        done = as_nobody(workspace, *question)
+        assert done.returncode == 0, done.stdout
+        assert answer in done.stdout
+        assert f"results/small {whose}" in done.stdout
+    with (workspace.folder / "results" / "small" / ".lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for command in (["--dry-run"], [], ["--config", "study=other"]):
+            done = as_nobody(workspace, *command)
+            assert done.returncode != 0
+            assert f".snakemake {whose}" in done.stdout
+            assert "Traceback" not in done.stdout
+            named = r"results/small is being worked on by snakemake \(process \d+ of user root on \S+, since .*\); "
+            assert bool(re.search(named, done.stdout)) == (not command)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "theirs").rglob("*")} == before

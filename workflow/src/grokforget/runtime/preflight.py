@@ -12,13 +12,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from grokforget.runtime import gpu, signals, slurm
 from grokforget.runtime.errors import explain
+from grokforget.runtime.remaining import Progress, Watch
+from grokforget.runtime.results import RECORD, keys_of
 from grokforget.runtime.run import FORCED
 from grokforget.runtime.spec_file import write_spec
 from grokforget.runtime.store import VARIABLE, Store
@@ -28,6 +30,7 @@ LEAST_SPACE = 64 * 2**20
 ELSEWHERE = "ask for access, or work in a folder of your own with `--directory FOLDER`"
 LOCK = ".lock"
 _held: list[IO[str]] = []
+_watches: list[Watch] = []
 _unwritten: list[OSError] = []
 """Why spec files could not be written where they belong."""
 _temporary: list[tempfile.TemporaryDirectory[str]] = []
@@ -42,11 +45,12 @@ class Settings:
     """What is asked of Snakemake's settings, in the one place that reads them.
 
     ``forced`` names what it was told to make again, rules and files, ``*`` for everything; ``here`` is whether jobs run on
-    this machine.
+    this machine; ``jobs`` are those that it will run, rule by job.
     """
 
     forced: Sequence[str]
     here: bool
+    jobs: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, workflow: Any) -> Settings:
@@ -55,7 +59,11 @@ class Settings:
         forced = {"*"} if dag.forceall else {str(name) for name in dag.forcerun}
         if dag.forcetargets:
             forced |= {str(name) for name in dag.targets}
-        return cls(sorted(forced), workflow.resource_settings.nodes is None)
+        outputs = (
+            (job.rule.name, RECORD.fullmatch(str(file))) for job in workflow.dag.needrun_jobs() for file in job.output
+        )
+        jobs = {record[2]: rule for rule, record in outputs if record}
+        return cls(sorted(forced), workflow.resource_settings.nodes is None, jobs)
 
 
 def lead_jobs() -> None:
@@ -133,20 +141,31 @@ def begin(root: Path, device: str, settings: Settings) -> None:
     (root / FORCED).unlink(missing_ok=True)
     if settings.forced:
         (root / FORCED).write_text(json.dumps(list(settings.forced)), encoding="utf-8")
+    if settings.jobs:
+        _watches.append(Watch(Progress(root, settings.jobs), said))
+
+
+def said(text: str) -> None:
+    """Say something between Snakemake's own lines, unless it was told to be quiet."""
+    from snakemake.logging import logger
+
+    logger.info(f"{text}.")
 
 
 def end(root: Path, finished: bool) -> str:
-    """After the last job; what the store takes, in words. What nothing needs any more is removed from it."""
+    """After the last job: how far the run came, and what the store takes, in words. What nothing needs any more is removed
+    from it."""
     (root / FORCED).unlink(missing_ok=True)
-    if not finished:
-        return ""
-    from grokforget.runtime.results import keys_of
-
-    store = Store(root)
-    freed = store.sweep(keys_of(root))
-    total, alone = store.size()
-    swept = f"; {freed / 1e6:.1f} MB that nothing needs any more were removed" if freed else ""
-    return f"Store {store.folder}: {total / 1e6:.1f} MB, {alone / 1e6:.1f} MB of them beside the results{swept}."
+    told = [f"{root}: {_watches.pop().end()}."] if _watches else []
+    if finished:
+        store = Store(root)
+        freed = store.sweep(keys_of(root))
+        total, alone = store.size()
+        swept = f"; {freed / 1e6:.1f} MB that nothing needs any more were removed" if freed else ""
+        told.append(
+            f"Store {store.folder}: {total / 1e6:.1f} MB, {alone / 1e6:.1f} MB of them beside the results{swept}."
+        )
+    return "".join(f"{line}\n" for line in told)
 
 
 def check_folder(root: Path) -> None:

@@ -137,7 +137,7 @@ def foreign_to(root: Path, outputs: Iterable[str]) -> Iterator[Path]:
             ours |= {paths.log_of(job), paths.spec_of(job)}
             spec = load_spec(root / paths.spec_of(job))
             ours |= {file for item in spec["items"].values() for file in item["outputs"].values()}
-    ours |= {"store", ".lock", ".forced.json", "study.json", "report.html"}
+    ours |= {"store", ".lock", ".forced.json", "study.json", "report.html", "logs/progress.log"}
     above = {parent.as_posix() for name in ours for parent in Path(name).parents}
 
     def look(folder: Path) -> Iterator[Path]:
