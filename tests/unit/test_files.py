@@ -485,3 +485,28 @@ def test_what_is_no_file_has_no_checksum(tmp_path: Path, name: str) -> None:
     (tmp_path / "folder.parquet").mkdir()
     with pytest.raises(DamagedFile, match=f"{name} is missing"):
         checksum(tmp_path / name)
+
+
+@pytest.mark.parametrize("kind", ["tensors", "states", "table", "rows", "json"])
+@pytest.mark.parametrize(("mask", "rights"), [(0o002, 0o664), (0o022, 0o644), (0o077, 0o600)])
+def test_files_have_the_rights_that_their_user_gives(
+    tmp_path: Path, kind: str, mask: int, rights: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some libraries write for their user alone."""
+    monkeypatch.setattr(module, "UMASK", mask)
+    before = os.umask(mask)
+    try:
+        match kind:
+            case "tensors":
+                write_tensors(tmp_path / kind, {"a": np.arange(3)})
+            case "states":
+                write_states(tmp_path / kind, {"a": {"w": torch.zeros(2)}})
+            case "table":
+                write_table(tmp_path / kind, pd.DataFrame({"a": [1]}))
+            case "rows":
+                write_rows(tmp_path / kind, [{"a": 1}])
+            case "json":
+                write_json(tmp_path / kind, {})
+    finally:
+        os.umask(before)
+    assert (tmp_path / kind).stat().st_mode & 0o777 == rights

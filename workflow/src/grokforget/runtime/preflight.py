@@ -173,10 +173,9 @@ def check_folder(root: Path) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        there = next(path for path in root.parents if os.path.exists(path))
-        raise CannotRun(
-            f"{root} cannot be made: {error}{_of_another(there, f', and {there} ')}; {ELSEWHERE}."
-        ) from error
+        above = next(path for path in root.parents if os.path.exists(path))
+        reason = unwritable(above) if above.is_dir() and not writable(above) else str(error)
+        raise CannotRun(f"{root} cannot be made: {reason}; {ELSEWHERE}.") from error
     folders = (Path(folder) for folder, _, _ in os.walk(root) if not os.access(folder, os.W_OK | os.X_OK))
     refused = next(folders, None) or (None if writable(root) else root)
     if refused:
