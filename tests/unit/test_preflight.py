@@ -316,12 +316,13 @@ def job(rule: str, *outputs: str) -> Any:
 
 def snakemake(**changes: Any) -> Any:
     """What is looked at of Snakemake's own object; its settings hold sets of names."""
-    jobs = changes.pop("jobs", [])
+    jobs, storage = changes.pop("jobs", []), changes.pop("storage", None)
     values = {"forcerun": set(), "forceall": False, "forcetargets": False, "targets": set(), "nodes": None, **changes}
     return SimpleNamespace(
         dag_settings=SimpleNamespace(**{name: values[name] for name in values if name != "nodes"}),
         resource_settings=SimpleNamespace(nodes=values["nodes"]),
         dag=SimpleNamespace(needrun_jobs=lambda: jobs),
+        storage_settings=SimpleNamespace(default_storage_provider=storage),
     )
 
 
@@ -347,11 +348,16 @@ def test_settings_say_what_is_forced_and_where_jobs_run(changes: Any, expected: 
 def test_snakemake_has_the_settings_that_are_asked_for() -> None:
     """Its own classes, of the version that is installed."""
     import snakemake.api  # noqa: F401 - first: the others import each other
-    from snakemake.settings.types import DAGSettings, ResourceSettings
+    from snakemake.settings.types import DAGSettings, ResourceSettings, StorageSettings
     from snakemake.workflow import DAG, Workflow
 
-    dag = SimpleNamespace(needrun_jobs=list)
-    of = Settings.of(SimpleNamespace(dag_settings=DAGSettings(), resource_settings=ResourceSettings(), dag=dag))
+    workflow = SimpleNamespace(
+        dag_settings=DAGSettings(),
+        resource_settings=ResourceSettings(),
+        storage_settings=StorageSettings(),
+        dag=SimpleNamespace(needrun_jobs=list),
+    )
+    of = Settings.of(workflow)
     assert of == Settings([], True)
     assert isinstance(Workflow.dag, property)
     assert callable(DAG.needrun_jobs)

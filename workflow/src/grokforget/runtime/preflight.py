@@ -45,7 +45,7 @@ class Settings:
     """What is asked of Snakemake's settings, in the one place that reads them.
 
     ``forced`` names what it was told to make again, rules and files, ``*`` for everything; ``here`` is whether jobs run on
-    this machine; ``jobs`` are those that it will run, rule by job.
+    this machine; ``jobs`` are those that it will run, rule by job, none where they write to a storage, not to files here.
     """
 
     forced: Sequence[str]
@@ -59,10 +59,11 @@ class Settings:
         forced = {"*"} if dag.forceall else {str(name) for name in dag.forcerun}
         if dag.forcetargets:
             forced |= {str(name) for name in dag.targets}
+        stored = workflow.storage_settings.default_storage_provider
         outputs = (
             (job.rule.name, RECORD.fullmatch(str(file))) for job in workflow.dag.needrun_jobs() for file in job.output
         )
-        jobs = {record[2]: rule for rule, record in outputs if record}
+        jobs = {record[2]: rule for rule, record in outputs if record and not stored}
         return cls(sorted(forced), workflow.resource_settings.nodes is None, jobs)
 
 
