@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.analyses.modules import Layer, by_unit, hidden_layers, pieces
 from grokforget.data.loader import Examples
 from grokforget.training.evaluate import BATCH, accuracy_of
@@ -16,6 +16,7 @@ from grokforget.training.evaluate import BATCH, accuracy_of
 SPLITS = ("forget", "retain", "test")
 
 
+@nan_where_diverged
 def ablation(probe: Probe, *, shares: Sequence[float], draws: int, examples: int) -> list[Value]:
     """Accuracies in [0, 1] after a share of every layer's units is removed: the forget-specific ones, or random ones.
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import functools
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +14,7 @@ from torch import Tensor, nn
 
 from grokforget.data.loader import Examples
 from grokforget.runtime.seeds import derive_seed
+from grokforget.training.evaluate import logits_of
 from grokforget.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -56,6 +59,15 @@ class Probe:
             return examples
         return examples[torch.randperm(len(examples), generator=self.generator(split))[:n].sort().values]
 
+    @functools.cached_property
+    def finite(self) -> bool:
+        """Whether every weight of the model is finite, and every output on every example of the request."""
+        tensors = [
+            *self.model.parameters(),
+            *(logits_of(self.model, part.x) for part in self.examples.values() if len(part)),
+        ]
+        return all(bool(tensor.isfinite().all()) for tensor in tensors)
+
     def double(self) -> nn.Module:
         """A copy of the model in float64 and eval mode."""
         return copy.deepcopy(self.model).double().eval()
@@ -64,3 +76,18 @@ class Probe:
 def as_double(examples: Examples) -> Examples:
     """Float inputs in float64; tokens as they are."""
     return Examples(examples.x.double() if examples.x.is_floating_point() else examples.x, examples.y)
+
+
+def nan_where_diverged(analysis: Callable[..., list[Value]]) -> Callable[..., list[Value]]:
+    """An analysis ``(probe, **settings)`` that gives its usual rows with NaN for a model that is not ``finite``.
+
+    Comparisons with NaN are false, and what is counted from them is a number like any other: no neuron changes its sign, and
+    every prediction is wrong or right by chance.
+    """
+
+    @functools.wraps(analysis)
+    def known(probe: Probe, **settings: object) -> list[Value]:
+        values = analysis(probe, **settings)
+        return values if probe.finite else [value._replace(value=math.nan) for value in values]
+
+    return known

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.data.loader import Examples
 from grokforget.models.mlp import ACTIVATIONS
 
@@ -20,6 +20,7 @@ CONSTANT = 1e-20
 """Rows whose variance is below this share of their pool's mean square differ by round-off only: no CKA."""
 
 
+@nan_where_diverged
 def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
     """Linear CKA in float64, at the output of every activation module and of what enters the output layer.
 

@@ -9,15 +9,16 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from grokforget.analyses.base import Probe, Value
+from grokforget.analyses.base import Probe, Value, nan_where_diverged
 from grokforget.training.evaluate import logits_of
 
 SPLITS = ("forget", "retain", "test")
 
 
+@nan_where_diverged
 def distance(probe: Probe) -> list[Value]:
-    """Distances, computed in float64 from float32 logits and weights; NaN where the model, or the one that it is compared
-    with, has a weight that is not finite, and where there is no retrained model.
+    """Distances, computed in float64 from float32 logits and weights; NaN where the model that it is compared with has a
+    weight that is not finite, and where there is no retrained model.
 
     ``js_divergence`` of a split: mean over its examples of the Jensen-Shannon divergence of the two output distributions,
     nats: 0 where they are the same, ln 2 = 0.693 where they share no class. ``weight_distance``: ‖θ - θ_r‖;

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.analyses.layer_gradients import Gradients, gradients, layers, mean_gradient
 from grokforget.data.loader import Examples
 
@@ -27,6 +27,7 @@ PAIRS = {
 EPSILON = torch.finfo(torch.float64).eps
 
 
+@nan_where_diverged
 def gradient_alignment(probe: Probe, *, examples: int, batches: int, batch_size: int, pairs: int) -> list[Value]:
     """Cosines between gradients of forget and retain examples, in float64 and eval mode.
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.analyses.relu_inputs import ReluInputs, in_float32
 from grokforget.models.points import continuous
 
@@ -22,6 +22,7 @@ MARGIN = 64
 """How many measured errors from 0 a sign is trusted; on trained models no error reaches a tenth of that."""
 
 
+@nan_where_diverged
 def local_complexity(probe: Probe, *, points: int, vertices: int, radius: float) -> list[Value]:
     """Neurons whose sign is not the same at all vertices of a cross-polytope around a point; mean over points.
 

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.analyses.modules import hidden_layers, pieces
 from grokforget.data.loader import Examples
 from grokforget.training.objective import Objective
@@ -25,6 +25,7 @@ class Fit(NamedTuple):
     overlap: float
 
 
+@nan_where_diverged
 def module_model(probe: Probe, *, module: Literal["unit", "layer"], examples: int, active_share: float) -> list[Value]:
     """p, ρ, p·ρ and the measured mean cosine, for pairs of examples.
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import nn
 
-from grokforget.analyses.base import Probe, Value
+from grokforget.analyses.base import Probe, Value, nan_where_diverged
 from grokforget.data.loader import Examples, training_loader
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.evaluate import accuracy_and_loss
@@ -20,6 +20,7 @@ from grokforget.training.optimizers import make_optimizer
 PARTS = ("", "near", "accuracy")
 
 
+@nan_where_diverged
 def relearning(probe: Probe, *, updates: int, tolerance: float) -> list[Value]:
     """``relearn_updates``: updates of plain training on forget and retain set together until the forget set is back where
     the original model had it, and ``relearned``: 1 where it got there within ``updates``, else 0 (and ``relearn_updates``
@@ -33,13 +34,14 @@ def relearning(probe: Probe, *, updates: int, tolerance: float) -> list[Value]:
 
     The recipe is the setting's own, without SAM or penalty, with a fresh optimizer and its full learning rate, held;
     batches are a draw of ``probe``. The fresh optimizer by itself moves a trained model away first, as adaptive ones do.
-    A model, or an original, with a weight that is not finite: all NaN.
+    Of an original with a weight or a forget loss that is not finite: all NaN.
     """
     forget, objective = probe.examples["forget"], probe.objective
     model = copy.deepcopy(probe.model)
     model.load_state_dict(probe.original)
     finite = all_finite(model) and all_finite(probe.model)
     accuracy_before, loss_before = accuracy_and_loss(model, forget, objective, objective.training_loss)
+    finite = finite and math.isfinite(loss_before)
     model.load_state_dict(probe.model.state_dict())
 
     reached: dict[str, int] = {}

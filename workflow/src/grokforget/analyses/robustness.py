@@ -16,9 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grokforget.analyses.base import Probe, Value, as_double
+from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.data.loader import Examples
-from grokforget.training.finite import all_finite
 
 BATCH = 128
 """Examples attacked at a time: in float64 and without gradients of the weights, about what training on as many takes."""
@@ -49,6 +48,7 @@ def cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
 LOSSES: dict[str, PerExample] = {"cross-entropy": cross_entropy, "margin": margin}
 
 
+@nan_where_diverged
 def robustness(probe: Probe, *, radii: Sequence[float], steps: int, step_share: float, examples: int) -> list[Value]:
     """Share of ``examples`` test examples that are classified rightly, in [0, 1], in float64.
 
@@ -57,7 +57,7 @@ def robustness(probe: Probe, *, radii: Sequence[float], steps: int, step_share: 
     examples whose input gradient is exactly 0 in every component. Where that is not near 0, that loss's attacks understate
     what an attacker can do. PGD makes ``steps`` steps of ``step_share`` · radius and is judged by the last; its random
     start is a draw of ``probe``, the same for every model, loss and radius. Attacks stay in the range of the data
-    (``data_box``). All values are NaN for a model with weights or logits that are not finite.
+    (``data_box``).
     """
     model, data = probe.double().requires_grad_(False), as_double(probe.some("test", examples))
     start = torch.rand(data.x.shape, generator=probe.generator("attack"), dtype=torch.float64).to(data.x.device) * 2 - 1
@@ -66,14 +66,7 @@ def robustness(probe: Probe, *, radii: Sequence[float], steps: int, step_share: 
     for index in torch.arange(len(data), device=data.x.device).split(BATCH):
         for key, flags in outcomes(model, data[index], start[index], box, radii, steps, step_share).items():
             found.setdefault(key, []).append(flags)
-    finite = bool(torch.cat(found.pop(FINITE)).all()) and all_finite(model)
-    return [
-        Value(measure, part, torch.cat(flags).double().mean().item() if finite else math.nan)
-        for (measure, part), flags in found.items()
-    ]
-
-
-FINITE = ("finite", "")
+    return [Value(measure, part, torch.cat(flags).double().mean().item()) for (measure, part), flags in found.items()]
 
 
 def outcomes(
@@ -87,9 +80,8 @@ def outcomes(
 ) -> dict[tuple[str, str], Tensor]:
     """By (measure, part), what holds of which example: booleans (N,). ``start`` has PGD's starts, in [-1, 1]."""
     x, y = data.x, data.y
-    logits = model(x)
-    clean = logits.argmax(1) == y
-    found = {FINITE: logits.isfinite().all(1), ("clean_accuracy", ""): clean}
+    clean = model(x).argmax(1) == y
+    found = {("clean_accuracy", ""): clean}
     survivors = {radius: clean for radius in radii}
     for name, loss in LOSSES.items():
         slope = gradient(model, loss, x, y)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
@@ -22,7 +21,6 @@ from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
 from grokforget.statistics.flags import FLAG, flag_of
-from grokforget.training.evaluate import logits_of
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import AnalyseAlongTrainingSpec, AnalyseSpec
@@ -66,8 +64,8 @@ def write_values(
 ) -> None:
     """Analyse models one after the other and write the values under the columns ``labels``.
 
-    All are looked at with one seed, that of the request: they are compared on the same draws. A model with an output that
-    is not finite has no values: its rows say NaN, whatever an analysis makes of it.
+    All are looked at with one seed, that of the request: they are compared on the same draws. The values of a model that has
+    diverged are NaN (``analyses/base.py``).
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
@@ -88,10 +86,8 @@ def write_values(
                 subject.retrained,
             )
             with noted("model", ", ".join(f"{label} {name}" for label, name in subject.labels.items())):
-                finite = all(logits_of(request.model, part.x).isfinite().all() for part in request.examples.values())
-                own = {**subject.labels, "flag": flag_of(subject.found, finite)}
-                for value in analysis(probe, **spec.analysis.settings):
-                    rows.append({**own, **value._asdict(), "value": value.value if finite else math.nan})
+                own = {**subject.labels, FLAG: flag_of(subject.found, probe.finite)}
+                rows += [{**own, **value._asdict()} for value in analysis(probe, **spec.analysis.settings)]
             n += 1
             show(n, "")
     log.info("%s: %d models, %.3f s a model", analysis.__name__, n, (time.monotonic() - began) / max(n, 1))
