@@ -402,5 +402,5 @@ def test_a_diverged_model_gives_nan() -> None:
     got = values_of(model, parted(examples, 3))
     assert math.isnan(got["gradient_cosine", ""])
     assert math.isnan(got["pair_cosine_mean", ""])
-    assert got["gradient_cosine_is_noise", ""] == 1
-    assert got["forget_zero_gradient_share", ""] == 0
+    assert math.isnan(got["gradient_cosine_is_noise", ""])
+    assert math.isnan(got["forget_zero_gradient_share", ""])
