@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -13,9 +14,9 @@ from grokforget.analyses.relu_inputs import ReluInputs, in_float32
 from grokforget.models.points import continuous
 
 SPLITS = ("retain", "test", "forget")
-CHUNK_FLOATS = 2**18
-"""Largest number of floats that a ReLU is given at once, but for a single point's: a megabyte, which stays in the cache. With
-four times as many, MLP and CNN took 1.7 times as long."""
+CHUNK_FLOATS = 2**19
+"""Largest number of floats that a ReLU is given at once, but for a single point's: two megabytes. With half as many calls cost
+more, with twice as many MLP and CNN leave the cache."""
 CHECKED = 64
 """Smallest number of vertices at which float32's error is measured."""
 MARGIN = 64
@@ -63,7 +64,7 @@ def crossings(
 ) -> dict[str, Tensor]:
     """By name of the ReLU: for each point of x (N, ...) how many of its neurons change sign among x + offsets (V, ...).
 
-    int64 (N,). ``model``, x and offsets are float64, and so are the signs: all points are counted in float32, and once more
+    int64 (N,). ``model``, x and offsets are float64, and so are the signs: all vertices are computed in float32, and once more
     in float64 those where float32's rounding might have turned one (``tolerances``). ``chunk_floats`` bounds memory and
     changes nothing else. Weights and hooks are again what they were when it returns or fails.
     """
@@ -71,12 +72,10 @@ def crossings(
         near = tolerances(inputs, x, offsets)
         size = max(chunk_floats // (max(tolerance.numel() for tolerance in near) * len(offsets)), 1)
         with in_float32(model):
-            counts, unsure = tally(inputs, x.float(), offsets.float(), near, size)
-        again = unsure.nonzero().flatten()
-        if len(again):
-            zeros = [torch.zeros_like(tolerance) for tolerance in near]
-            for name, exact in tally(inputs, x[again], offsets, zeros, size)[0].items():
-                counts[name][again] = exact
+            counts, doubts, close = tally(inputs, x.float(), offsets.float(), near, size)
+        settle(inputs, x, offsets, doubts, close, size)
+    for doubt in (doubt for of_call in doubts for doubt in of_call):
+        counts[doubt.name][doubt.points] += (doubt.unsure & doubt.falls & doubt.rises).sum(1)
     return counts
 
 
@@ -101,33 +100,70 @@ def tolerances(inputs: ReluInputs, x: Tensor, offsets: Tensor) -> list[Tensor]:
     return [(MARGIN * (error + error.max() / 16)).float() for error in errors]
 
 
+class Doubt(NamedTuple):
+    """Points (p,) some of whose neurons are unsure at one ReLU: ``axes`` of its input in the order in which its neurons are
+    laid out here, which of them are unsure, and which are known to be 0 or below at some vertex (``falls``) and above 0 at
+    one (``rises``), all (p, neurons) bool."""
+
+    name: str
+    axes: list[int]
+    points: Tensor
+    unsure: Tensor
+    falls: Tensor
+    rises: Tensor
+
+
 def tally(
     inputs: ReluInputs, x: Tensor, offsets: Tensor, near: Sequence[Tensor], size: int
-) -> tuple[dict[str, Tensor], Tensor]:
-    """By name of the ReLU how many neurons change sign, int64 (N,); and whether a point has an unsure one, bool (N,).
+) -> tuple[dict[str, Tensor], list[list[Doubt]], Tensor]:
+    """By name of the ReLU how many neurons change sign for sure, int64 (N,); the doubts, by the ReLU's turn; and whether a
+    vertex of a point is close to changing the sign of an unsure neuron, bool (V, N).
 
     A neuron changes sign if it is at most -near at one vertex and above near at another; it does not if it is the one or
     the other at all of them; else, and if it is NaN, it is unsure. ``size`` points at once.
     """
     counts: dict[str, list[Tensor]] = {}
-    doubts: list[Tensor] = []
-    for some in x.split(size):
+    doubts: list[list[Doubt]] = [[] for _ in near]
+    close = torch.zeros(len(offsets), len(x), dtype=torch.bool, device=x.device)
+    for first in range(0, len(x), size):
         found: dict[str, Tensor] = {}
-        doubt = torch.zeros(len(some), dtype=torch.bool, device=x.device)
-        tolerance = iter(near)
+        turn = enumerate(near)
 
         def see(name: str, z: Tensor) -> None:
             # As it lies in memory (channels last, say), and the vertices first: twenty times as fast as `aminmax`.
             axes = sorted(range(1, z.dim()), key=z.stride, reverse=True)
-            low_high = z.permute(0, *axes).flatten(1).unflatten(0, (len(offsets), -1))
-            low, high = low_high.amin(0), low_high.amax(0)
-            margin = next(tolerance).permute([axis - 1 for axis in axes]).flatten()  # noqa: B023
-            turns = (low <= -margin) & (high > margin)
+            values = z.permute(0, *axes).flatten(1).unflatten(0, (len(offsets), -1))
+            low, high = values.amin(0), values.amax(0)
+            number, tolerance = next(turn)  # noqa: B023
+            margin = tolerance.permute([axis - 1 for axis in axes]).flatten()
+            falls, rises = low <= -margin, high > margin
+            turns = falls & rises
             found[name] = found.get(name, 0) + turns.sum(1)  # noqa: B023
-            doubt.logical_or_(~(turns | (low > margin) | (high <= -margin)).all(1))  # noqa: B023
+            unsure = ~(turns | (low > margin) | (high <= -margin))
+            rows = unsure.any(1).nonzero().flatten()
+            if len(rows):
+                values, unsure, points = values[:, rows], unsure[rows], first + rows  # noqa: B023
+                close[:, points] |= (unsure & ~((values <= -margin) | (values > margin))).any(2)
+                doubts[number].append(Doubt(name, axes, points, unsure, falls[rows], rises[rows]))
 
-        inputs((some + offsets[:, None]).flatten(0, 1), see)
+        inputs((x[first : first + size] + offsets[:, None]).flatten(0, 1), see)
         for name, counted in found.items():
             counts.setdefault(name, []).append(counted)
-        doubts.append(doubt)
-    return {name: torch.cat(parts) for name, parts in counts.items()}, torch.cat(doubts)
+    return {name: torch.cat(parts) for name, parts in counts.items()}, doubts, close
+
+
+def settle(
+    inputs: ReluInputs, x: Tensor, offsets: Tensor, doubts: Sequence[Sequence[Doubt]], close: Tensor, size: int
+) -> None:
+    """Complete ``falls`` and ``rises`` of all doubts by the signs in float64 at the close vertices."""
+    for vertex, point in (pairs.unbind(1) for pairs in close.nonzero().split(size * len(offsets))):
+        turn = iter(doubts)
+
+        def see(_: str, z: Tensor) -> None:
+            for doubt in next(turn):  # noqa: B023
+                row, rows = (point[:, None] == doubt.points).nonzero().unbind(1)  # noqa: B023
+                positive = z[row].permute(0, *doubt.axes).flatten(1) > 0
+                for known, here in ((doubt.rises, positive), (doubt.falls, ~positive)):
+                    known |= torch.zeros_like(known, dtype=torch.int32).index_add_(0, rows, here.int()) > 0
+
+        inputs(x[point] + offsets[vertex], see)
