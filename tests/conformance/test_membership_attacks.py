@@ -340,6 +340,17 @@ def test_the_machines_are_those_of_libsvm(kind: str, n: int) -> None:
         np.testing.assert_allclose(decision, machine.decision_function(asked[:, None]), atol=5e-3)
 
 
+def test_equations_that_are_singular_to_the_last_digit_have_a_solution(monkeypatch: pytest.MonkeyPatch) -> None:
+    (x, labels, learnt), asked = several("overlapping", 6), np.linspace(0, 1, 101)
+    expected = decisions(x, labels, learnt, asked, 3.0)
+
+    def singular(*_: np.ndarray) -> np.ndarray:
+        raise np.linalg.LinAlgError
+
+    monkeypatch.setattr(np.linalg, "solve", singular)
+    np.testing.assert_allclose(decisions(x, labels, learnt, asked, 3.0), expected, atol=1e-5)
+
+
 def test_accuracy_is_that_on_examples_held_out() -> None:
     generator = np.random.default_rng(5)
     members, others, targets = (np.exp(-generator.gamma(1, scale, 60)) for scale in (0.5, 1, 0.7))

@@ -14,8 +14,8 @@ import numpy as np
 TERMS = 16
 """(1/2)^k / k! is at most 1e-18 from here on."""
 GAP = 1e-9
-"""Mean product of a bound's distance and its multiplier at which a solution is taken: the error of the weights is about the
-root of n times that."""
+"""Mean product of a bound's distance and its multiplier at which a solution is taken: the error of the weights is at most
+about the root of 4n times that."""
 FEASIBLE = 1e-6
 """Largest violation of the other conditions, in units of the margin."""
 STEPS = 40
@@ -95,7 +95,11 @@ class Newton:
         right = pull[0] - pull[1] - self.excess
         projected = (self.scale * right) @ self.design
         projected[:, -1] += self.unbalanced
-        solved = np.linalg.solve(self.system, projected[:, :, None])[:, :, 0]
+        try:
+            solved = np.linalg.solve(self.system, projected[:, :, None])[:, :, 0]
+        except np.linalg.LinAlgError:
+            # Close to a solution at which no vector is free, round-off may leave nothing of the last equation.
+            solved = (np.linalg.pinv(self.system, hermitian=True) @ projected[:, :, None])[:, :, 0]
         move = self.scale * (right - solved @ self.design.T)
         toward = np.stack([move, -move])
         return toward, pull - self.ratio * toward, solved[:, -1]
