@@ -576,7 +576,7 @@ def test_what_is_no_such_checkpoint_is_flagged_with_all_that_comes_of_it(models:
     assert all(bool(seen["retrained"]) == (which == "full") for seen in SEEN)
 
 
-def test_models_whose_outputs_are_no_numbers_have_no_values(models: Path) -> None:
+def test_models_whose_outputs_are_no_numbers_are_flagged(models: Path) -> None:
     """All weights of ``ga`` from grokked are finite, and their products are not."""
     path = models / "unlearned" / "within" / "ga" / "models.safetensors"
     write_states(path, early=weights(7), grokked={name: value * 1e30 for name, value in weights(8).items()})
