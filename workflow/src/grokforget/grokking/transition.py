@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.optimize import OptimizeWarning, curve_fit
 
 if TYPE_CHECKING:
     from grokforget.config.training import SelectionSettings
@@ -192,10 +191,14 @@ def steepest(steps: np.ndarray, accuracy: np.ndarray, points: int = 200, width: 
 def sigmoid_midpoint(steps: np.ndarray, accuracy: np.ndarray) -> float:
     """t0 of the least-squares fit of c + (d - c) / (1 + exp(-k (log10 t - log10 t0))); NaN where the fit does not
     converge in range."""
-    import warnings
-
     if len(steps) < 5:
         return math.nan
+    # Only here: the import takes half a second of processor time, longer than all else that a selection does, and most
+    # runs have no transition to fit.
+    import warnings
+
+    from scipy.optimize import OptimizeWarning, curve_fit
+
     x = np.log10(np.maximum(steps, 1))
 
     def sigmoid(x: np.ndarray, low: float, high: float, slope: float, middle: float) -> np.ndarray:
