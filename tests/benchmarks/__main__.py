@@ -8,4 +8,8 @@ from benchmarks import attacks, cka, cnn_step, fisher, local_complexity, transfo
 
 torch.set_num_threads(1)
 for benchmark in (transformer_step, cnn_step, fisher, local_complexity, cka, attacks):
+from benchmarks import fisher, linear, local_complexity, transformer_step
+
+torch.set_num_threads(1)
+for benchmark in (transformer_step, linear, fisher, local_complexity):
     print(benchmark.run())

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.data.shape import DataShape
+from grokforget.models.linear import Linear
 
 
 class CNN(nn.Module):
@@ -24,8 +25,8 @@ class CNN(nn.Module):
             n_channels, height, width = n_out, height // 2, width // 2
         if not height or not width:
             raise ValueError(f"{len(channels)} poolings leave nothing of a {shape.image_shape()} image: fewer channels")
-        self.features = nn.Sequential(*blocks, nn.Flatten(), nn.Linear(n_channels * height * width, hidden), nn.ReLU())
-        self.output = nn.Linear(hidden, shape.n_classes)
+        self.features = nn.Sequential(*blocks, nn.Flatten(), Linear(n_channels * height * width, hidden), nn.ReLU())
+        self.output = Linear(hidden, shape.n_classes)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter off a training step on the digits
 
     def encode(self, x: Tensor) -> Tensor:

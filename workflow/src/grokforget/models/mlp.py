@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokforget.data.shape import DataShape
+from grokforget.models.linear import Linear
 
 
 class Square(nn.Module):
@@ -42,9 +43,9 @@ class MLP(nn.Module):
         widths = [shape.n_features, *hidden]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(widths):
-            layers += [nn.Linear(n_in, n_out, bias=bias), ACTIVATIONS[activation]()]
+            layers += [Linear(n_in, n_out, bias=bias), ACTIVATIONS[activation]()]
         self.features = nn.Sequential(*layers)
-        self.output = nn.Linear(widths[-1], shape.n_classes, bias=bias)
+        self.output = Linear(widths[-1], shape.n_classes, bias=bias)
         if initialisation == "normal":
             for module in self.modules():
                 if isinstance(module, nn.Linear):

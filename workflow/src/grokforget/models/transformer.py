@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.data.shape import DataShape
+from grokforget.models.linear import Linear
 
 
 class Block(nn.Module):
@@ -23,13 +24,13 @@ class Block(nn.Module):
     def __init__(self, width: int, heads: int, mlp_width: int) -> None:
         super().__init__()
         self.heads = heads
-        self.query = nn.Linear(width, width, bias=False)
-        self.key = nn.Linear(width, width, bias=False)
-        self.value = nn.Linear(width, width, bias=False)
-        self.merge = nn.Linear(width, width, bias=False)
-        self.mlp_in = nn.Linear(width, mlp_width)
+        self.query = Linear(width, width, bias=False)
+        self.key = Linear(width, width, bias=False)
+        self.value = Linear(width, width, bias=False)
+        self.merge = Linear(width, width, bias=False)
+        self.mlp_in = Linear(width, mlp_width)
         self.activation = nn.ReLU()
-        self.mlp_out = nn.Linear(mlp_width, width)
+        self.mlp_out = Linear(mlp_width, width)
 
     def mlp(self, x: Tensor) -> Tensor:
         return x + self.mlp_out(self.activation(self.mlp_in(x)))
@@ -67,7 +68,7 @@ class Transformer(nn.Module):
         self.token = nn.Embedding(shape.vocabulary + 1, width)
         self.position = nn.Embedding(self.length, width)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_width) for _ in range(layers))
-        self.output = nn.Linear(width, shape.n_classes, bias=False)
+        self.output = Linear(width, shape.n_classes, bias=False)
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.data.loader import Examples
+from grokforget.models.linear import twice_differentiable
 from grokforget.models.points import continuous
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.modes import frozen_statistics
@@ -30,7 +31,7 @@ class Jacobian(Penalty):
     def __call__(self, model: nn.Module, batch: Examples, *, seed: int, step: int) -> Tensor:
         points, logits_at = continuous(model, batch.x)
         points = points.detach().requires_grad_()
-        with frozen_statistics(model):  # the loss has had its say in them
+        with frozen_statistics(model), twice_differentiable():  # the loss has had its say in the statistics
             logits = logits_at(points)
         # Drawn on the CPU, so that a GPU run draws the same numbers.
         generator = torch.Generator().manual_seed(derive_seed(seed, "jacobian penalty", step))
