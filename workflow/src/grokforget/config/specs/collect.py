@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from grokforget.config.specs.base import TABLES, Item, JobSpec
 from grokforget.config.specs.inspection import analyse
 from grokforget.config.specs.tables import ChooseSpec
-from grokforget.config.study import Study
 from grokforget.runtime import paths
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
 
 Labels = dict[str, str | int]
 Part = tuple[Labels, str]

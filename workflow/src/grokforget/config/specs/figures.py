@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -11,8 +11,10 @@ from grokforget.config.claims import Claims, claims
 from grokforget.config.figures import FIGURES
 from grokforget.config.specs.base import PLOTS, Item, JobSpec, Meanings
 from grokforget.config.specs.shown import meanings, shown
-from grokforget.config.study import Study
 from grokforget.runtime.components import ComponentSpec
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
 
 ENDINGS = ("svg", "pdf", "png")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from grokforget.config.setting import Setting
 from grokforget.config.specs.base import TABLES, TORCH, Item, JobSpec
-from grokforget.config.study import Study
 from grokforget.config.training import RecipeSpec, SelectionSettings
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
+
+if TYPE_CHECKING:
+    from grokforget.config.setting import Setting
+    from grokforget.config.study import Study
 
 
 class ModelSpec(ComponentSpec):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grokforget.config.methods import REFERENCES
 from grokforget.config.specs.base import ControlMeaning, ForgetSetMeaning, Meanings
-from grokforget.config.study import Study
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
 
 
 def shown(study: Study) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -12,9 +12,11 @@ from grokforget.config.claims import Claims, claims
 from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
 from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings, Spec
 from grokforget.config.specs.shown import meanings, shown
-from grokforget.config.study import Study
 from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.paths import PAPER_NUMBERS
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
 
 CLAIMED = ("unlearning", "analysis", "tuned")
 """The tables that the claims are decided by, where the study has them."""

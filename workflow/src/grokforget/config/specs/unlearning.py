@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from grokforget.config.methods import REFERENCES
 from grokforget.config.specs.base import Item, JobSpec
 from grokforget.config.specs.runs import ComputeSpec, compute, examples, segment_files
-from grokforget.config.study import Study
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
 
 
 class UnlearnSpec(ComputeSpec):
