@@ -49,13 +49,13 @@ def every_job(study: Study) -> Jobs:
             job(paths.ALONG_TRAINING, unlearning.unlearn_along_training, **where)
             job(paths.MEASUREMENT, unlearning.measure, **where)
             job(paths.INSPECTION, inspection.analyse, **where)
-            job(paths.SHADOWS, inspection.shadow, **where)
             job(paths.TUNING_JOB, unlearning.tune, **where)
             for train_set in study.train_sets_of(name):
                 for segment in study.segments(name):
                     job(paths.SEGMENT, runs.train, **where, train_set=train_set, segment=segment)
             for forget_set in study.forget_sets_of(name):
                 job(paths.REQUEST, unlearning.unlearn, **where, forget_set=forget_set)
+        job(paths.SHADOWS, inspection.shadow, setting=name)
         job(paths.ATTACK, inspection.attack, setting=name)
     for table in collecting.collected(study):
         job(paths.COLLECTION, collecting.collect, table=table)
@@ -169,13 +169,13 @@ def test_a_study_has_every_job_once(study: Study) -> None:
     assert all_jobs(study).keys() == {
         *("data/addition/examples", "data/addition/seed0", "data/addition/seed1"),
         *(f"{job}/{run}" for job in ("forget", "checkpoints", "along_training", "metrics") for run in of_runs),
-        *(f"{job}/{run}" for job in ("analysis", "shadows", "tuning") for run in of_runs),
+        *(f"{job}/{run}" for job in ("analysis", "tuning") for run in of_runs),
         *(f"train/{run}/{name}/segment00{n}" for run in of_runs for name in train_sets for n in (1, 2)),
         *(f"unlearn/{run}/{name}" for run in of_runs for name in ("within", "random")),
         # The seed that chooses, for which nothing else is done.
         *("data/addition/seed9", "forget/mlp/seed9", "checkpoints/mlp/seed9", "tuning/mlp/seed9"),
         *(f"train/mlp/seed9/full/segment00{n}" for n in (1, 2)),
-        *("attack/mlp", "tuning/choice"),
+        *("shadows/mlp", "attack/mlp", "tuning/choice"),
         *(f"tables/{name}" for name in tables),
         *(f"paper/{name}" for name in ("table1", "table3", "table10", "membership", "claims", "published")),
         *(f"figures/{name}" for name in figures),
@@ -193,8 +193,8 @@ def test_what_a_study_does_not_ask_for_is_not_there(study: Study) -> None:
     )
     left = all_jobs(alone)
     assert {key for key in every - left.keys() if "random" not in key and "seed9" not in key} == {
-        *(f"{job}/mlp/seed{seed}" for job in ("analysis", "shadows", "tuning") for seed in (0, 1)),
-        *("attack/mlp", "tuning/choice"),
+        *(f"{job}/mlp/seed{seed}" for job in ("analysis", "tuning") for seed in (0, 1)),
+        *("shadows/mlp", "attack/mlp", "tuning/choice"),
         *(f"tables/{name}" for name in ("along", "membership", "tuning", "tuned")),
         *("paper/table3", "paper/table10"),
         *(f"figures/{name}" for name in ("alignment", "alignment-pairs", "pareto", "attacks")),
@@ -383,7 +383,9 @@ def test_a_change_of_one_thing_leaves_the_items_beside_it(
     study: Study, changes: dict[str, Any], expected: set[str]
 ) -> None:
     """``expected`` has the changed items up to the first step that depends on all of them."""
-    names = {name.replace("/mlp/seed0", "") for name in changed(study, small(**changes)) if "/seed0" in name}
+    reached = changed(study, small(**changes))
+    # A job of all seeds has the seed in the names of its items.
+    names = {name.replace("/mlp/seed0", "").replace("/mlp@seed0/", "@") for name in reached if "seed0" in name}
     after: tuple[str, ...] = ("along_training", "metrics")
     if any("checkpoints@full" in name for name in expected):
         after = (*after, "unlearn", "analysis", "shadows", "tuning")
@@ -643,7 +645,7 @@ def test_every_seed_is_attacked_by_the_others_on_all_train_sets(study: Study) ->
         ]
         assert item.inputs["forget"] == [f"forget/mlp/seed{seed}/{forget_set}.safetensors" for seed in (0, 1)]
         assert item.spec.train_sets == train_sets
-    without = inspection.shadow(study, "mlp", "0")["without-within"]
+    without = inspection.shadow(study, "mlp")["seed0/without-within"]
     assert without.inputs["forget"] == "forget/mlp/seed0/within.safetensors"
 
 

@@ -38,7 +38,7 @@ rule shadow:
         mem_mb=MEMORY,
         runtime=MINUTES,
     message:
-        "Ask the runs of {wildcards.setting}, seed {wildcards.seed}, about every example"
+        "Ask the runs of {wildcards.setting} about every example"
     shell:
         RUN
 

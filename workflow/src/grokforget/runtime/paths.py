@@ -19,7 +19,7 @@ REQUEST = "unlearn/{setting}/seed{seed}/{forget_set}"
 ALONG_TRAINING = "along_training/{setting}/seed{seed}"
 MEASUREMENT = "metrics/{setting}/seed{seed}"
 INSPECTION = "analysis/{setting}/seed{seed}"
-SHADOWS = "shadows/{setting}/seed{seed}"
+SHADOWS = "shadows/{setting}"
 ATTACK = "attack/{setting}"
 COLLECTION = "tables/{table}"
 FIGURE = "figures/{figure}"
@@ -49,7 +49,7 @@ BEFORE = "before"
 """The folder of analyses of checkpoints and results, beside that of snapshots along training."""
 ALONG = "along"
 VALUES = f"{INSPECTION}/{{moment}}/{{forget_set}}/{{analysis}}.parquet"
-SHADOW = f"{SHADOWS}/{{train_set}}.safetensors"
+SHADOW = f"{SHADOWS}/seed{{seed}}/{{train_set}}.safetensors"
 ATTACKED = f"{ATTACK}/{{forget_set}}.parquet"
 TABLE = f"{COLLECTION}.parquet"
 TUNING = f"{TUNING_JOB}/{{method}}.parquet"
@@ -59,8 +59,8 @@ PAPER_NUMBERS = Path(__file__).parents[3] / "resources" / "paper_numbers.csv"
 
 LOGS, JOBS, SPECS = "logs", "jobs", "specs"
 DEPTHS = {
-    **dict.fromkeys(("forget", "difficulty", "checkpoints", "along_training", "metrics", "analysis", "shadows"), 3),
-    **{"unlearn": 4, "attack": 2},
+    **dict.fromkeys(("forget", "difficulty", "checkpoints", "along_training", "metrics", "analysis"), 3),
+    **{"unlearn": 4, "shadows": 2, "attack": 2},
 }
 """Where a job writes a folder that holds its items: how many names its path has."""
 

@@ -98,18 +98,20 @@ def analyse(study: Study, setting: str, seed: str) -> dict[str, Item]:
     return items
 
 
-def shadow(study: Study, setting: str, seed: str) -> dict[str, Item]:
-    """What the models of all runs of a seed say of every example, an item a train set."""
-    spec = ShadowSpec(**compute(study, setting, int(seed)), checkpoints=study.checkpoints_of(setting))
+def shadow(study: Study, setting: str) -> dict[str, Item]:
+    """What the models of all runs of a setting say of every example, an item a (seed, train set): one takes less time than
+    the start of a job, and the attack waits for all."""
     items = {}
-    for train_set in study.trained(setting, int(seed)):
-        where = {"setting": setting, "seed": seed, "train_set": train_set}
-        inputs = {
-            **examples(study, setting, int(seed)),
-            "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where),
-            **forgotten(setting, int(seed), train_set),
-        }
-        items[train_set] = Item(spec, inputs, {"shadow": paths.SHADOW.format(**where)})
+    for seed in study.seeds_of(setting):
+        spec = ShadowSpec(**compute(study, setting, seed), checkpoints=study.checkpoints_of(setting))
+        for train_set in study.trained(setting, seed):
+            where = {"setting": setting, "seed": seed, "train_set": train_set}
+            inputs = {
+                **examples(study, setting, seed),
+                "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where),
+                **forgotten(setting, seed, train_set),
+            }
+            items[f"seed{seed}/{train_set}"] = Item(spec, inputs, {"shadow": paths.SHADOW.format(**where)})
     return items
 
 
