@@ -30,6 +30,7 @@ from grokforget.forget_sets.nearest import nearest_of_class
 from grokforget.forget_sets.noisy import noisy
 from grokforget.forget_sets.uneven import uneven_classes
 from grokforget.jobs.difficulty import difficulty
+from grokforget.jobs.found import metadata_of
 from grokforget.jobs.prepare import forget
 from grokforget.jobs.snapshots import spread
 from grokforget.jobs.unlearn import unlearn
@@ -521,7 +522,7 @@ def test_what_a_request_is_wrong_about_is_looked_at_and_nothing_else_changes(tmp
     """The outputs of a cell hold two further splits, with rows that the forget and retain set have too."""
     job, states = prepared(tmp_path, {1: 1.0, 10: 1.0})
     train = Split.read(job.input("split")).train
-    write_states(tmp_path / "checkpoints.safetensors", {"early": states[10]})
+    write_states(tmp_path / "checkpoints.safetensors", {"early": states[10]}, metadata_of({"early": True}))
     method = METHODS["gradient-ascent"](learning_rate=0.1, epochs=2).spec()
     outputs = {}
     for name, errors in (("exact", {}), ("noisy", {"missed": train[[20, 22]], "mistaken": train[[1, 3, 4]]})):

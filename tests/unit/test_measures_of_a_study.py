@@ -23,6 +23,7 @@ from grokforget.runtime.job import Job
 
 SOURCE = str(Path(__file__).parents[2] / "workflow" / "src")
 METHODS, CHECKPOINTS = ["original", "retrain", "scrub"], ["early", "grokked"]
+FLAGS = {("scrub", "grokked"): "not found"}
 KINDS = [kind for kind in METRICS if kind != "request"]
 
 
@@ -42,7 +43,8 @@ def job(tmp_path: Path) -> Job[MeasureSpec]:
                 shares = {f"{split}_accuracy": generator.random() for split in ("forget", "retain", "test")}
                 trajectory.append({"checkpoint": checkpoint, "update": update, "forget_loss": 1.0, **shares})
             notes = {"diverged": 0.0, "updates": 3.0}
-            diagnostics += [{"checkpoint": checkpoint, "measure": name, "value": v} for name, v in notes.items()]
+            labels = {"checkpoint": checkpoint, "flag": FLAGS.get((method, checkpoint), "")}
+            diagnostics += [{**labels, "measure": name, "value": v} for name, v in notes.items()]
         tables = {"outputs": pd.concat(outputs), "trajectory": pd.DataFrame(trajectory)}
         for kind, table in {**tables, "diagnostics": pd.DataFrame(diagnostics)}.items():
             inputs.setdefault(kind, []).append(tmp_path / f"{method}-{kind}.parquet")
@@ -76,23 +78,46 @@ def test_every_cell_is_measured_by_its_own_rows(job: Job[MeasureSpec]) -> None:
         method, checkpoint = row["method"], row["checkpoint"]
         three = (of("outputs", which, checkpoint) for which in (method, "original", "retrain"))
         cell = Cell(*three, of("trajectory", method, checkpoint), n_classes=3, seed=5)
-        expected: dict[str, Any] = {"updates": 3, "diverged": False}
+        flag = FLAGS.get((method, checkpoint), "")
+        expected: dict[str, Any] = {"updates": 3, "flag": flag, "reference_flag": ""}
         for kind in KINDS:
             expected |= METRICS[kind]().spec().build(cell)
         assert {name: row[name] for name in expected} == pytest.approx(expected, nan_ok=True)
     assert table.forget_accuracy.nunique() > 3
-    assert (table.updates.dtype, table.diverged.dtype) == (np.int64, bool)
+    assert table.updates.dtype == np.int64
 
 
-def test_a_model_whose_outputs_are_not_finite_is_flagged_though_its_weights_are(job: Job[MeasureSpec]) -> None:
+def test_what_is_measured_against_a_reference_that_is_none_is_no_number(job: Job[MeasureSpec]) -> None:
+    sound = measured(job).set_index(["method", "checkpoint"])
+    path = job.inputs["diagnostics"][1]
+    notes = read_table(path)
+    write_table(path, notes.assign(flag=np.where(notes.checkpoint == "grokked", "not found", "")))
+    found = measured(job).set_index(["method", "checkpoint"])
+    assert found.reference_flag.tolist() == ["", "not found"] * 3
+    assert found.flag["retrain", "grokked"] == "not found"
+    against = [
+        "retrain_gap",
+        "tow",
+        "updates_to_retrained",
+        "retain_accuracy_at_retrained",
+        "test_accuracy_at_retrained",
+    ]
+    grokked = found.index.get_level_values("checkpoint") == "grokked"
+    assert found.loc[grokked, against].isna().all(axis=None)
+    assert sound.loc[grokked, "retrain_gap"].notna().all()
+    same = [name for name in sound if name not in (*against, "flag", "reference_flag")]
+    pd.testing.assert_frame_equal(found[same], sound[same])
+    pd.testing.assert_frame_equal(found.loc[~grokked, against], sound.loc[~grokked, against])
+
+
+def test_a_model_whose_outputs_are_not_finite_has_no_numbers_though_its_weights_are(job: Job[MeasureSpec]) -> None:
     path = job.inputs["outputs"][2]
     table = read_table(path)
     table.loc[(table.checkpoint == "early") & (table.split == "test"), "loss"] = math.nan
     write_table(path, table)
     found = measured(job).set_index(["method", "checkpoint"])
     bad = found.index == ("scrub", "early")
-    assert found.diverged.tolist() == bad.tolist()
-    numbers = found.drop(columns=["updates", "diverged"])
+    numbers = found.drop(columns=["updates", "flag", "reference_flag"])
     assert numbers[bad].isna().all(axis=None)
     assert numbers[~bad][["forget_accuracy", "membership_accuracy", "retrain_gap"]].notna().all(axis=None)
 

@@ -60,7 +60,7 @@ if sys.argv[1] == "job":
 def step():
     a = torch.ones(2**21); b = a + 1; c = b + 1; return c + 1
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3):
+for _ in range(20):
     step()
 before = faults()
 for _ in range(20):
@@ -83,4 +83,6 @@ def page_faults(where: str) -> int:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems keep memory by rules of their own")
 def test_a_job_keeps_the_memory_of_its_tensors() -> None:
-    assert page_faults("job") < 200 < page_faults("plain")
+    # The least of a few processes: one that grows late is cleared its new memory once, which says nothing of the steps.
+    job, plain = (min(page_faults(where) for _ in range(4)) for where in ("job", "plain"))
+    assert job < 200 < plain

@@ -196,6 +196,8 @@ class Table(OwnData):
     separator: str = Field(default=",", min_length=1, max_length=1)
     """What stands between the values of a .csv file."""
     normalise: Literal["none", "standardise"] = "standardise"
+    """``standardise``: mean 0 and standard deviation 1 of every column, over all rows that are not in a given test set: the
+    same constants for every seed."""
 
     def conflict(self) -> tuple[object, str] | None:
         named = [self.label, self.split_column, *self.ignore]
