@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from grokforget.statistics.contrasts import mean_and_spread
 from grokforget.statistics.quantities import under_their_settings
 from grokforget.tables.text import with_spread
 
@@ -127,8 +126,10 @@ def table1(tables: Tables, spec: PaperTableSpec) -> PaperTable:
     set."""
     cells = tables["unlearning"]
     cells = cells[cells.setting.isin(spec.settings) & cells.forget_set.isin(spec.forget_sets)]
-    summary = mean_and_spread(cells, list(ACCURACIES))
-    summary = in_order(summary, {"method": spec.methods, "checkpoint": spec.checkpoints, "measure": list(ACCURACIES)})
+    keys = ["setting", "method", "checkpoint", "forget_set", "measure"]
+    rows = cells.melt(keys[:-1], list(ACCURACIES), var_name="measure")
+    rows = in_order(rows, {"method": spec.methods, "checkpoint": spec.checkpoints, "measure": list(ACCURACIES)})
+    summary = rows.groupby(keys, observed=True).value.agg(["mean", "std"]).reset_index()
     # Not pivot_table: it drops a column without a number, such as the deviations over a single seed.
     wide = summary.pivot(
         index=["setting", "method", "checkpoint"], columns=["forget_set", "measure"], values=["mean", "std"]
