@@ -17,9 +17,9 @@ Every key of a study
 
 A study is one YAML file. [A study of your own](own-study.md) says how to go about one; this page has every key that it may
 have. Names that you choose (of settings, data sets, forget sets, methods, ...) are lower-case letters and digits with single
-hyphens between them: folders and rows of tables are called by them. An unknown key, a value of another type and settings
-that do not go together are refused before any work, with file, line, key and what is allowed (`make check STUDY=FILE`).
-Editors with a YAML language server say the same while you type."""
+hyphens between them: folders and rows of tables are called by them ([some are taken](own-study.md#names-that-are-taken)). An
+unknown key, a value of another type and settings that do not go together are refused before any work, with file, line, key
+and what is allowed (`make check STUDY=FILE`). Editors with a YAML language server say the same while you type."""
 """The title and what stands below it."""
 BAR = r"\|"
 """A bar within a cell."""
