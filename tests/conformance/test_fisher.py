@@ -651,3 +651,23 @@ def test_it_works_where_gradients_are_off() -> None:
     model, examples = nn.Sequential(nn.Linear(4, 3)), Examples(torch.randn(3, 4), torch.zeros(3, dtype=torch.int64))
     with torch.no_grad():
         assert fisher_diagonal(model, examples)["0.weight"].sum() > 0
+
+
+@pytest.mark.parametrize("model", [mlp, cnn, lambda: transformer(2)], ids=["mlp", "cnn", "transformer"])
+def test_no_model_of_the_project_is_gone_through_example_by_example(
+    model: Callable[[], nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That would be right too, and take twenty times as long."""
+
+    def refused(of: nn.Module, names: list[str], x: Tensor) -> dict[str, Tensor]:
+        assert not names, f"formed example by example: {names}"
+        return {}
+
+    monkeypatch.setattr(module, "_from_examples", refused)
+    built = model()
+    shape = (3, 2) if isinstance(built, Transformer) else (3, 1, 8, 8) if isinstance(built, CNN) else (3, 5)
+    x = torch.ones(shape, dtype=torch.int64 if isinstance(built, Transformer) else torch.float64)
+    assert (
+        fisher_diagonal(built, Examples(x, torch.zeros(3, dtype=torch.int64))).keys()
+        == dict(built.named_parameters()).keys()
+    )

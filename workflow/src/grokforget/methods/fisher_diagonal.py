@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokforget.data.loader import Examples
+from grokforget.models.linear import Linear
 from grokforget.training.modes import batch_norms, in_eval_mode
 
 EXPANDED_POSITIONS = 4
@@ -106,7 +107,15 @@ def _known(module: nn.Module) -> bool:
     if isinstance(module, nn.Embedding):
         plain = module.padding_idx is None and module.max_norm is None and not module.scale_grad_by_freq
         return plain and type(module) is nn.Embedding
-    return type(module) in (nn.Linear, nn.LayerNorm, nn.GroupNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+    return type(module) in (
+        nn.Linear,
+        Linear,
+        nn.LayerNorm,
+        nn.GroupNorm,
+        nn.BatchNorm1d,
+        nn.BatchNorm2d,
+        nn.BatchNorm3d,
+    )
 
 
 def _recorded(
