@@ -42,14 +42,6 @@ rule choose:
         RUN
 
 
-def get_choice(wildcards):
-    """What there is to choose; where the study names nothing to try, that is said and nothing is made."""
-    if "tuning" in TABLES:
-        return [at("tuning/choice.csv")]
-    print(f"The study {STUDY.study!r} names no `tuning: candidates:`; there is nothing to choose.", file=sys.stderr)
-    return []
-
-
 rule tuning:
     input:
         get_choice,
