@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
+from grokforget.config.specs.base import Meanings
 from grokforget.config.specs.figures import FigureSpec
 from grokforget.figures.parts.style import save
 from grokforget.jobs import render as module
@@ -102,15 +104,23 @@ def test_contrasts_have_their_types_also_where_there_are_none() -> None:
 
 
 def test_a_figure_is_not_given_what_does_not_count_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_table(tmp_path / "unlearning.parquet", rows("a", "grokked", [["not found"], [""]]))
+    table = pd.concat([rows(name, "grokked", [["not found"], [""]]) for name in ("a", "a-sam", "b")])
+    write_table(tmp_path / "unlearning.parquet", table)
     given: dict[str, Any] = {}
     monkeypatch.setattr(module, "save", lambda figure, outputs, note: given.update(note=note))
     monkeypatch.setattr(
         ComponentSpec, "build", lambda self, tables, spec: given.update(seeds=tables["unlearning"].seed.tolist())
     )
-    spec = FigureSpec(figure=ComponentSpec(implementation="grokforget.figures.controls:figure"))
-    module.render(Job({"unlearning": [tmp_path / "unlearning.parquet"]}, {}, spec))
-    assert given == {"seeds": [1], "note": "Left out: a: 1 of 2 runs did not grok."}
+    spec = FigureSpec(figure=ComponentSpec(implementation="grokforget.figures.controls:figure"), settings=["a"])
+    job = Job({"unlearning": [tmp_path / "unlearning.parquet"]}, {}, spec)
+    module.render(job)
+    assert given == {"seeds": [1, 1, 1], "note": "Left out: a: 1 of 2 runs did not grok."}
+    # With the controls of what it draws, where it is told of them.
+    study = Meanings.model_validate(
+        {"controls": {"a-sam": {"of": "a", "name": "sam"}, "b-sam": {"of": "b", "name": "sam"}}}
+    )
+    module.render(replace(job, spec=spec.model_copy(update={"study": study})))
+    assert given["note"] == "Left out: a: 1 of 2 runs did not grok; a-sam: 1 of 2 runs did not grok."
 
 
 @pytest.mark.parametrize("layout", [None, "constrained"])

@@ -9,6 +9,8 @@ from grokforget.runtime.files import read_table
 from grokforget.statistics.flags import counted, note_of
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from grokforget.config.specs.figures import FigureSpec
     from grokforget.runtime.job import Job
 
@@ -20,4 +22,10 @@ def render(job: Job[FigureSpec]) -> None:
     """
     tables = {name: read_table(job.input(name)) for name in job.inputs}
     figure = job.spec.figure.build({name: counted(table) for name, table in tables.items()}, job.spec)
-    save(figure, job.outputs, note_of(tables.values()))
+    save(figure, job.outputs, note_of(drawn(table, job.spec) for table in tables.values()))
+
+
+def drawn(table: pd.DataFrame, spec: FigureSpec) -> pd.DataFrame:
+    """The rows of the settings that a figure is told to draw, and of their controls."""
+    controls = [name for name, control in spec.study.controls.items() if control.of in spec.settings]
+    return table[table.setting.isin([*spec.settings, *controls])] if spec.settings else table
