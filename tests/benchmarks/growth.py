@@ -52,6 +52,7 @@ def pretend(workspace: Workspace, summary: str) -> int:
     empty = hashlib.sha256().hexdigest()
     jobs = [(workspace.folder / root, job) for root, job in pending(summary)]
     specs = {job: load_spec(root / paths.spec_of(job)) for root, job in jobs}
+    costs = {"imports_s": 0.0, "work_s": 0.0, "peak_mb": 0.0}
     for root, job in jobs:
         items = specs[job]["items"]
         wrote = {file: {"sha256": empty, "bytes": 0} for item in items.values() for file in item["outputs"].values()}
@@ -61,7 +62,7 @@ def pretend(workspace: Workspace, summary: str) -> int:
         read = {name: empty for item in items.values() for files in item["inputs"].values() for name in files}
         read |= {name: checksum(Path(name)) for name in read if Path(name).is_absolute()}
         keys = {name: {"key": empty, "status": "computed"} for name in items}
-        write_record(root / paths.record_of(job), specs[job], items=keys, read=read, wrote=wrote, costs={})
+        write_record(root / paths.record_of(job), specs[job], items=keys, read=read, wrote=wrote, costs=costs)
     return len(jobs)
 
 
