@@ -71,4 +71,8 @@ def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) ->
     contrasts = pd.read_parquet(results / "tables" / "contrasts.parquet")
     assert contrasts.low.isna().all()
     assert "±" not in (results / "paper" / "table1.md").read_text().partition("\n\n")[2]
-    assert "retrained" in (results / "figures" / "figure2.svg").read_text()
+    # Nothing counts, so nothing is drawn, and the figure says both that and why.
+    drawn = (results / "figures" / "figure2.svg").read_text()
+    assert "no cell in which something is unlearned counts" in drawn
+    assert "Left out: " in drawn
+    assert "runs diverged" in drawn
