@@ -68,10 +68,10 @@ def left_out(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
         runs = rows.seed.nunique()
         for flag in (NOT_FOUND, DIVERGED):
             share = (rows[FLAG] == flag).groupby(rows.seed).mean()
-            flagged = share[share > 0]
-            if len(flagged):
-                cells = "" if (flagged == 1).all() else "cells of "
-                what = f"{cells}{len(flagged)} of {runs} runs {did_not(flag, checkpoint)}"
+            concerned = share[share > 0]
+            if len(concerned):
+                cells = "" if (concerned == 1).all() else "cells of "
+                what = f"{cells}{len(concerned)} of {runs} runs {did_not(flag, checkpoint)}"
                 phrases[labels[0], checkpoint, flag] = f"{labels[0]}: {what}"
     return phrases
 
