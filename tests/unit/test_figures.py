@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -16,6 +16,7 @@ from grokforget.config.figures import FIGURES
 from grokforget.config.loader import load_study
 from grokforget.config.specs.figures import FigureSpec, figure_item, figures_of
 from grokforget.config.study import Study
+from grokforget.figures.parts.style import logarithmic, save
 from grokforget.jobs.render import render
 from grokforget.runtime.components import load_implementation
 from grokforget.runtime.files import write_table
@@ -202,6 +203,31 @@ def test_figure_1a_shows_means_over_seeds_of_the_full_training_set(tables: dict[
     chosen = tables["checkpoints"]
     chosen = chosen[(chosen.setting == "b-mlp") & (chosen.train_set == "full") & (chosen.checkpoint == "grokked")]
     np.testing.assert_allclose(axes.lines[3].get_ydata(), 100 * chosen.test_accuracy)
+    plt.close("all")
+
+
+@pytest.mark.parametrize("step", [0, 20])
+def test_figure_1a_of_runs_that_diverged_is_drawn(step: int, tables: dict[str, pd.DataFrame], tmp_path: Path) -> None:
+    """At the start or at their first record; no checkpoint of theirs counts."""
+    training = tables["training"]
+    training = training[training.setting.isin(SPEC["settings"][:1]) & (training.step == STEPS[0])].assign(step=step)
+    drawn = {"training": training, "checkpoints": tables["checkpoints"].iloc[:0]}
+    figure = figure_of("figure1a", drawn, {**SPEC, "settings": SPEC["settings"][:1]})
+    save(figure, {kind: tmp_path / f"figure.{kind}" for kind in ("svg", "pdf", "png")})
+    (axes,) = figure.axes
+    assert axes.get_xscale() == "log"
+    assert axes.get_xlim()[0] > 0
+    assert [len(line.get_xdata()) for line in axes.lines[:2]] == [step > 0] * 2
+
+
+@pytest.mark.parametrize("which", ["x", "y"])
+def test_a_logarithmic_axis_needs_nothing_and_follows_what_comes_later(which: Literal["x", "y"]) -> None:
+    axes = plt.subplots()[1]
+    assert getattr(axes, f"get_{which}lim")()[0] <= 0, "a linear axis that was looked at"
+    for limits in ((1, 10), (30, 3000)):
+        logarithmic(axes, which)
+        assert getattr(axes, f"get_{which}lim")() == pytest.approx(limits, rel=0.5)
+        axes.plot([30, 3000], [30, 3000])
     plt.close("all")
 
 

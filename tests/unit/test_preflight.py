@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections import namedtuple
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -91,15 +92,13 @@ def another_user() -> Iterator[None]:
 
 
 @pytest.fixture
-def reachable(tmp_path: Path) -> Iterator[Path]:
-    """A folder in which everybody may write; pytest's own above it are for one user."""
-    closed = [folder for folder in tmp_path.parents if not folder.stat().st_mode & 0o001]
-    tmp_path.chmod(0o777)
-    for folder in closed:
-        folder.chmod(folder.stat().st_mode | 0o055)
-    yield tmp_path
-    for folder in closed:
-        folder.chmod(folder.stat().st_mode & ~0o055)
+def reachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder to work in, in which everybody may write. Not in pytest's own, which are for one user: opening those for a while would
+    close them under the tests of another process."""
+    with tempfile.TemporaryDirectory(prefix="reachable-") as folder:
+        Path(folder).chmod(0o777)
+        monkeypatch.chdir(folder)
+        yield Path(folder)
 
 
 # The store.

@@ -13,7 +13,7 @@ from grokforget.figures.parts.curves import LEGEND, dash, draw_runs, mark_times
 from grokforget.figures.parts.dots import empty, set_small_style
 from grokforget.figures.parts.grid import grid, heading, legend, settings_of
 from grokforget.figures.parts.select import of_kinds, wide
-from grokforget.figures.parts.style import SPLITS
+from grokforget.figures.parts.style import SPLITS, logarithmic
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -86,4 +86,4 @@ def norms(axes: Axes, values: pd.DataFrame) -> None:
     """As ``cosines``. A length of 0 has no place on a logarithmic axis."""
     for split, name in NORMS.items():
         draw_runs(axes, values.assign(value=values[name].where(values[name] > 0)), dash(SPLITS[split]), geometric=True)
-    axes.set_yscale("log")
+    logarithmic(axes, "y")

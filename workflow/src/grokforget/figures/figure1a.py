@@ -10,7 +10,15 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokforget.figures.parts.style import CHECKPOINTS, MILLIMETRES, SPLITS, WIDTH, accuracy_axis, set_style
+from grokforget.figures.parts.style import (
+    CHECKPOINTS,
+    MILLIMETRES,
+    SPLITS,
+    WIDTH,
+    accuracy_axis,
+    logarithmic,
+    set_style,
+)
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -63,6 +71,6 @@ def draw_panel(axes: Axes, training: pd.DataFrame, checkpoints: pd.DataFrame, na
             zorder=3,
             **style,
         )
-    axes.set_xscale("log")
+    logarithmic(axes, "x")
     axes.set_xlabel("training step")
     accuracy_axis(axes)

@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokforget.figures.parts.style import MILLIMETRES, SPLITS, WIDTH, accuracy_axis, set_style
+from grokforget.figures.parts.style import MILLIMETRES, SPLITS, WIDTH, accuracy_axis, logarithmic, set_style
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -79,5 +79,5 @@ def draw_panel(axes: Axes, along: pd.DataFrame) -> None:
                 {"linestyle": ":", "linewidth": 0.9} if prefix else {"linestyle": style["linestyle"], "linewidth": 1.6}
             )
             axes.plot(grid, np.mean(curves, axis=0), color=style["color"], label=label, **dash)
-    axes.set_xscale("log")
+    logarithmic(axes, "x")
     accuracy_axis(axes)

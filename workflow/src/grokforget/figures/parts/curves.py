@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from grokforget.figures.parts.dots import darker
+from grokforget.figures.parts.style import logarithmic
 
 POINTS = 100
 LEGEND = "thick: mean over seeds, thin: each seed"
@@ -44,7 +45,7 @@ def draw_runs(
         run = run.sort_values("step")
         axes.plot(run.step, run.value, color=darker(style["color"]), linewidth=0.4, alpha=0.8)
     axes.plot(*mean_curve(runs, geometric), linewidth=width, **dash(style))
-    axes.set_xscale("log")
+    logarithmic(axes, "x")
 
 
 def dash(look: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 
 matplotlib.use("Agg")
 
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -112,3 +113,12 @@ def accuracy_axis(axes: Axes) -> None:
     """Accuracy in percent, 0 to 100."""
     axes.set_ylim(-3, 103)
     axes.set_yticks([0, 25, 50, 75, 100])
+
+
+def logarithmic(axes: Axes, which: Literal["x", "y"]) -> None:
+    """A logarithmic axis. Where nothing positive was drawn it goes from 1 to 10: its limits so far may lie around 0, which
+    has no place on it."""
+    if not np.isfinite(getattr(axes.dataLim, f"minpos{which}")):
+        axes.set(**{f"{which}lim": (1, 10)})
+        axes.autoscale(axis=which)
+    axes.set(**{f"{which}scale": "log"})
