@@ -93,8 +93,8 @@ def another_user() -> Iterator[None]:
 
 @pytest.fixture
 def reachable(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder to work in, in which everybody may write. Not in pytest's own, which are for one user: opening those for a while would
-    close them under the tests of another process."""
+    """A folder to work in, in which everybody may write. Not one of pytest's own, which are for one user: opening those for
+    a while would close them under the tests of another process."""
     with tempfile.TemporaryDirectory(prefix="reachable-") as folder:
         Path(folder).chmod(0o777)
         monkeypatch.chdir(folder)

@@ -313,9 +313,9 @@ def test_what_no_job_makes_is_told_and_removed_where_that_is_asked_for(made: Res
     before, entries = files(made.root), len(list(Store(made.root).entries()))
     *told, last = clean(summary(*JOBS[:2]), remove)
     gone = ["data/addition/seed1.safetensors", "data/stray.txt", "jobs/data/addition/seed1.json"]
-    gone += ["logs/data/addition/seed1.log", "specs/data/addition/seed1.json"]
-    assert told == [*(f"results/small/{name}" for name in sorted([*gone[:3], gone[3]])), "results/small/old/ (2 files)",
-                    f"results/small/{gone[4]}"]  # fmt: skip
+    gone += ["logs/data/addition/seed1.log", "specs/data/addition/seed1/spec.json"]
+    whole = ["old/ (2 files)", "specs/data/addition/seed1/ (1 file)"]
+    assert told == [f"results/small/{name}" for name in [*sorted(gone[:4]), *whole]]
     if remove:
         assert last.endswith("MB, removed")
         left = before - files(made.root)

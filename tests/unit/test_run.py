@@ -614,7 +614,7 @@ def test_the_store_lies_with_the_results_or_where_the_variable_says(
 # The spec file.
 def test_a_spec_file_is_written_only_where_its_content_differs(batch: Batch) -> None:
     path = write_spec(batch.root, batch.key, batch.items(ABC), "batch")
-    assert path == batch.root / "specs" / f"{batch.key}.json"
+    assert path == batch.root / "specs" / batch.key / "spec.json"
     os.utime(path, ns=(0, 10**9))
     write_spec(batch.root, batch.key, batch.items(ABC), "batch")
     assert path.stat().st_mtime_ns == 10**9

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edits import PACKAGE, STUDY, code, locked, replaced, several, study
-from snakemake_runs import Workspace
+from snakemake_runs import SMALL, Workspace
 
 pytestmark = pytest.mark.xdist_group("smoke")
 
@@ -150,3 +150,19 @@ def test_what_is_no_longer_asked_for_leaves_the_store_after_the_next_run(copy: W
     assert re.search(
         r"Store \S+: \S+ MB, 0\.0 MB of them beside the results; \S+ MB that nothing needs any more", done.stdout
     )
+
+
+@pytest.mark.parametrize("first", [1, -1])
+def test_any_results_can_be_asked_for_at_once(first: int, tmp_path: Path) -> None:
+    """In a fresh folder, in any order: what one of them needs is planned after Snakemake has looked for what others need."""
+    workspace = Workspace(tmp_path)
+    planned = workspace.snakemake("--summary", study=SMALL).stdout
+    outputs = re.findall(r"^(results/small/\S+)\t", planned, re.MULTILINE)
+    assert len(outputs) > 50
+    shutil.rmtree(tmp_path / "results")
+    told = workspace.snakemake("--dry-run", *outputs[::first], study=SMALL).stdout
+    wanted = re.search(r"^total +(\d+)$", workspace.snakemake("--dry-run", study=SMALL).stdout, re.MULTILINE)
+    found = re.search(r"^total +(\d+)$", told, re.MULTILINE)
+    assert wanted
+    assert found
+    assert int(found[1]) == int(wanted[1]) - 1, "all but the target that asks for everything"

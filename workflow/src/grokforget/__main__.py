@@ -54,7 +54,7 @@ def run_one(options: argparse.Namespace) -> int:
     signals.listen()
     # At once: where a job is killed early, Snakemake shows the scheduler's log only if this one is not empty.
     log.info("%s", options.spec)
-    name = load_spec(options.spec)["rule"] or options.spec.stem
+    name = load_spec(options.spec)["rule"] or options.spec.parent.name
     try:
         run_job(options.spec, options.record)
     except signals.Interrupted as stopped:

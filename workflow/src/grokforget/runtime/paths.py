@@ -1,7 +1,7 @@
 """Where everything of a study lies, below ``results/<study>/``.
 
 A job is known by where it writes: by the path that its results begin with (``train/.../segment001/state.safetensors``).
-What it is to do stands in ``specs/<path>.json``, what it did in ``jobs/<path>.json``, and its log is ``logs/<path>.log``.
+What it is to do stands in ``specs/<path>/spec.json``, what it did in ``jobs/<path>.json``, and its log is ``logs/<path>.log``.
 The rules use these as patterns with wildcards, the specs' builders fill them in: one place that knows both.
 """
 
@@ -83,8 +83,9 @@ def record_of(key: str) -> str:
 
 
 def spec_of(key: str) -> str:
-    """What a job is to do."""
-    return f"{SPECS}/{key}.json"
+    """What a job is to do. In a folder of its own: while it plans, Snakemake lists a folder once, and takes what is written
+    into it later for missing."""
+    return f"{SPECS}/{key}/spec.json"
 
 
 def root_of(file: Path, kind: str = JOBS) -> Path:

@@ -112,7 +112,7 @@ def clean(summary: str, remove: bool) -> Iterator[str]:
     for path in foreign:
         files = [file for file in path.rglob("*") if file.is_file()] if path.is_dir() else [path]
         size += sum(file.stat().st_size for file in files)
-        yield f"{path}/ ({len(files)} files)" if path.is_dir() else str(path)
+        yield f"{path}/ ({len(files)} file{'s' * (len(files) != 1)})" if path.is_dir() else str(path)
         if remove:
             shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
     if remove:

@@ -44,7 +44,7 @@ def run_job(spec_file: Path, record: Path) -> None:
     spec = read_spec(spec_file)
     # Of the record: where files are fetched from a storage, the spec file alone is local.
     root = paths.root_of(record)
-    job = spec_file.with_suffix("").relative_to(paths.root_of(spec_file, paths.SPECS) / paths.SPECS).as_posix()
+    job = spec_file.parent.relative_to(paths.root_of(spec_file, paths.SPECS) / paths.SPECS).as_posix()
     store = Store(root)
     forced = is_forced(root, spec)
     items: dict[str, dict[str, str]] = {}
