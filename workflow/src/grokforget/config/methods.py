@@ -6,23 +6,12 @@ A study sets what it changes; ``workflow/studies/tuning.md`` says how the laptop
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
 from grokforget.config.base import Component, component_union, registry
-
-Rate = Annotated[float, Field(gt=0, le=100)]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-
-
-class Updates(Component):
-    """The settings that all methods share which move a model in many updates."""
-
-    batch_statistics: Literal["moving", "frozen"] = "moving"
-    """Of batch norms, during updates: ``moving``, they normalise by the batch and move their running statistics, as the
-    published code of all methods but ∇τ does; ``frozen``, they normalise by their running statistics, which stay."""
+from grokforget.config.method_settings.base import Count, Decay, Rate, Updates
 
 
 class Original(Component):
