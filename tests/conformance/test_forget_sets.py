@@ -534,7 +534,7 @@ def test_what_a_request_is_wrong_about_is_looked_at_and_nothing_else_changes(tmp
         }
         out = {kind: tmp_path / name / f"{kind}.parquet" for kind in ("trajectory", "outputs", "diagnostics")}
         out["models"] = tmp_path / name / "models.safetensors"
-        spec = UnlearnSpec(**COMPUTE, method=method, checkpoints=["early"], forget_set="some", stride=1)
+        spec = UnlearnSpec(**COMPUTE, method=method, checkpoints=["early"], forget_set="some", stride=1, updates=None)
         unlearn(Job(inputs, out, spec))
         outputs[name] = read_table(out["outputs"])
     exact, found = outputs["exact"], outputs["noisy"]

@@ -30,7 +30,7 @@ def put(key: str, value: Any) -> Edit:
     """Set (or with MISSING drop) one key of the smoke study; keys hold no dots."""
 
     def edit(text: str) -> str:
-        tree = yaml.safe_load(re.sub(r"\b(\d)e-(\d)", r"\1.0e-\2", text))
+        tree = yaml.safe_load(re.sub(r"(?<![.\d])(\d)e-(\d)", r"\1.0e-\2", text))
         node = tree
         *path, last = key.split(".")
         for part in path:

@@ -244,7 +244,8 @@ def test_a_run_that_diverged_before_its_first_update_leaves_empty_tables_of_the_
             labelled = [table.assign(setting="mlp", seed=0) for table in (trained, untrained)]
             assert pd.concat(labelled[::-1]).dtypes.tolist() == labelled[0].dtypes.tolist()
     names = [f"{split}_{what}" for split in ("forget", "retain", "test") for what in ("accuracy", "loss")]
-    assert list(trained.columns) == ["step", "flag", *(f"original_{name}" for name in names), *names]
+    at_chance = ["updates_to_chance", "retain_accuracy_at_chance", "test_accuracy_at_chance"]
+    assert list(trained.columns) == ["step", "flag", *(f"original_{name}" for name in names), *names, *at_chance]
     # Nothing was done: the same before and after.
     assert all((trained[f"original_{name}"] == trained[name]).all() for name in names)
     assert trained.step.tolist() == [10]

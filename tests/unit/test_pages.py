@@ -13,6 +13,7 @@ from benchmarks.growth import SETTINGS
 from faults.kinds import KINDS
 from grokforget.__main__ import main
 from grokforget.config.specs.collect import COLLECTED, SUMMARIES, TUNED
+from grokforget.config.specs.tables import MATCHED
 from pages import DOCS, FENCE, PAGES, README, ROOT, anchors, broken, code, links, prose, read, rows, section
 from small import job_specs
 
@@ -188,7 +189,7 @@ def test_every_rule_is_explained() -> None:
 
 def test_every_table_has_its_section() -> None:
     page = read(DOCS / "tables.md")
-    tables = {*COLLECTED, TUNED, *SUMMARIES}
+    tables = {*COLLECTED, TUNED, *MATCHED, *SUMMARIES}
     assert {code(row[0])[0] for row in rows(section(page, "The tables"))} == tables
     headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert {name for heading in headings for name in heading.split(" and ")} == tables

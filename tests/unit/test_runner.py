@@ -197,3 +197,75 @@ def test_scrub_leaves_out_epochs_whose_outputs_are_not_finite() -> None:
         pass
     assert method.diagnostics["scrub_finite_epochs"] == 2
     assert method.diagnostics["scrub_epoch"] in (1, 2)
+
+
+# Where a run is looked at.
+class Bias(Method):
+    """An update sets the last biases to the next of some triples."""
+
+    def __init__(self, *values: tuple[float, float, float]) -> None:
+        self.values = values
+
+    def run(self, problem: Problem) -> Iterator[None]:
+        for value in self.values:
+            with torch.no_grad():
+                problem.model[-1].bias.copy_(torch.tensor(value))
+            yield
+
+
+RIGHT, WRONG = (9.0, 0.0, 0.0), (0.0, 9.0, 0.0)
+
+
+def sure() -> tuple[Problem, Examples]:
+    """All examples are of class 0, and the bias alone decides."""
+    given = problem()
+    for part in (given.forget, given.retain, given.validation):
+        part.x.zero_()
+        part.y.zero_()
+    with torch.no_grad():
+        given.model[-1].weight.zero_()
+        given.model[-1].bias.copy_(torch.tensor(RIGHT))
+    return given, Examples(torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64))
+
+
+def test_without_a_stride_a_run_is_looked_at_around_every_change_of_its_forget_accuracy() -> None:
+    """With what the model was before each change, and at its end."""
+    softer = (1.0, 0.0, 0.0)
+    given, test = sure()
+    record = unlearn(Bias(RIGHT, softer, WRONG, WRONG, WRONG, RIGHT, RIGHT), given, test, stride=None)
+    seen = [(row["update"], row["final"], row["forget_accuracy"]) for row in record.trajectory]
+    assert seen == [
+        (0, False, 1),
+        (2, False, 1),
+        (3, False, 0),
+        (5, False, 0),
+        (6, False, 1),
+        (7, False, 1),
+        (7, True, 1),
+    ]
+    losses = [row["retain_loss"] for row in record.trajectory]
+    assert losses[1] == pytest.approx(math.log(math.exp(1) + 2) - 1), "the model of update 2, not of update 3"
+    assert given.model[-1].bias.tolist() == pytest.approx(RIGHT)
+    whole = unlearn(Bias(RIGHT, softer, WRONG, WRONG, WRONG, RIGHT, RIGHT), *sure(), stride=1)
+    rows = {row["update"]: row for row in whole.trajectory if not row["final"]}
+    for row in record.trajectory[:-1]:
+        assert row == pytest.approx(rows[row["update"]])
+
+
+@pytest.mark.parametrize("stride", [1, None])
+def test_the_result_may_be_the_model_after_some_updates_and_the_trajectory_goes_on(stride: int | None) -> None:
+    given, test = sure()
+    method = Bias(RIGHT, (1.0, 0.0, 0.0), WRONG, (math.nan, 0.0, 0.0))
+    record = unlearn(method, given, test, stride=stride, updates=2)
+    assert given.model[-1].bias.tolist() == [1, 0, 0]
+    assert record.diagnostics == {"diverged": 0, "updates": 4}
+    assert [(row["update"], row["final"]) for row in record.trajectory][-2:] == [(4, False), (2, True)]
+    assert record.trajectory[-1]["forget_accuracy"] == 1
+
+
+def test_more_updates_than_there_are_is_the_methods_own_end_and_so_is_divergence_before() -> None:
+    given, test = sure()
+    record = unlearn(Bias(RIGHT, WRONG), given, test, stride=1, updates=3)
+    assert (record.trajectory[-1]["update"], given.model[-1].bias.tolist()) == (2, pytest.approx(WRONG))
+    record = unlearn(Bias((math.nan, 0.0, 0.0), RIGHT), *sure(), stride=1, updates=2)
+    assert record.diagnostics == {"diverged": 1, "updates": 1}

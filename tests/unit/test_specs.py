@@ -65,6 +65,7 @@ def every_job(study: Study) -> Jobs:
         job(paths.PAPER, lambda study, table: deriving.paper_table_item(study, table, tables), table=table)
     job("tables/summary", deriving.summarise_item)
     job("tables/tuned", deriving.tuned_item)
+    job("tables/matched", deriving.matched_item)
     job("paper/claims", lambda study: deriving.claims_item(study, tables))
     job("paper/published", deriving.published_item)
     job(paths.PROVENANCE, lambda study: collecting.provenance(study, products))
@@ -144,7 +145,7 @@ def test_no_two_jobs_write_the_same_file_and_every_file_belongs_to_its_job_by_it
             for file in item.outputs.values():
                 # The tables that are made with others, and the choice among candidates, are named apart.
                 beside = {"tables/contrasts.parquet", "tables/claims.parquet", "tuning/candidates.csv"}
-                beside |= {"data/addition/labels.csv"}
+                beside |= {"data/addition/labels.csv", "tables/fronts.parquet"}
                 assert f"{file}/".startswith((f"{key}/", f"{key}.")) or file in beside
 
 
@@ -163,7 +164,7 @@ def test_a_study_has_every_job_once(study: Study) -> None:
     train_sets = ["full", "without-within", "without-random"]
     tables = [
         *("training", "checkpoints", "unlearning", "trajectories", "unlearning_along", "analysis", "along"),
-        *("membership", "tuning", "tuned", "summary"),
+        *("membership", "tuning", "tuning_trajectories", "tuned", "matched", "summary"),
     ]
     figures = ["figure1a", "figure1b", "figure2", "alignment", "alignment-pairs", "pareto", "attacks", "claims"]
     assert all_jobs(study).keys() == {
@@ -174,7 +175,7 @@ def test_a_study_has_every_job_once(study: Study) -> None:
         *(f"unlearn/{run}/{name}" for run in of_runs for name in ("within", "random")),
         # The seed that chooses, for which nothing else is done.
         *("data/addition/seed9", "forget/mlp/seed9", "checkpoints/mlp/seed9", "tuning/mlp/seed9"),
-        *(f"train/mlp/seed9/full/segment00{n}" for n in (1, 2)),
+        *(f"train/mlp/seed9/{name}/segment00{n}" for name in train_sets for n in (1, 2)),
         *("shadows/mlp", "attack/mlp", "tuning/choice"),
         *(f"tables/{name}" for name in tables),
         *(f"paper/{name}" for name in ("table1", "table3", "table10", "membership", "claims", "published")),
@@ -195,7 +196,7 @@ def test_what_a_study_does_not_ask_for_is_not_there(study: Study) -> None:
     assert {key for key in every - left.keys() if "random" not in key and "seed9" not in key} == {
         *(f"{job}/mlp/seed{seed}" for job in ("analysis", "tuning") for seed in (0, 1)),
         *("shadows/mlp", "attack/mlp", "tuning/choice"),
-        *(f"tables/{name}" for name in ("along", "membership", "tuning", "tuned")),
+        *(f"tables/{name}" for name in ("along", "membership", "tuning", "tuning_trajectories", "tuned", "matched")),
         *("paper/table3", "paper/table10"),
         *(f"figures/{name}" for name in ("alignment", "alignment-pairs", "pareto", "attacks")),
     }
@@ -400,6 +401,7 @@ def test_a_change_of_one_thing_leaves_the_items_beside_it(
 DECIDED = {"paper/claims", "figures/claims", "provenance"}
 ATTACKED = {"tables/membership", "paper/membership", "figures/attacks", "provenance"}
 TUNED = {"tables/tuned", "figures/pareto", *DECIDED}
+MATCHED = {"tables/matched", *DECIDED}
 SPLITS = {f"data/addition/seed{seed}" for seed in (0, 1, 9)}
 
 # Whose code is another → what is made from its results.
@@ -412,7 +414,7 @@ WIRING: dict[str, set[str]] = {
     "unlearn/.*": {"unlearn", *AFTER_UNLEARNING},
     "along_training/.*": {"along_training", "tables/unlearning_along", "figures/figure1b", "provenance"},
     "metrics/.*": {"metrics", *TABLES},
-    "tuning/mlp.*": {"tuning/mlp", "tuning/choice", "tables/tuning", *TUNED},
+    "tuning/mlp.*": {"tuning/mlp", "tuning/choice", "tables/tuning", "tables/tuning_trajectories", *TUNED, *MATCHED},
     "tuning/choice": {"tuning/choice"},
     "analysis/.*": {
         *("analysis", "tables/analysis", "tables/along", "paper/table3", "paper/published"),
@@ -433,9 +435,11 @@ WIRING: dict[str, set[str]] = {
     "tables/analysis": {"tables/analysis", "paper/table3", "paper/published", "figures/alignment-pairs", *DECIDED},
     "tables/along": {"tables/along", "figures/alignment", "provenance"},
     "tables/membership": ATTACKED,
-    "tables/tuning": {"tables/tuning", *TUNED},
+    "tables/tuning": {"tables/tuning", *TUNED, *MATCHED},
+    "tables/tuning_trajectories": {"tables/tuning_trajectories", *MATCHED},
     "tables/summary": {"tables/summary", "provenance"},
     "tables/tuned": TUNED,
+    "tables/matched": MATCHED,
     "paper/claims": DECIDED,
     **{
         f"paper/{name}": {f"paper/{name}", "provenance"}
@@ -565,10 +569,11 @@ def test_the_last_of_many_segments_can_be_asked_for_alone() -> None:
     assert last.spec.stop == 20 * 900
 
 
-def test_the_tuning_seed_trains_on_the_full_train_set_alone(study: Study) -> None:
-    assert study.trained("mlp", 9) == ["full"]
-    assert study.trained("mlp", 1) == ["full", "without-within", "without-random"]
-    assert list(runs.select(study, "mlp", "9")) == ["full"]
+def test_the_tuning_seed_has_retrained_references_of_what_is_tuned_alone() -> None:
+    made = small(tuning__forget_sets=["random"])
+    assert made.trained("mlp", 9) == ["full", "without-random"]
+    assert made.trained("mlp", 1) == ["full", "without-within", "without-random"]
+    assert list(runs.select(made, "mlp", "9")) == ["full", "without-random"]
 
 
 def test_a_selection_reads_all_segments_of_its_run_in_order(study: Study) -> None:

@@ -80,6 +80,34 @@ rule tuned:
         RUN
 
 
+rule match:
+    input:
+        unpack(job("match", "tables/matched", deriving.matched_item)),
+    output:
+        matched=report(
+            at("tables/matched.parquet"),
+            caption="../report/matched.rst",
+            category="Tables",
+        ),
+        fronts=report(
+            at("tables/fronts.parquet"),
+            caption="../report/fronts.rst",
+            category="Tables",
+        ),
+        record=record_of("tables/matched"),
+    log:
+        log_of("tables/matched"),
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    message:
+        "What is lost where as much is forgotten"
+    shell:
+        RUN
+
+
 rule claims:
     input:
         unpack(job("claims", "paper/claims", lambda study: deriving.claims_item(study, TABLES))),

@@ -32,6 +32,8 @@ class Scope(Strict):
     """Its parts; their mean is taken."""
     protocol: Literal["shared", "own"] | None = None
     """Of the tuning: one choice for all checkpoints, or each its own."""
+    level: Literal["retrained", "ten-percent", "chance"] | None = None
+    """Of matched forgetting: at which forget accuracy."""
 
 
 class Test(Strict):
@@ -41,7 +43,7 @@ class Test(Strict):
     """
 
     name: str
-    table: Literal["unlearning", "analysis", "tuned"]
+    table: Literal["unlearning", "analysis", "tuned", "matched", "fronts"]
     value: str
     """Column of the table, or one of the derived ones (``statistics/quantities.py``)."""
     scope: Scope = Scope()

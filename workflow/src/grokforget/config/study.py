@@ -175,8 +175,10 @@ class Study(Strict):
         return paths.segment_numbers(training.steps, training.segment_steps)
 
     def trained(self, setting: str, seed: int) -> list[str]:
-        """What is trained on with a seed: the tuning seed needs no retrained references."""
-        return self.train_sets_of(setting) if seed in self.seeds_of(setting) else ["full"]
+        """What is trained on with a seed; the tuning seed needs retrained references of what is tuned alone."""
+        if seed in self.seeds_of(setting):
+            return self.train_sets_of(setting)
+        return ["full", *(f"without-{name}" for name in self.forget_sets_tuned(setting))]
 
     def scored(self, setting: str) -> list[str]:
         """The forget sets that are drawn by difficulty."""

@@ -21,13 +21,11 @@ from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
 from grokforget.runtime.seeds import derive_seed
+from grokforget.training.evaluate import evaluate
 from grokforget.training.objective import Objective
 
 if TYPE_CHECKING:
     from grokforget.config.specs.runs import ComputeSpec
-
-FINAL_ONLY = 2**31
-"""A stride at which only the first and the final state are evaluated."""
 
 
 class PreparedRequest:
@@ -52,9 +50,15 @@ class PreparedRequest:
         self.examples = {name: encoded(self.model, table, index, device) for name, index in indices.items()}
 
     def apply(
-        self, method: ComponentSpec, weights: Mapping[str, Tensor], retrained: Mapping[str, Tensor], stride: int
+        self,
+        method: ComponentSpec,
+        weights: Mapping[str, Tensor],
+        retrained: Mapping[str, Tensor],
+        stride: int | None,
+        updates: int | None = None,
     ) -> tuple[nn.Module, Record]:
-        """Unlearn from ``weights``; the model is the request's own and serves until the next call."""
+        """Unlearn from ``weights``, as ``methods.runner.unlearn`` does; the model is the request's own and serves until the
+        next call."""
         self.model.load_state_dict(dict(weights))
         built: Method = method.build()
         forget, retain, validation = (self.examples[name] for name in ("forget", "retain", "validation"))
@@ -63,6 +67,17 @@ class PreparedRequest:
         problem = Problem(self.model, forget, retain, validation, self.objective, self.seed, retrained)
         with progress(type(built).__name__, 0) as show:
             record = unlearn(
-                built, problem, self.examples["test"], stride=stride, on_update=lambda update: show(update, "")
+                built,
+                problem,
+                self.examples["test"],
+                stride=stride,
+                updates=updates,
+                on_update=lambda update: show(update, ""),
             )
         return self.model, record
+
+    def accuracies(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
+        """What ``evaluate`` says of a model with these weights, of forget, retain and test set."""
+        self.model.load_state_dict(dict(weights))
+        splits = {name: self.examples[name] for name in ("forget", "retain", "test")}
+        return evaluate(self.model, splits, self.objective, self.objective.unlearning_loss)

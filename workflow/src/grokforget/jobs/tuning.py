@@ -9,10 +9,10 @@ import pandas as pd
 from grokforget.jobs.text_files import write_text
 from grokforget.runtime.files import read_table, write_table
 from grokforget.runtime.job import Job
-from grokforget.tables import tuning
+from grokforget.tables import matched, tuning
 
 if TYPE_CHECKING:
-    from grokforget.config.specs.tables import ChooseSpec, TunedSpec
+    from grokforget.config.specs.tables import ChooseSpec, MatchedSpec, TunedSpec
 
 
 def tuned(job: Job[TunedSpec]) -> None:
@@ -21,10 +21,23 @@ def tuned(job: Job[TunedSpec]) -> None:
     write_table(job.outputs["table"], tuning.tuned(read_table(job.input("tuning")), spec.seed))
 
 
+def match(job: Job[MatchedSpec]) -> None:
+    """Reads ``tuning`` and ``tuning_trajectories``; writes ``matched`` and ``fronts``, of the reported seeds."""
+    tried, trajectories = read_table(job.input("tuning")), read_table(job.input("tuning_trajectories"))
+    write_table(job.outputs["matched"], matched.matched(tried, trajectories, job.spec.seed))
+    write_table(job.outputs["fronts"], matched.fronts(tried, trajectories, job.spec.seed))
+
+
 def choose(job: Job[ChooseSpec]) -> None:
-    """Reads ``parts``, the candidates that were tried; writes ``candidates`` (all of them) and ``choice``, as CSV."""
-    spec = job.spec
-    parts = [read_table(path).assign(**labels) for path, labels in zip(job.inputs["parts"], spec.parts, strict=True)]
-    candidates, choice = tuning.choice(pd.concat(parts, ignore_index=True))
-    for name, table in (("candidates", candidates), ("choice", choice)):
+    """Reads ``parts`` and ``trajectories`` of the candidates that were tried; writes ``candidates`` (all of them) and
+    ``choice``, as CSV."""
+    tried, trajectories = (
+        pd.concat(
+            [read_table(path).assign(**labels) for path, labels in zip(job.inputs[name], job.spec.parts, strict=True)],
+            ignore_index=True,
+        )
+        for name in ("parts", "trajectories")
+    )
+    written = {"candidates": tuning.candidates(tried), "choice": tuning.forgetting(tried, trajectories)}
+    for name, table in written.items():
         write_text(job.outputs[name], table.to_csv(index=False, float_format="%.4g", lineterminator="\n"))

@@ -53,6 +53,7 @@ SHADOW = f"{SHADOWS}/seed{{seed}}/{{train_set}}.safetensors"
 ATTACKED = f"{ATTACK}/{{forget_set}}.parquet"
 TABLE = f"{COLLECTION}.parquet"
 TUNING = f"{TUNING_JOB}/{{method}}.parquet"
+TUNING_TRAJECTORY = f"{TUNING_JOB}/{{method}}.trajectory.parquet"
 
 PAPER_NUMBERS = Path(__file__).parents[3] / "resources" / "paper_numbers.csv"
 """The paper's published numbers: of the workflow, not of a study."""

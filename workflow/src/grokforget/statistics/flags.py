@@ -1,8 +1,9 @@
 """Which rows count.
 
 A row of a result table is flagged where it says nothing of what its labels name: the run did not reach what the
-checkpoint's name says, or the model's outputs are no numbers. Flagged rows stay in the tidy tables. They are in no mean,
-contrast, verdict, paper table or figure, and their number stands beside these.
+checkpoint's name says, the model's outputs are no numbers, or a level of forgetting was never reached. Flagged rows
+stay in the tidy tables. They are in no mean, contrast, verdict, paper table or figure, and their number stands beside
+these.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ FLAG = "flag"
 """The column; empty in a row that counts."""
 REFERENCE_FLAG = "reference_flag"
 """The column with the flag of the retrained reference of the same request and checkpoint."""
-NOT_FOUND, DIVERGED = "not found", "diverged"
+NOT_FOUND, DIVERGED, NOT_REACHED = "not found", "diverged", "not reached"
 DID_NOT = {"grokked": "did not grok", "memorised": "did not fit the training data"}
 """What a run did not do that has no such checkpoint, in words."""
 
@@ -66,7 +67,7 @@ def left_out(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     for labels, rows in table.groupby(places, sort=True):
         checkpoint = labels[1] if len(places) > 1 else ""
         runs = rows.seed.nunique()
-        for flag in (NOT_FOUND, DIVERGED):
+        for flag in (NOT_FOUND, DIVERGED, NOT_REACHED):
             share = (rows[FLAG] == flag).groupby(rows.seed).mean()
             concerned = share[share > 0]
             if len(concerned):
@@ -80,4 +81,6 @@ def did_not(flag: str, checkpoint: str) -> str:
     """What became of a run, in words."""
     if flag == NOT_FOUND:
         return DID_NOT.get(checkpoint, f"have no checkpoint {checkpoint}")
+    if flag == NOT_REACHED:
+        return f"never forgot as much ({checkpoint})"
     return f"diverged ({checkpoint})" if checkpoint else "diverged"

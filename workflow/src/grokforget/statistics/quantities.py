@@ -53,6 +53,8 @@ def quantity(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) ->
         table = of_analysis(table, scope, study.analyses)
     if scope.protocol:
         table = table[table.protocol == scope.protocol]
+    if scope.level:
+        table = table[table.chosen & (table.level == scope.level)]
     values = column(table, test.value)
     # What is measured against a retrained reference that is none is no number, for that reason.
     out = flagged(table) | (values.isna() & flagged(table, REFERENCE_FLAG))

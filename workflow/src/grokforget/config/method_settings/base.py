@@ -19,3 +19,9 @@ class Updates(Component):
     batch_statistics: Literal["moving", "frozen"] = "moving"
     """Of batch norms, during updates: ``moving``, they normalise by the batch and move their running statistics, as the
     published code of all methods but ∇τ does; ``frozen``, they normalise by their running statistics, which stay."""
+    updates: Count | None = None
+    """The result is the model after so many updates; null: what the method leaves at its end. Its trajectory is recorded to
+    the end all the same."""
+
+    def not_settings(self) -> set[str]:
+        return {"updates"}

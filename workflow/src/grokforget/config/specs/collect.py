@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from grokforget.config.specs.base import TABLES, Item, JobSpec
 from grokforget.config.specs.inspection import analyse
-from grokforget.config.specs.tables import ChooseSpec
+from grokforget.config.specs.tables import MATCHED, ChooseSpec
 from grokforget.runtime import paths
 
 if TYPE_CHECKING:
@@ -115,9 +115,9 @@ def membership(study: Study) -> list[Part]:
     return parts(paths.ATTACKED, found)
 
 
-def tuning(study: Study) -> list[Part]:
+def tuning(study: Study, pattern: str = paths.TUNING) -> list[Part]:
     """The candidates that were tried."""
-    return parts(paths.TUNING, tried(study, study.tuning_seeds))
+    return parts(pattern, tried(study, study.tuning_seeds))
 
 
 def tried(study: Study, seeds: Callable[[str], list[int]]) -> Iterator[Labels]:
@@ -190,7 +190,14 @@ COLLECTED: dict[str, TableRow] = {
         [*CELL, "parameter", "value"],
         [],
         tuning,
-        "Every candidate hyper-parameter of every method: accuracies before and after unlearning.",
+        "Every candidate hyper-parameter of every method: accuracies before and after unlearning, and of the retrained "
+        "model.",
+    ),
+    "tuning_trajectories": TableRow(
+        [*CELL, "parameter", "value"],
+        ["update", "final"],
+        lambda study: tuning(study, paths.TUNING_TRAJECTORY),
+        "Accuracies of every candidate at the updates by which its forget accuracy changes.",
     ),
 }
 TUNED = "tuned"
@@ -205,7 +212,7 @@ def collected(study: Study) -> list[str]:
 def tables_of(study: Study) -> list[str]:
     """The tables of the study, all but those that summarise others."""
     found = collected(study)
-    return [*found, *([TUNED] if "tuning" in found else [])]
+    return [*found, *([TUNED, *MATCHED] if "tuning" in found else [])]
 
 
 def collect(study: Study, table: str) -> dict[str, Item]:
@@ -221,7 +228,9 @@ def choose(study: Study) -> dict[str, Item]:
     labels = list(tried(study, lambda setting: [study.tuning.seed]))
     spec = ChooseSpec(parts=labels)
     outputs = {"choice": "tuning/choice.csv", "candidates": "tuning/candidates.csv"}
-    return {"": Item(spec, {"parts": [paths.TUNING.format(**one) for one in labels]}, outputs)}
+    patterns = {"parts": paths.TUNING, "trajectories": paths.TUNING_TRAJECTORY}
+    inputs = {name: [pattern.format(**one) for one in labels] for name, pattern in patterns.items()}
+    return {"": Item(spec, inputs, outputs)}
 
 
 def products(tables: list[str], paper_tables: list[str], figures: list[str]) -> list[str]:

@@ -18,7 +18,9 @@ from grokforget.runtime.paths import PAPER_NUMBERS
 if TYPE_CHECKING:
     from grokforget.config.study import Study
 
-CLAIMED = ("unlearning", "analysis", "tuned")
+MATCHED = ("matched", "fronts")
+"""The tables of matched forgetting."""
+CLAIMED = ("unlearning", "analysis", "tuned", *MATCHED)
 """The tables that the claims are decided by, where the study has them."""
 SUMMARIES = ("summary", "contrasts")
 """The tables that every study has beside its tidy ones."""
@@ -89,6 +91,16 @@ class TunedSpec(JobSpec):
     """The one that chooses."""
 
 
+class MatchedSpec(JobSpec):
+    """What is lost where as much is forgotten."""
+
+    function: ClassVar[str] = "grokforget.jobs.tuning:match"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    seed: int
+    """The one that chooses."""
+
+
 class ChooseSpec(JobSpec):
     """The choice of hyper-parameters, from the candidates that were tried on the tuning seed."""
 
@@ -96,7 +108,8 @@ class ChooseSpec(JobSpec):
     libraries: ClassVar[tuple[str, ...]] = TABLES
 
     parts: list[dict[str, str | int]]
-    """Of each file of the input ``parts``, in their order, the labels of its rows: setting, seed, method."""
+    """Of each file of the inputs ``parts`` and ``trajectories``, in their order, the labels of its rows: setting, seed,
+    method."""
 
 
 def summarise_item(study: Study) -> Item:
@@ -145,6 +158,11 @@ def published_item(study: Study) -> Item:
 def tuned_item(study: Study) -> Item:
     """The reported cells at the chosen hyper-parameters."""
     return Item(TunedSpec(seed=study.tuning.seed), tidy(["tuning"]), {"table": "tables/tuned.parquet"})
+
+
+def matched_item(study: Study) -> Item:
+    """What is lost where as much is forgotten, of all candidates."""
+    return Item(MatchedSpec(seed=study.tuning.seed), tidy(["tuning", "tuning_trajectories"]), tidy(MATCHED))
 
 
 def tidy(names: Collection[str]) -> dict[str, str]:

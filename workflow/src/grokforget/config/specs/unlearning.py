@@ -22,6 +22,8 @@ class UnlearnSpec(ComputeSpec):
     forget_set: str
     checkpoints: list[str]
     stride: int
+    updates: int | None
+    """After how many the model is the result; None: the method's own end."""
 
 
 class UnlearnAlongTrainingSpec(ComputeSpec):
@@ -75,7 +77,13 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
     items = {}
     for name in study.methods:
         method = study.method(setting, name)
-        spec = UnlearnSpec(**shared, method=method.spec(), forget_set=forget_set, stride=study.trajectory_stride)
+        spec = UnlearnSpec(
+            **shared,
+            method=method.spec(),
+            forget_set=forget_set,
+            stride=study.trajectory_stride,
+            updates=getattr(method, "updates", None),
+        )
         own = {"retrained": retrained} if method.kind == "retrain" else {}
         outputs = {what: p.format(**where, forget_set=forget_set, method=name) for what, p in patterns.items()}
         items[name] = Item(spec, {**inputs, **own}, outputs)
@@ -131,6 +139,7 @@ def tune(study: Study, setting: str, seed: str) -> dict[str, Item]:
         **examples(study, setting, int(seed)),
         "forget": [paths.FORGET.format(**where, forget_set=name) for name in forget_sets],
         "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where, train_set="full"),
+        "retrained": [paths.CHECKPOINT_WEIGHTS.format(**where, train_set=f"without-{name}") for name in forget_sets],
     }
     return {
         name: Item(
@@ -143,7 +152,10 @@ def tune(study: Study, setting: str, seed: str) -> dict[str, Item]:
                 checkpoints=study.checkpoints_of(setting),
             ),
             inputs,
-            {"table": paths.TUNING.format(**where, method=name)},
+            {
+                "table": paths.TUNING.format(**where, method=name),
+                "trajectory": paths.TUNING_TRAJECTORY.format(**where, method=name),
+            },
         )
         for name, candidates in study.tuning.candidates.items()
     }
