@@ -12,7 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.analyses.base import Probe
-from grokforget.analyses.cka import cka, compare, layers, match, match_halves, outputs
+from grokforget.analyses.cka import (
+    cka,
+    compare,
+    layers,
+    match,
+    match_halves,
+    match_stand_ins,
+    outputs,
+    stand_in_classes,
+)
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN
@@ -196,6 +205,50 @@ def test_halves_are_disjoint_and_matched_within_classes() -> None:
     assert seen == set(range(21))
 
 
+def labels_of(**counts: int) -> Tensor:
+    """``_2=3``: three examples of class 2."""
+    return torch.tensor([int(name[1:]) for name, count in counts.items() for _ in range(count)])
+
+
+STAND_INS: dict[str, tuple[Tensor, Tensor, list[dict[int, int]]]] = {
+    # Forgotten, retained, and of which classes how many stand in.
+    "own classes": (labels_of(_0=2, _1=3), labels_of(_0=4, _1=6, _2=50), [{0: 2, 1: 3}]),
+    "half of a class": (labels_of(_0=5), labels_of(_0=5, _1=10, _2=12, _3=9), [{1: 5}, {2: 5}]),
+    "half of two": (labels_of(_0=5, _1=4), labels_of(_0=5, _1=4, _2=10, _3=11), [{2: 5, 3: 4}, {3: 5, 2: 4}]),
+    "most of a class": (labels_of(_0=7), labels_of(_0=3, _1=10, _2=9), [{1: 7}]),
+    "a whole class": (labels_of(_0=8), labels_of(_1=8, _2=7), [{1: 8}]),
+    "no class has as many": (labels_of(_0=8), labels_of(_1=6, _2=7), [{2: 7}]),
+    "half of a class that is none too large": (labels_of(_0=8), labels_of(_0=8, _1=7), [{0: 4}]),
+    "half of all": (labels_of(_0=5, _1=5), labels_of(_0=5, _1=5), [{0: 3, 1: 3}]),
+    "more classes than are left": (labels_of(_0=2, _1=2, _2=2), labels_of(_3=9), [{3: 2}]),
+    "nothing": (labels_of(), labels_of(_0=3), [{}]),
+}
+
+
+@pytest.mark.parametrize("case", STAND_INS)
+def test_stand_ins_are_of_as_many_classes_as_the_forget_examples(case: str) -> None:
+    forget, retain, allowed = STAND_INS[case]
+    found = [Counter(stand_in_classes(forget, retain, generator(seed)).tolist()) for seed in range(30)]
+    assert all(one in found for one in allowed)
+    assert all(dict(one) in allowed for one in found)
+
+
+def test_stand_ins_are_matched_with_all_others_within_classes() -> None:
+    pool = labels_of(_0=6, _1=10, _2=30)
+    partners: Counter[tuple[int, int]] = Counter()
+    for seed in range(60):
+        i, j = match_stand_ins(labels_of(_0=3, _1=4), pool, pool, 100, generator(seed))
+        assert Counter(pool[i].tolist()) == {0: 3, 1: 4}
+        assert len({*i.tolist(), *j.tolist()}) == 14
+        assert (pool[i] == pool[j]).all()
+        partners.update(zip(i.tolist(), j.tolist(), strict=True))
+    assert {a for a, _ in partners} == {b for _, b in partners} == set(range(16)), "drawn anew for every matching"
+    assert len(match_stand_ins(labels_of(_0=3, _1=4), pool, pool, 5, generator(0))[0]) == 5
+    i, j = match_stand_ins(labels_of(_0=6), pool, pool, 100, generator(0))
+    assert len(i) == 6
+    assert not (pool[j] == 0).any(), "nothing of the class is left"
+
+
 # the analysis
 
 
@@ -241,19 +294,32 @@ def test_mean_and_spread_over_the_matchings_and_the_baselines() -> None:
     got = values_of(model, forget, retain, matchings=6)
     p = probe(model, forget, retain)
     sets = {"cka": (forget, retain), "retain_cka": (retain, retain), "forget_cka": (forget, forget)}
+    sets["cka_control"] = (retain, retain)
     for kind, (a, b) in sets.items():
         stream = p.generator("matching", kind)
         drawn = []
+        control = "_control" if kind == "cka_control" else ""
         for _ in range(6):
-            pair = match(a.y, b.y, 50, stream) if kind == "cka" else match_halves(a.y, b.y, 50, stream)
+            if kind == "cka":
+                pair = match(a.y, b.y, 50, stream)
+            elif kind == "cka_control":  # four of the ten of each class, with four of the other six
+                some = match(torch.arange(3).repeat_interleave(4), a.y, 12, stream)[1]
+                others = torch.tensor([row for row in range(30) if row not in some])
+                one, other = match(a.y[some], a.y[others], 50, stream)
+                pair = some[one], others[other]
+            else:
+                pair = match_halves(a.y, b.y, 50, stream)
             hidden = [model.double().features(e.x[i].double()).detach() for e, i in zip((a, b), pair, strict=True)]
             drawn.append(both(*hidden))
         model.float()
-        for name, column in zip((kind, f"{kind}_unbiased"), np.array(drawn).T, strict=True):
-            assert got[name, "representation"] == pytest.approx(column.mean(), rel=1e-9)
-            assert got[f"{name}_sd", "representation"] == pytest.approx(column.std(ddof=1), rel=1e-6)
+        measure = kind.removesuffix(control)
+        for name, column in zip((measure, f"{measure}_unbiased"), np.array(drawn).T, strict=True):
+            assert got[f"{name}{control}", "representation"] == pytest.approx(column.mean(), rel=1e-9)
+            assert got[f"{name}_sd{control}", "representation"] == pytest.approx(column.std(ddof=1), rel=1e-6)
             assert column.std() > 1e-3
-    assert [got[f"{kind}_rows", ""] for kind in sets] == [12, 15, 6]
+    rows = ("cka_rows", "retain_cka_rows", "forget_cka_rows", "cka_rows_control")
+    assert [got[name, ""] for name in rows] == [12, 15, 6, 12]
+    assert got["cka_same_class_share_control", ""] == 1
     assert got["cka_same_class_share", ""] == 1
     assert math.isnan(values_of(model, forget, retain, matchings=1)["cka_sd", "representation"])
 
@@ -266,8 +332,61 @@ def test_of_many_examples_it_takes_some_of_the_forget_sets_classes() -> None:
     assert got["retain_cka_rows", ""] == 10
     assert 0.5 < got["retain_cka_same_class_share", ""] < 1  # halves of 10 of three classes
     assert got["forget_cka_rows", ""] == 5
+    assert (got["cka_rows_control", ""], got["cka_same_class_share_control", ""]) == (10, 1)
     alone = Examples(forget.x, forget.y + 7)
     assert values_of(mlp(), alone, retain, n=10)["cka_same_class_share", ""] == 0
+
+
+def differences(like_their_classes: bool) -> dict[str, np.ndarray]:
+    """Of five classes in clouds, half of two are the forget set, which may lie outside of all clouds: unbiased CKA and
+    its control, over seeds. There are as many examples of each class."""
+    found: dict[str, list[float]] = {"cka": [], "control": []}
+    labels = torch.arange(100) % 5
+    for seed in range(40):
+        stream = generator(seed)
+        clouds = torch.randn(5, 5, generator=stream) * 1.5
+        x = clouds[labels] + torch.randn(100, 5, generator=stream)
+        chosen = torch.randperm(5, generator=stream)[:2]
+        forget = torch.isin(labels, chosen) & (torch.arange(100) < 50)
+        x[forget] -= 0 if like_their_classes else clouds[labels[forget]]
+        sets = {"forget": Examples(x[forget], labels[forget]), "retain": Examples(x[~forget], labels[~forget])}
+        rows = cka(Probe(mlp(), sets, OBJECTIVE, seed, None), examples=50, matchings=5)
+        got = {(row.measure, row.part): row.value for row in rows}
+        assert got["cka_rows", ""] == got["cka_rows_control", ""] == 20
+        assert got["cka_same_class_share", ""] == got["cka_same_class_share_control", ""] == 1
+        found["cka"].append(got["cka_unbiased", "features.1"])
+        found["control"].append(got["cka_unbiased_control", "features.1"])
+    return {name: np.array(values) for name, values in found.items()}
+
+
+def test_a_forget_set_drawn_at_random_from_its_classes_differs_from_its_control_by_chance() -> None:
+    found = differences(True)
+    less = found["cka"] - found["control"]
+    error = less.std(ddof=1) / math.sqrt(len(less))
+    assert error < 0.07
+    assert abs(less.mean()) < 3 * error
+
+
+def test_a_forget_set_that_is_not_like_its_classes_differs_from_its_control() -> None:
+    found = differences(False)
+    less = found["cka"] - found["control"]
+    assert less.mean() < -3 * less.std(ddof=1) / math.sqrt(len(less))
+
+
+def test_the_control_has_streams_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    forget = Examples(gaussian(10, 5).float(), torch.zeros(10, dtype=torch.int64))
+    retain = Examples(gaussian(90, 5, seed=1).float(), torch.arange(90) % 6)
+    before = values_of(mlp(), forget, retain, n=12)
+    usual = Probe.generator
+    monkeypatch.setattr(
+        Probe,
+        "generator",
+        lambda self, *purpose: usual(self, *purpose, *["other"] * ("control" in " ".join(map(str, purpose)))),
+    )
+    after = values_of(mlp(), forget, retain, n=12)
+    changed = {key[0] for key, value in before.items() if not np.array_equal(after[key], value, equal_nan=True)}
+    assert changed
+    assert all(measure.endswith("_control") for measure in changed)
 
 
 def test_layers_are_the_relus_or_the_other_activations_and_the_representation() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from grokforget.analyses import layer_gradients
 from grokforget.analyses.base import Probe
-from grokforget.analyses.gradient_alignment import angle, cosine, gradient_alignment
+from grokforget.analyses.gradient_alignment import angle, apart, cosine, gradient_alignment
 from grokforget.analyses.layer_gradients import gradients, mean_gradient
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
@@ -241,6 +241,151 @@ def test_every_measure_is_what_single_gradients_make_of_it(name: str) -> None:
         wanted = [np.mean(cosines), np.std(cosines, ddof=1), *np.quantile(cosines, [0.1, 0.5, 0.9])]
         found = [got[f"{measure}_{key}", ""] for key in ("mean", "sd", "q10", "q50", "q90")]
         np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
+
+
+# the control: two parts of the retain set
+
+
+def between(a: np.ndarray, b: np.ndarray) -> float:
+    return float(a @ b / math.sqrt(a @ a * (b @ b)))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_control_is_the_same_of_two_parts_of_the_retain_set(name: str) -> None:
+    """Two forget and five retain examples, all of which are used: two of the five stand in, three are the retain side."""
+    model, examples = made(name)
+    sets = parted(examples, 2)
+    got = values_of(model, sets)
+    probe = Probe(model, sets, OBJECTIVE, 7, None)
+    single = one_by_one(model, sets["retain"])
+
+    def parts(purpose: str) -> tuple[np.ndarray, np.ndarray]:
+        order = torch.randperm(5, generator=probe.generator("control", purpose)).numpy()
+        return order[:2], order[2:]
+
+    for part, rows in single.items():
+        sides = [rows.numpy()[side] for side in parts("examples")]
+        expected = between(*(side.mean(0) for side in sides))
+        assert got["gradient_cosine_control", part] == pytest.approx(expected, abs=1e-10)
+        assert got["gradient_angle_control", part] == pytest.approx(math.degrees(math.acos(expected)), abs=1e-5)
+        clear = [np.linalg.norm(x.mean(0)) / math.sqrt(x.var(0, ddof=1).sum() / len(x)) for x in sides]
+        assert got["gradient_cosine_is_noise_control", part] == float(min(clear) < 2)
+    whole = single[""].numpy()
+    first, second = parts("pairs")
+    pairs = [between(whole[i], whole[j]) for i in first for j in second]
+    # A batch is three of the five, so that the other two stand in for the two forget examples.
+    drawn = probe.generator("batches", "retain")
+    batches = []
+    for _ in range(SETTINGS["batches"]):
+        batch = torch.randperm(5, generator=drawn)[:3].numpy()
+        batches.append(between(whole[batch].mean(0), np.delete(whole, batch, 0).mean(0)))
+    for measure, cosines in (("pair_cosine", pairs), ("batch_cosine", batches)):
+        wanted = [np.mean(cosines), np.std(cosines, ddof=1), *np.quantile(cosines, [0.1, 0.5, 0.9])]
+        found = [got[f"{measure}_{key}_control", ""] for key in ("mean", "sd", "q10", "q50", "q90")]
+        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("retained", "side", "n", "drawn", "kept"),
+    [
+        (40, 10, 7, 7, 10),  # enough others
+        (40, 10, 30, 20, 10),  # half of all
+        (12, 10, 5, 5, 7),  # two others, and three that the side gives up
+        (10, 10, 3, 3, 7),
+        (10, 10, 9, 5, 5),
+        (1, 1, 4, 0, 1),
+    ],
+)
+def test_who_stands_in_is_not_on_the_retain_side(retained: int, side: int, n: int, drawn: int, kept: int) -> None:
+    numbers = torch.arange(retained)
+    probe = Probe(mlp(), {"retain": Examples(numbers[:, None].float(), numbers)}, OBJECTIVE, 0, None)
+    seen: set[int] = set()
+    generator = torch.Generator().manual_seed(0)
+    at = torch.arange(0, retained, retained // side)[:side]
+    for _ in range(60):
+        stand_ins, left = apart(probe, at, n, generator)
+        labels, others = set(stand_ins.y.tolist()), set(at[left].tolist())
+        assert (len(labels), len(stand_ins), len(others)) == (drawn, drawn, kept)
+        assert not labels & others
+        outside = {*numbers.tolist()} - {*at.tolist()}
+        assert len(labels & outside) == min(drawn, len(outside)), "others come first"
+        seen |= labels
+    assert seen == ({*numbers.tolist()} if kept < side else outside if drawn else set())
+
+
+def test_of_many_retained_examples_the_retain_side_is_the_measured_one() -> None:
+    model, examples = made("mlp")
+    sets = {"forget": examples, "retain": Examples(gaussian(60, 5, seed=9), torch.arange(60) % CLASSES)}
+    got = values_of(model, sets, examples=10)
+    probe = Probe(model, sets, OBJECTIVE, 7, None)
+    stand_ins, left = apart(probe, probe.sample("retain", 10), 7, probe.generator("control", "examples"))
+    assert left.all()
+    means = [one_by_one(model, part)[""].mean(0).numpy() for part in (stand_ins, probe.some("retain", 10))]
+    assert got["gradient_cosine_control", ""] == pytest.approx(between(*means), abs=1e-10)
+
+
+def test_the_control_has_streams_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, examples = made("cnn")
+    before = values_of(model, parted(examples, 3), examples=3, pairs=2)
+    usual = Probe.generator
+    monkeypatch.setattr(
+        Probe, "generator", lambda self, *purpose: usual(self, *purpose, *["other"] * (purpose[0] == "control"))
+    )
+    after = values_of(model, parted(examples, 3), examples=3, pairs=2)
+    assert before.keys() == after.keys()
+    changed = {key[0] for key, value in before.items() if not np.array_equal(after[key], value, equal_nan=True)}
+    assert changed
+    assert all(measure.endswith("_control") for measure in changed)
+
+
+def differences(forget_label: int | None, shared: float) -> tuple[np.ndarray, np.ndarray]:
+    """Measured less control, and control, of gradients with a part in common: 20 forget and 80 retain examples, over seeds.
+    The forget examples are a random part, or of a label (and of features) of their own."""
+    less, control = [], []
+    for seed in range(40):
+        x = torch.randn(100, 6, generator=torch.Generator().manual_seed(seed)) + shared
+        y = torch.zeros(100, dtype=torch.int64)
+        if forget_label is not None:
+            x[:20] += torch.tensor([3.0, -3, 3, -3, 3, -3])
+            y[:20] = forget_label
+        sets = {"forget": Examples(x[:20], y[:20]), "retain": Examples(x[20:], y[20:])}
+        rows = gradient_alignment(Probe(Linear(6), sets, OBJECTIVE, seed, None), **(SETTINGS | {"examples": 512}))
+        got = {row.measure: row.value for row in rows if not row.part}
+        control.append(
+            [got[f"{name}_control"] for name in ("gradient_cosine", "pair_cosine_mean", "batch_cosine_mean")]
+        )
+        less.append([got["gradient_cosine"], got["pair_cosine_mean"], got["batch_cosine_mean"]])
+    return np.array(less) - np.array(control), np.array(control)
+
+
+def test_a_forget_set_that_is_a_random_part_differs_from_its_control_by_chance() -> None:
+    levels = []
+    for shared in (0.0, 0.15, 1.0):
+        less, control = differences(None, shared)
+        error = less.std(0, ddof=1) / math.sqrt(len(less))
+        assert (error < 0.1).all()
+        assert (abs(less.mean(0)) < 4 * error).all()
+        levels.append(control.mean(0))
+    # It falls to 0 with what the gradients share, without any forget set.
+    assert abs(levels[0]).max() < 0.1
+    assert 0.3 < levels[1][0] < 0.5
+    assert levels[2][0] > 0.9
+
+
+def test_a_forget_set_that_goes_its_own_way_differs_from_its_control() -> None:
+    less, control = differences(1, 1.0)
+    assert (less.mean(0) < -0.5).all()
+    assert control.mean(0)[0] > 0.9
+
+
+@pytest.mark.parametrize("name", ["mlp", "cnn", "two layers", "odd", "tied"])
+def test_a_retain_set_of_one_example_has_no_control(name: str) -> None:
+    model, examples = made(name)
+    got = values_of(model, parted(examples, len(examples) - 1))
+    for measure in ("gradient_cosine", "gradient_angle", "pair_cosine_mean", "batch_cosine_mean"):
+        assert not math.isnan(got[measure, ""])
+        assert math.isnan(got[f"{measure}_control", ""])
+    assert got["gradient_cosine_is_noise_control", ""] == 1
 
 
 def test_a_layer_is_a_module_with_weight_and_bias_together() -> None:

@@ -65,7 +65,7 @@ def measured(after: bool) -> Iterator[tuple[str, str, str]]:
     for measure in ("p", "rho", "predicted", "measured"):
         for pair in PAIRS:
             yield "m", f"module_{measure}", pair
-    for kind in ("cka", "retain_cka", "cka_unbiased", "retain_cka_unbiased"):
+    for kind in ("cka", "cka_control", "cka_unbiased", "cka_unbiased_control"):
         for layer in ("features.10", "features.2", "representation"):
             yield "k", kind, layer
     yield "k", "cka_rows", ""
@@ -288,6 +288,11 @@ def test_alignment_shows_cosines_noise_and_lengths(whole: dict[str, pd.DataFrame
     }
     (mean,) = lines(above, color="#000000", linewidth=1.6)
     np.testing.assert_allclose(points(mean)[[0, -1]], [(step, seeds[step].mean()) for step in (1, 100)])
+    for measure, dashed in (("gradient_cosine_control", False), ("pair_cosine_mean_control", True)):
+        (control,) = [line for line in lines(above, color="0.6", linewidth=1.1) if line.is_dashed() == dashed]
+        ends = [value(whole["along"], setting="cnn", step=step, measure=measure).mean() for step in (1, 100)]
+        np.testing.assert_allclose(points(control)[[0, -1], 1], ends)
+    assert "two parts of the retain set" in words(figure)
     noise, full = (
         np.concatenate([points(line) for line in lines(above, "0.15", marker="o") if hollow(line) == is_noise])
         for is_noise in (True, False)
@@ -328,10 +333,10 @@ def test_cka_shows_means_by_layer(
 ) -> None:
     axes = np.reshape(figures["cka"].axes, (2, 2))[row, 1]
     order = ["features.2", "features.10", "representation"]
-    for measure, is_hollow in ((f"cka{ending}", False), (f"retain_cka{ending}", True)):
+    for measure, is_hollow, colour in ((f"cka{ending}", False, "#000000"), (f"cka{ending}_control", True, "0.6")):
         of = {"setting": "cnn", "checkpoint": "grokked", "stage": "before", "measure": measure}
         seeds = np.array([value(whole["analysis"], part=layer, **of) for layer in order])
-        found = [line for line in lines(axes, color="#000000", marker="^") if hollow(line) == is_hollow]
+        found = [line for line in lines(axes, color=colour, marker="^") if hollow(line) == is_hollow]
         np.testing.assert_allclose(points(found[0])[:, 1], seeds.mean(1))
         if not is_hollow:
             bars = [bar for bar in segments(axes) if np.isclose(bar[:, 1].mean(), seeds[0].mean())]

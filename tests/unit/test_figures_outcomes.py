@@ -509,10 +509,39 @@ def test_claims_whose_runs_do_not_count_say_why_they_are_undecided(drawn: Any) -
     assert "undecided: 0 pairs left of 9" in texts
 
 
-def test_tests_that_do_not_decide_leave_no_trace(drawn: Any) -> None:
+def test_claims_show_the_same_against_memorised(drawn: Any) -> None:
+    tables = made()
+    tests = tables["claims"]
+    with_tests = [claim for claim in claims().claims if claim.deciding]
+    number = 0
+    for axes, claim in zip(drawn("claims", tables).axes, with_tests, strict=True):
+        others = [claim.with_memorised(test) for test in claim.deciding]
+        wanted = [other for test, other in zip(claim.deciding, others, strict=True) if other not in (None, test)]
+        effects, intervals = (
+            [line for line in axes.lines if line.get_gid() == f"{what} with memorised"]
+            for what in ("effect", "interval")
+        )
+        assert len(effects) == len(intervals) == len(wanted)
+        for effect, interval, other in zip(effects, intervals, wanted, strict=True):
+            factor = 100 if other.unit == "points" else 1
+            here = {"claim": claim.id, "test": other.name, "setting": "all"}
+            assert effect.get_xdata() == pytest.approx([factor * mean(tests, "effect", **here)])
+            ends = [factor * mean(tests, end, **here) for end in ("low", "high")]
+            assert list(interval.get_xdata()) == pytest.approx(ends)
+            verdict = tests[(tests.claim == claim.id) & (tests.test == other.name)].verdict.iloc[0]
+            assert effect.get_marker() == figure_claims.VERDICTS[verdict]["marker"]
+            low, high = axes.get_xlim()
+            assert low <= min(ends) <= max(ends) <= high
+            number += 1
+    assert number > 9, "claims 1 to 9 have one each at least"
+
+
+def test_tests_that_neither_decide_nor_replace_early_leave_no_trace(drawn: Any) -> None:
     tables = made()
     before = [ax.get_xlim() for ax in drawn("claims", tables).axes]
-    beside = ~tables["claims"].decides
+    others = {(claim.id, claim.with_memorised(test).name) for claim in claims().claims for test in claim.deciding}
+    known = pd.MultiIndex.from_frame(tables["claims"][["claim", "test"]]).isin(others)
+    beside = ~tables["claims"].decides & ~known
     tables["claims"].loc[beside, ["effect", "low", "high"]] = 50.0
     assert [ax.get_xlim() for ax in drawn("claims", tables).axes] == before
 

@@ -55,9 +55,14 @@ class Probe:
     def some(self, split: str, n: int) -> Examples:
         """``n`` examples of a split drawn without replacement, or all in their order where there are no more than that."""
         examples = self.examples[split]
-        if len(examples) <= n:
-            return examples
-        return examples[torch.randperm(len(examples), generator=self.generator(split))[:n].sort().values]
+        return examples if len(examples) <= n else examples[self.sample(split, n)]
+
+    def sample(self, split: str, n: int) -> Tensor:
+        """Where the examples that ``some`` gives stand in the split: indices in their order, on the CPU."""
+        size = len(self.examples[split])
+        if size <= n:
+            return torch.arange(size)
+        return torch.randperm(size, generator=self.generator(split))[:n].sort().values
 
     @functools.cached_property
     def finite(self) -> bool:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +18,10 @@ BATCH = 256
 """Examples per forward pass: all activations of a pass are in memory at once."""
 REPRESENTATION = "representation"
 """Name of what enters the output layer."""
+CONTROL = "_control"
+"""Ends the name of a number of two parts of the retain set."""
+Draw = Callable[[Tensor, Tensor, int, torch.Generator], tuple[Tensor, Tensor]]
+"""Pairs rows with these labels, so many at most."""
 CONSTANT = 1e-20
 """Rows whose variance is below this share of their pool's mean square differ by round-off only: no CKA."""
 
@@ -30,7 +36,16 @@ def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
     two of the forget set (half the rows). A matching has as many rows as the smaller set, ``examples`` at most; they are
     drawn from at most twice as many retain examples.
 
-    By the three pairs of sets, ``cka``, ``retain_cka`` and ``forget_cka``, and by layer: the mean over matchings of the
+    The control of ``cka`` is ``cka_control``: the same number without any forget set, two parts of the retain set matched in
+    the same way. CKA depends on how many classes and rows there are, so that halves of the retain set as a whole (of ten
+    classes, say) are no control of a forget set of two. In every matching as many retained examples stand in for the forget
+    examples, class by class, and are matched with the other retained examples: of the forget examples' class where it has
+    enough for both sides, as many pairs within the class as the forget set finds; else of another class that has, drawn once
+    for all matchings. Where no class has enough, the largest is divided. Before unlearning a forget set that was drawn at
+    random from its classes differs from its control by chance only, whatever the model; forget sets drawn in other ways, and
+    what unlearning made of any, need not.
+
+    By pair of sets, ``cka``, ``retain_cka``, ``forget_cka`` and ``cka_control``, and by layer: the mean over matchings of the
     usual estimator, from the HSIC of centred features, and ``..._unbiased``, from the unbiased HSIC_1; ``..._sd``,
     standard deviations (n - 1) over matchings. For the whole: ``..._rows`` and ``..._same_class_share``, the share of
     pairs of one class. With few rows and many features the usual estimator is far from 0 for independent features as
@@ -39,41 +54,73 @@ def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
     """
     model = probe.double()
     forget, mixed = probe.some("forget", examples), probe.some("retain", 2 * examples)
-    like_forget = _of_the_same_classes(probe, forget, 2 * examples)
-    kinds = {
-        "cka": (forget, like_forget, False),
-        "retain_cka": (mixed, mixed, True),
-        "forget_cka": (forget, forget, True),
+    like_forget = _of_classes(probe, forget.y, 2 * examples, "pool")
+    stand_ins = stand_in_classes(forget.y, probe.examples["retain"].y, probe.generator("control"))
+    control = _of_classes(probe, stand_ins, 2 * examples, "control")
+    kinds: dict[str, tuple[Examples, Examples, Draw]] = {
+        "cka": (forget, like_forget, match),
+        "retain_cka": (mixed, mixed, match_halves),
+        "forget_cka": (forget, forget, match_halves),
+        "cka_control": (control, control, functools.partial(match_stand_ins, stand_ins)),
     }
     values = []
     pairs: dict[str, list[tuple[Tensor, Tensor]]] = {}
-    for kind, (a, b, within) in kinds.items():
+    for kind, (a, b, draw) in kinds.items():
         generator = probe.generator("matching", kind)
-        draw = match_halves if within else match
         pairs[kind] = [draw(a.y, b.y, examples, generator) for _ in range(matchings)]
         same = [(a.y[i] == b.y[j]).double().mean().item() for i, j in pairs[kind]]
-        values.append(Value(f"{kind}_rows", "", float(len(pairs[kind][0][0]))))
-        values.append(Value(f"{kind}_same_class_share", "", sum(same) / matchings))
+        values.append(Value(named(kind, "_rows"), "", float(len(pairs[kind][0][0]))))
+        values.append(Value(named(kind, "_same_class_share"), "", sum(same) / matchings))
     for layer in layers(model):
-        pools = {id(pool): pool for pool in (forget, like_forget, mixed)}  # often the last two are the whole retain set
+        pools = {id(pool): pool for pool in (forget, like_forget, mixed, control)}  # often the last three are one
         features = {key: outputs(model, layer, as_double(pool)) for key, pool in pools.items()}
+        known: Pools = {}
         for kind, (a, b, _) in kinds.items():
-            drawn = compare(features[id(a)], features[id(b)], pairs[kind])
-            for name, column in zip((kind, f"{kind}_unbiased"), drawn.unbind(1), strict=True):
-                values += [
-                    Value(name, layer, column.mean().item()),
-                    Value(f"{name}_sd", layer, column.std().item() if matchings > 1 else math.nan),
-                ]
+            drawn = compare(features[id(a)], features[id(b)], pairs[kind], known)
+            for ending, column in zip(("", "_unbiased"), drawn.unbind(1), strict=True):
+                spread = column.std().item() if matchings > 1 else math.nan
+                values.append(Value(named(kind, ending), layer, column.mean().item()))
+                values.append(Value(named(kind, f"{ending}_sd"), layer, spread))
     return values
 
 
-def _of_the_same_classes(probe: Probe, forget: Examples, n: int) -> Examples:
-    """``n`` retain examples, of the forget examples' classes as far as there are any; all where there are no more."""
+def named(kind: str, ending: str) -> str:
+    """A measure's name: ``_control`` stands at its end."""
+    measure = kind.removesuffix(CONTROL)
+    return f"{measure}{ending}{CONTROL}" if measure != kind else f"{kind}{ending}"
+
+
+def _of_classes(probe: Probe, labels: Tensor, n: int, purpose: str) -> Examples:
+    """``n`` retain examples, of the classes that ``labels`` names as far as there are any; all where there are no more."""
     retain = probe.examples["retain"]
     if len(retain) <= n:
         return retain
-    wanted = forget.y.repeat(math.ceil(n / len(forget)))
-    return retain[match(wanted, retain.y, n, probe.generator("pool"))[1].sort().values]
+    wanted = labels.repeat(math.ceil(n / max(len(labels), 1)))
+    return retain[match(wanted, retain.y, n, probe.generator(purpose))[1].sort().values]
+
+
+def stand_in_classes(forget: Tensor, retain: Tensor, generator: torch.Generator) -> Tensor:
+    """Of which classes retained examples stand in for forget examples with these labels: a label for every one of them, no
+    class for two. Fewer labels where no class has so many examples to spare."""
+    wanted, free = (Counter(labels.tolist()) for labels in (forget, retain))
+    # Rows that are to be left of the class, for pairs within it.
+    partners = {label: min(count, free[label]) for label, count in wanted.items()}
+    labels: list[int] = []
+
+    def take(label: int, of: int) -> None:
+        count = free.pop(label)
+        labels.extend([label] * min(wanted[of], count - min(partners[of], count // 2)))
+
+    short = [label for label in sorted(wanted) if free[label] < wanted[label] + partners[label]]
+    for label in sorted(wanted.keys() - set(short)):
+        take(label, label)
+    for label in short:
+        enough = [other for other, count in sorted(free.items()) if count >= wanted[label] + partners[label]]
+        if enough:
+            take(enough[int(torch.randint(len(enough), (1,), generator=generator))], label)
+        elif free:
+            take(max(sorted(free), key=free.__getitem__), label)
+    return torch.tensor(labels, dtype=forget.dtype, device=forget.device)
 
 
 def match(a: Tensor, b: Tensor, rows: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
@@ -99,6 +146,16 @@ def match_halves(a: Tensor, _: Tensor, rows: int, generator: torch.Generator) ->
     first, second = order.tensor_split(2)
     i, j = match(a[first], a[second], rows, generator)
     return first[i], second[j]
+
+
+def match_stand_ins(
+    stand_ins: Tensor, pool: Tensor, _: Tensor, rows: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """As ``match``, between examples with the labels ``stand_ins`` and all others of the one set."""
+    chosen = match(stand_ins, pool, len(stand_ins), generator)[1]
+    others = torch.ones_like(pool, dtype=torch.bool).index_fill(0, chosen, False).nonzero()[:, 0]
+    i, j = match(pool[chosen], pool[others], rows, generator)
+    return chosen[i], others[j]
 
 
 def layers(model: nn.Module) -> list[str]:
@@ -135,19 +192,25 @@ def outputs(model: nn.Module, layer: str, examples: Examples) -> Tensor:
         handle.remove()
 
 
-def compare(x: Tensor, y: Tensor, pairs: list[tuple[Tensor, Tensor]]) -> Tensor:
+Pools = dict[tuple[int, bool], Tensor]
+"""Centred features, or their Gram matrices (True), by the ``id`` of the features."""
+
+
+def compare(x: Tensor, y: Tensor, pairs: list[tuple[Tensor, Tensor]], known: Pools | None = None) -> Tensor:
     """Usual and unbiased CKA (M, 2) of features x (N, D) and y (N', D') for M matchings of their rows.
 
     With fewer rows than features all matchings share the two Gram matrices. HSIC_1 is eq. 5 of Song et al. 2012 ("Feature
     selection via dependence maximization"). It does not change when features are centred, and then the rows of a Gram
     matrix K sum to 0, so that without its diagonal d they sum to -d: HSIC_1 is told from Σ K∘L and the diagonals alone.
+    What is computed once for all matchings is put into ``known``, and taken from there for features that live as long.
     """
+    known = {} if known is None else known
     gram = len(pairs[0][0]) < min(x.shape[1], y.shape[1])
-    same = x is y
-    x, y = x - x.mean(0), y - y.mean(0)
-    if gram:
-        x = x @ x.T
-        y = x if same else y @ y.T
+    for features in (x, y):
+        if (id(features), gram) not in known:
+            centred = features - features.mean(0)
+            known[id(features), gram] = centred @ centred.T if gram else centred
+    x, y = known[id(x), gram], known[id(y), gram]
     results = []
     for i, j in pairs:
         (a, da), (b, db) = _centred(x, i, gram), _centred(y, j, gram)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.analyses.layer_gradients import Gradients, gradients, layers, mean_gradient
@@ -24,6 +24,8 @@ PAIRS = {
     "forget_pair_cosine": ("forget", "forget"),
     "retain_pair_cosine": ("retain", "retain"),
 }
+CONTROL = "_control"
+"""Ends the name of a number of two parts of the retain set."""
 EPSILON = torch.finfo(torch.float64).eps
 
 
@@ -54,44 +56,106 @@ def gradient_alignment(probe: Probe, *, examples: int, batches: int, batch_size:
       ``pair_cosine_...`` over pairs of a forget and a retain example, ``forget_pair_cosine_...`` and
       ``retain_pair_cosine_...`` over pairs of two examples of one set: ``mean``, ``sd`` (n - 1) and the quantiles ``q10``,
       ``q50``, ``q90``. A gradient of 0 has no direction and is left out.
+
+    Every number of a forget and a retain set has its control, the same number of two parts of the retain set, under the same
+    name and ``_control``: ``gradient_cosine``, ``gradient_angle``, ``gradient_cosine_is_noise``, ``batch_cosine_...`` and
+    ``pair_cosine_...``. Without any forget set these fall as well where gradients vanish, for noise is then all that is left
+    of them. The retain side stays what it is. As many retained examples as there are forget examples stand in for these,
+    whatever their classes, drawn from those that are not on the retain side. Where these are too few the retain side gives
+    the others up, and at most half of all stand in. So where the retain set is used whole, the rest of it is the control's
+    retain side. NaN for a retain set of one example.
     """
     model = probe.double()
     model.requires_grad_(True)
     names = [*layers(model), ""]
     sizes = [sum(model.get_parameter(name).numel() for name in group) for group in layers(model).values()]
     sets = {name: as_double(probe.some(name, examples)) for name in ("forget", "retain")}
+    sample = probe.sample("retain", examples)
 
     means = {name: mean_gradient(model, part, CHUNK) for name, part in sets.items()}
-    by_layer = {name: [*mean.split(sizes), mean] for name, mean in means.items()}
-    noise = torch.zeros(len(names), dtype=torch.bool)
+    squares = {name: _squared_norms(model, part, names[:-1]) for name, part in sets.items()}
     values = []
     for name, part in sets.items():
-        squares = torch.cat([_squared_norms(gradients(model, chunk), names[:-1]) for chunk in _chunks(part)])
-        norms = torch.stack([_norm(gradient) for gradient in by_layer[name]])
-        signal = norms / _standard_error(squares, norms)
-        digits = norms / (EPSILON * squares.sqrt().mean(0))
-        noise |= ~(signal >= STANDARD_ERRORS).cpu()  # NaN is noise, too
+        norms = _norms(means[name], sizes)
+        signal = norms / _standard_error(squares[name], norms)
+        digits = norms / (EPSILON * squares[name].sqrt().mean(0))
         for measure, column in (("norm", norms), ("signal_to_noise", signal), ("over_roundoff", digits)):
             values += [
                 Value(f"{name}_gradient_{measure}", layer, value)
                 for layer, value in zip(names, column.tolist(), strict=True)
             ]
         values.append(Value(f"{name}_sample_share", "", len(part) / len(probe.examples[name])))
-        values.append(Value(f"{name}_zero_gradient_share", "", (squares[:, -1] == 0).double().mean().item()))
-    for layer, forget, retain, noisy in zip(names, by_layer["forget"], by_layer["retain"], noise.tolist(), strict=True):
-        values += [
-            Value("gradient_cosine", layer, cosine(forget, retain)),
-            Value("gradient_angle", layer, angle(forget, retain)),
-            Value("gradient_cosine_is_noise", layer, float(noisy)),
-        ]
+        values.append(Value(f"{name}_zero_gradient_share", "", (squares[name][:, -1] == 0).double().mean().item()))
+    values += _compared(names, sizes, means, squares)
+    stand_ins, left = apart(probe, sample, len(sets["forget"]), probe.generator("control", "examples"))
+    control = {"forget": mean_gradient(model, stand_ins, CHUNK), "retain": means["retain"]}
+    if not left.all():
+        control["retain"] = mean_gradient(model, sets["retain"][left], CHUNK)
+    lengths = {"forget": _squared_norms(model, stand_ins, names[:-1]), "retain": squares["retain"][left]}
+    values += _compared(names, sizes, control, lengths, CONTROL)
 
-    drawn = zip(*(_batches(probe, name, part, batches, batch_size) for name, part in sets.items()), strict=True)
-    cosines = [cosine(mean_gradient(model, a, CHUNK), mean_gradient(model, b, CHUNK)) for a, b in drawn]
-    values += _distribution("batch_cosine", torch.tensor(cosines, dtype=torch.float64))
+    values += _of_batches(probe, model, sets, sample, batches, batch_size)
     few = {name: gradients(model, as_double(probe.some(name, pairs))) for name in sets}
     for measure, (first, second) in PAIRS.items():
         values += _distribution(measure, _pair_cosines(few[first], few[second]))
+    side = probe.sample("retain", pairs)
+    stand_ins, left = apart(probe, side, len(probe.sample("forget", pairs)), probe.generator("control", "pairs"))
+    others = few["retain"]
+    if not left.all():
+        others = gradients(model, as_double(probe.examples["retain"][side[left]]))
+    cosines = _pair_cosines(gradients(model, stand_ins), others) if len(stand_ins) else torch.zeros(0)
+    return values + _distribution("pair_cosine", cosines, CONTROL)
+
+
+def _compared(
+    names: Sequence[str],
+    sizes: Sequence[int],
+    means: Mapping[str, Tensor],
+    squares: Mapping[str, Tensor],
+    ending: str = "",
+) -> list[Value]:
+    """Cosine, angle and noise of two mean gradients, by layer."""
+    noise = torch.zeros(len(names), dtype=torch.bool)
+    for name, mean in means.items():
+        norms = _norms(mean, sizes)
+        noise |= ~(norms / _standard_error(squares[name], norms) >= STANDARD_ERRORS).cpu()  # NaN is noise, too
+    values = []
+    parts = (_by_layer(means[name], sizes) for name in ("forget", "retain"))
+    for layer, forget, retain, noisy in zip(names, *parts, noise.tolist(), strict=True):
+        values += [
+            Value(f"gradient_cosine{ending}", layer, cosine(forget, retain)),
+            Value(f"gradient_angle{ending}", layer, angle(forget, retain)),
+            Value(f"gradient_cosine_is_noise{ending}", layer, float(noisy)),
+        ]
     return values
+
+
+def _of_batches(
+    probe: Probe, model: nn.Module, sets: Mapping[str, Examples], sample: Tensor, batches: int, size: int
+) -> list[Value]:
+    """Over mini-batches, of which the retain set's stand at ``sample`` in it."""
+    drawn = {name: list(_batches(probe, name, part, batches, size)) for name, part in sets.items()}
+    generator = probe.generator("control", "batches")
+    cosines, control = [], []
+    for forget, retain in zip(drawn["forget"], drawn["retain"], strict=True):
+        side = mean_gradient(model, sets["retain"][retain], CHUNK)
+        cosines.append(cosine(mean_gradient(model, sets["forget"][forget], CHUNK), side))
+        stand_ins, left = apart(probe, sample[retain], len(forget), generator)
+        if not left.all():
+            side = mean_gradient(model, sets["retain"][retain[left]], CHUNK)
+        control.append(cosine(mean_gradient(model, stand_ins, CHUNK), side))
+    values = _distribution("batch_cosine", torch.tensor(cosines, dtype=torch.float64))
+    return values + _distribution("batch_cosine", torch.tensor(control, dtype=torch.float64), CONTROL)
+
+
+def apart(probe: Probe, side: Tensor, n: int, generator: torch.Generator) -> tuple[Examples, Tensor]:
+    """Retained examples to stand in for ``n`` forget examples, and which of the retained examples at ``side`` are not among
+    them, a mask."""
+    retained = probe.examples["retain"]
+    order = torch.randperm(len(retained), generator=generator)
+    inside = torch.isin(order, side)
+    drawn = torch.cat([order[~inside], order[inside]])[: min(n, len(retained) // 2)].sort().values
+    return as_double(retained[drawn]), ~torch.isin(side, drawn)
 
 
 def _chunks(examples: Examples) -> Iterator[Examples]:
@@ -120,10 +184,25 @@ def _norm(vector: Tensor) -> Tensor:
     return largest * (vector / largest).norm() if largest > 0 else largest
 
 
-def _squared_norms(parts: Mapping[str, Gradients], names: Sequence[str]) -> Tensor:
-    """(n, layers + 1), the last column of the whole network."""
-    by_layer = torch.stack([parts[name].squared_norms() for name in names], dim=1)
-    return torch.cat([by_layer, by_layer.sum(1, keepdim=True)], dim=1)
+def _by_layer(gradient: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """The layers' parts of a gradient (P,), and the whole."""
+    return [*gradient.split(list(sizes)), gradient]
+
+
+def _norms(gradient: Tensor, sizes: Sequence[int]) -> Tensor:
+    return torch.stack([_norm(part) for part in _by_layer(gradient, sizes)])
+
+
+def _squared_norms(model: nn.Module, examples: Examples, names: Sequence[str]) -> Tensor:
+    """Of single examples' gradients: (n, layers + 1), the last column of the whole network."""
+    if not len(examples):
+        return torch.zeros(0, len(names) + 1, dtype=torch.float64)
+    rows = []
+    for chunk in _chunks(examples):
+        parts = gradients(model, chunk)
+        by_layer = torch.stack([parts[name].squared_norms() for name in names], dim=1)
+        rows.append(torch.cat([by_layer, by_layer.sum(1, keepdim=True)], dim=1))
+    return torch.cat(rows)
 
 
 def _standard_error(squares: Tensor, norms: Tensor) -> Tensor:
@@ -135,10 +214,10 @@ def _standard_error(squares: Tensor, norms: Tensor) -> Tensor:
     return (torch.maximum(trace, EPSILON * squares.mean(0)) / n).sqrt()
 
 
-def _batches(probe: Probe, name: str, examples: Examples, batches: int, size: int) -> Iterator[Examples]:
+def _batches(probe: Probe, name: str, examples: Examples, batches: int, size: int) -> Iterator[Tensor]:
     generator = probe.generator("batches", name)
     for _ in range(batches):
-        yield examples[torch.randperm(len(examples), generator=generator)[:size].to(examples.y.device)]
+        yield torch.randperm(len(examples), generator=generator)[:size]
 
 
 def _pair_cosines(a: Mapping[str, Gradients], b: Mapping[str, Gradients]) -> Tensor:
@@ -151,14 +230,12 @@ def _pair_cosines(a: Mapping[str, Gradients], b: Mapping[str, Gradients]) -> Ten
     return cosines.flatten()
 
 
-def _distribution(measure: str, values: Tensor) -> list[Value]:
+def _distribution(measure: str, values: Tensor, ending: str = "") -> list[Value]:
     values = values[~values.isnan()]
-    if not len(values):
-        return [Value(f"{measure}_{key}", "", math.nan) for key in ("mean", "sd", *QUANTILES)]
-    sd = values.std().item() if len(values) > 1 else math.nan
-    quantiles = np.quantile(values.cpu().numpy(), list(QUANTILES.values()))
-    return [
-        Value(f"{measure}_mean", "", values.mean().item()),
-        Value(f"{measure}_sd", "", sd),
-        *(Value(f"{measure}_{key}", "", float(q)) for key, q in zip(QUANTILES, quantiles, strict=True)),
-    ]
+    keys = ("mean", "sd", *QUANTILES)
+    found = [math.nan] * len(keys)
+    if len(values):
+        sd = values.std().item() if len(values) > 1 else math.nan
+        quantiles = np.quantile(values.cpu().numpy(), list(QUANTILES.values()))
+        found = [values.mean().item(), sd, *map(float, quantiles)]
+    return [Value(f"{measure}_{key}{ending}", "", value) for key, value in zip(keys, found, strict=True)]

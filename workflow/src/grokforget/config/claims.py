@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,7 @@ from grokforget.config.base import Strict, problem
 from grokforget.config.loader import load_yaml
 
 FILE = Path(__file__).parents[3] / "claims.yaml"
+EARLY, MEMORISED = "early", "memorised"
 
 
 class Scope(Strict):
@@ -50,7 +51,8 @@ class Test(Strict):
     contrast: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
     """Two checkpoints, or names of controls: the first minus the second."""
     against: str | None = None
-    """Instead of a contrast: the measure of the same model that is subtracted."""
+    """The measure of the same model that is subtracted: its control, say. Without a contrast, the claim is of this
+    difference, in all checkpoints."""
     statistic: Literal["mean", "sd-ratio"] = "mean"
     direction: Literal["lower", "higher", "equal"]
     margin: float | None = Field(default=None, gt=0)
@@ -61,11 +63,16 @@ class Test(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.contrast is None) == (self.against is None):
-            raise problem("not one of contrast and against", self.contrast, "exactly one of them", at=["contrast"])
+        if self.contrast is None and self.against is None:
+            raise problem("neither contrast nor against", self.contrast, "at least one of them", at=["contrast"])
         if (self.direction == "equal") != (self.margin is not None):
             raise problem("a margin", self.margin, "one with direction equal, none otherwise", at=["margin"])
         return self
+
+    @property
+    def compared(self) -> dict[str, Any]:
+        """What two tests must share to be of the same thing."""
+        return self.model_dump(exclude={"name", "contrast", "decides"})
 
 
 class Claim(Strict):
@@ -79,6 +86,19 @@ class Claim(Strict):
     """All that decide must agree for ``supported``, and one is enough for ``contradicted``; none: this study cannot tell."""
     why_not: str = ""
     """Where there are no tests: why."""
+
+    @property
+    def deciding(self) -> list[Test]:
+        """The tests that the verdict rests on."""
+        return [test for test in self.tests if test.decides]
+
+    def with_memorised(self, test: Test) -> Test | None:
+        """The same test with ``memorised`` in place of ``early``, which tells what grokking gains from what having fitted at
+        all does: the test itself where it does not compare with ``early``, none where the claim does not have the other."""
+        if test.contrast is None or EARLY not in test.contrast:
+            return test
+        wanted = [MEMORISED if name == EARLY else name for name in test.contrast]
+        return next((one for one in self.tests if one.contrast == wanted and one.compared == test.compared), None)
 
 
 class Claims(Strict):

@@ -55,7 +55,8 @@ FIGURES: dict[str, FigureRow] = {
         tables=("along", "checkpoints"),
         shows=("settings", "along_forget_sets", "study"),
         analyses=("gradient-alignment",),
-        caption="Cosine between forget and retain gradients, and the gradients' lengths, along training.",
+        caption="Cosine between forget and retain gradients and, as its control, between those of two parts of the retain "
+        "set, and the gradients' lengths, along training.",
     ),
     "alignment-pairs": FigureRow(
         "grokforget.figures.alignment_pairs:figure",
@@ -69,7 +70,8 @@ FIGURES: dict[str, FigureRow] = {
         tables=("analysis",),
         shows=("settings", "forget_sets", "study"),
         analyses=("cka",),
-        caption="Similarity (CKA) of the representations of forget and retain examples by layer, before unlearning.",
+        caption="Similarity (CKA) of the representations of forget and retain examples by layer, before unlearning; grey: the "
+        "control, two parts of the retain set of as many classes and rows.",
     ),
     "complexity": FigureRow(
         "grokforget.figures.complexity:figure",
@@ -145,7 +147,8 @@ FIGURES: dict[str, FigureRow] = {
         "grokforget.figures.claims:figure",
         tables=("claims",),
         shows=("claims",),
-        caption="The deciding tests of every claim: effect, 95 % interval and verdict, beside what the claim predicts.",
+        caption="The deciding tests of every claim: effect, 95 % interval and verdict, beside what the claim predicts; "
+        "small above it: the same against memorised, which tells grokking from having fitted at all.",
     ),
 }
 """By name, in the order of the report."""

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from grokforget.figures.parts.curves import LEGEND, dash, draw_runs, mark_times
+from grokforget.figures.parts.curves import LEGEND, dash, draw_runs, mark_times, mean_curve
 from grokforget.figures.parts.dots import empty, set_small_style
 from grokforget.figures.parts.grid import grid, heading, legend, settings_of
 from grokforget.figures.parts.select import of_kinds, wide
@@ -20,16 +20,18 @@ if TYPE_CHECKING:
 
 KIND = "gradient-alignment"
 NORMS = {split: f"{split}_gradient_norm" for split in ("forget", "retain")}
-MEASURES = ["gradient_cosine", "gradient_cosine_is_noise", "pair_cosine_mean", *NORMS.values()]
+CONTROLS = ["gradient_cosine_control", "pair_cosine_mean_control"]
+MEASURES = ["gradient_cosine", "gradient_cosine_is_noise", "pair_cosine_mean", *CONTROLS, *NORMS.values()]
 MEANS = {"color": "#000000", "linestyle": "-"}
 PAIRS = {"color": "#cc79a7", "linestyle": (0, (3, 1, 1, 1))}
+OF_RETAIN, THIN = {"color": "0.6"}, 1.1
 POINT: dict[str, Any] = {"marker": "o", "markersize": 2.6, "color": "0.15", "linestyle": "none", "markeredgewidth": 0.5}
 
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     """A column a setting, against the snapshot's step: above, the cosine between the mean gradients of forget and retain
-    set, and the mean cosine of pairs of single examples; below, the lengths of the two mean gradients (nats per unit of
-    weight).
+    set, and the mean cosine of pairs of single examples, each with its control in grey, the same of two parts of the retain
+    set; below, the lengths of the two mean gradients (nats per unit of weight).
 
     A hollow point is noise: one of the mean gradients is shorter than two of its standard errors. Means over seeds are
     interpolated in log step; those of lengths are geometric. Tables: along, checkpoints.
@@ -59,6 +61,8 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
         {
             "cosine of the mean gradients": {**MEANS, "linewidth": 1.6},
             "mean cosine of pairs of examples": {**PAIRS, "linewidth": 1},
+            "cosine, two parts of the retain set (mean)": {**MEANS, **OF_RETAIN, "linewidth": THIN},
+            "pairs, two parts of the retain set (mean)": {**PAIRS, **OF_RETAIN, "linewidth": THIN},
             LEGEND: {"linestyle": "none"},
             "one seed's mean gradients": POINT,
             "the same, where they are noise": {**POINT, "markerfacecolor": "white"},
@@ -72,8 +76,10 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
 def cosines(axes: Axes, values: pd.DataFrame) -> None:
     """``values`` has seed, step and ``MEASURES``, of one setting."""
     axes.axhline(0, color="0.6", linewidth=0.6)
-    draw_runs(axes, values.assign(value=values.pair_cosine_mean), PAIRS, width=1)
-    draw_runs(axes, values.assign(value=values.gradient_cosine), MEANS)
+    for measure, look, width in (("pair_cosine_mean", PAIRS, 1.0), ("gradient_cosine", MEANS, 1.6)):
+        control = mean_curve(values.assign(value=values[f"{measure}_control"]))
+        axes.plot(*control, linewidth=THIN, **{**dash(look), **OF_RETAIN})
+        draw_runs(axes, values.assign(value=values[measure]), look, width=width)
     noise = values.gradient_cosine_is_noise == 1
     for hollow in (False, True):
         some = values[noise == hollow]

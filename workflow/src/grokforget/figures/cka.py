@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 KIND = "cka"
 ROWS = {"": "CKA, usual estimator", "_unbiased": "CKA, unbiased estimator"}
-WITHIN = {"linestyle": ":", "linewidth": 0.9, "markerfacecolor": "white", "markersize": 3}
+CONTROL = {"color": "0.6", "linestyle": "-", "linewidth": 0.7, "markerfacecolor": "white", "markersize": 2.6}
 
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     """A row an estimator, a column a setting, against the layer: CKA between forget and retain examples (0 to 1; the unbiased
-    estimate may be negative), mean and standard deviation over seeds, and between halves of the retain set (dotted, hollow:
-    means). Controls have no lines. Table: analysis.
+    estimate may be negative), mean and standard deviation over seeds, and as its control between parts of the retain set of as
+    many classes and rows (thin grey, hollow: means). Control settings have no lines. Table: analysis.
     """
     set_small_style()
     analysis = tables["analysis"]
@@ -50,8 +50,8 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     title = "forget against retain examples, before unlearning"
     fig.suptitle(f"{title}; mean ± sd over seeds")
     lines = {name: {**style, "linestyle": "-" if name in joined else "none"} for name, style in styles.items()}
-    within = {**WITHIN, "color": "0.3", "marker": "o"}
-    legend(fig, {**lines, "within the retain set, of its mix of classes (means)": within}, columns=4)
+    control = {**CONTROL, "marker": "o"}
+    legend(fig, {**lines, "the same of two parts of the retain set (means)": control}, columns=4)
     return fig
 
 
@@ -68,14 +68,15 @@ def layers(
     place = {name: number for number, name in enumerate(order)}
     for number, (name, style) in enumerate(styles.items()):
         shift = (number - (len(styles) - 1) / 2) * min(0.7 / len(styles), 0.12)
-        for measure, look in ((f"retain_cka{ending}", WITHIN), (f"cka{ending}", {"linestyle": "-", "linewidth": 1.1})):
+        of_style = {"color": style["color"], "marker": style["marker"]}
+        usual = {"linestyle": "-", "linewidth": 1.1}
+        for measure, look in ((f"cka{ending}_control", CONTROL), (f"cka{ending}", usual)):
             of_measure = rows[(rows.checkpoint == name) & (rows.measure == measure)]
             shown = over_seeds(of_measure, ["part"])
             x = shown.part.map(place).astype(float)
             shown, x = shown.loc[x.sort_values().index], x.sort_values() + shift
             line = {} if name in joined else {"linestyle": "none"}
-            style_of = {"color": style["color"], "marker": style["marker"], **look, **line}
-            error = None if look is WITHIN else shown["std"]
-            error_bars(axes, x, shown["mean"], error, style_of)
+            error = None if look is CONTROL else shown["std"]
+            error_bars(axes, x, shown["mean"], error, {**of_style, **look, **line})
     axes.set_xlim(-0.5, len(order) - 0.5)
     axes.grid(visible=False, axis="x")

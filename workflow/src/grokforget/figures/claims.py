@@ -1,4 +1,4 @@
-"""Draws the deciding tests of every claim."""
+"""Draws the deciding tests of every claim, and the same tests against ``memorised``."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ MARKERS = "^sDvP<>*p"
 """Of the single settings."""
 UNITS = {"points": (100.0, "points"), "×": (1.0, "ratio"), "": (1.0, "difference")}
 """Unit of a test → factor to it, and the axis."""
-LABELS, PANEL = 0.36, 0.53
+SMALL, THIN = 0.62, 0.8
+"""The same test against ``memorised``: size of its mark as a share of the usual, and width of its interval."""
+LABELS, PANEL = 0.37, 0.52
 """Shares of the width."""
 LINE, TICKS, GAP = 3.3, 4.6, 1.4
 """Height of a line of text, of the axis' numbers, and between claims, mm."""
@@ -41,15 +43,14 @@ LINE, TICKS, GAP = 3.3, 4.6, 1.4
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     """A panel a claim, in the claim's unit: of every deciding test the effect over all settings with its 95 % interval,
-    marked by the test's verdict, and the single settings as small marks; shaded is what the claim predicts. Table:
-    claims.
+    marked by the test's verdict, above it and smaller the same test with ``memorised`` in place of
+    ``early``, and below it the single settings as small marks; shaded is what the claim predicts. Table: claims.
     """
     set_style()
     if spec.claims is None:
         return empty("this study has no claims")
     tests = tables["claims"]
-    tests = tests[tests.decides.astype(bool)]
-    settings = sorted(set(tests.setting) - {ALL})
+    settings = sorted(set(tests.setting[tests.decides.astype(bool)]) - {ALL})
     settings = settings if len(settings) > 1 else []
     blocks = [Block(claim, tests) for claim in spec.claims.claims]
     legend = 16.0
@@ -67,14 +68,19 @@ class Block:
     """One claim's part of the page: its text, and below it a panel with a row a deciding test."""
 
     def __init__(self, claim: Claim, tests: pd.DataFrame) -> None:
-        self.deciding = [test for test in claim.tests if test.decides]
+        self.deciding = claim.deciding
         self.tests = tests[tests.claim == claim.id]
+        others = {test.name: claim.with_memorised(test) for test in self.deciding}
+        self.others = {name: other.name for name, other in others.items() if other and other.name != name}
         text = f"{claim.id}. {claim.claim}"
         if not self.deciding:
             text += f". {UNTESTED.capitalize()}: {claim.why_not}"
         self.title = textwrap.wrap(text, 116)
-        self.labels = [textwrap.wrap(test.name, 43) for test in self.deciding]
-        self.rows = [LINE * max(len(label), 1) + 1.6 for label in self.labels]
+        self.labels = [textwrap.wrap(test.name, 48) for test in self.deciding]
+        self.rows = [
+            LINE * max(len(label), 1) + (2.2 if test.name in self.others else 1.6)
+            for label, test in zip(self.labels, self.deciding, strict=True)
+        ]
         self.height = LINE * len(self.title) + GAP + (sum(self.rows) + TICKS + 0.8 if self.rows else 0)
 
     def draw(self, figure: Figure, top: float, height: float, settings: Sequence[str]) -> None:
@@ -85,7 +91,7 @@ class Block:
         top -= GAP + LINE * len(self.title) + 0.8
         axes = figure.add_axes((LABELS, (top - sum(self.rows)) / height, PANEL, sum(self.rows) / height))
         edges = np.concatenate([[0], np.cumsum(self.rows)])
-        draw_tests(axes, self.tests, self.deciding, edges, settings)
+        draw_tests(axes, self.tests, self.deciding, self.others, edges, settings)
         middles = (edges[1:] + edges[:-1]) / 2
         axes.set_yticks(middles, ["\n".join(label) for label in self.labels], fontsize=7)
 
@@ -94,10 +100,14 @@ def draw_tests(
     axes: Axes,
     tests: pd.DataFrame,
     deciding: Sequence[Test],
+    others: Mapping[str, str],
     edges: np.ndarray,
     settings: Sequence[str],
 ) -> None:
-    """One claim. ``edges``: where rows begin and end along y, which points down."""
+    """One claim. ``others``: by the name of a test, that of the same test against ``memorised``. ``edges``: where rows begin
+    and end along y, which points down."""
+    beside = tests.test.isin(list(others.values())) & (tests.setting == ALL)
+    tests = tests[tests.test.isin([test.name for test in deciding]) | beside]
     factor, label = UNITS[deciding[0].unit]
     none = 1.0 if deciding[0].statistic == "sd-ratio" else 0.0
     shown = tests.assign(**{name: factor * tests[name] for name in ("effect", "low", "high")})
@@ -115,11 +125,10 @@ def draw_tests(
             where: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "bbox": behind, **CENTRE}
             axes.text(0.5, middle, said, color="0.35", fontsize=6.5, **where)
             continue
-        style = VERDICTS[whole.verdict.item()]
-        ends = whole[["low", "high"]].to_numpy()[0]
-        if not np.isnan(ends).any():
-            axes.plot(ends, [middle, middle], color=style["color"], linewidth=1.5, gid="interval", zorder=2)
-        axes.plot(whole.effect, [middle], linestyle="none", gid="effect", zorder=3, **style)
+        draw_effect(axes, whole, middle, "", 1.0, 1.5)
+        other = shown[(shown.test == others.get(test.name)) & (shown.setting == ALL)]
+        if len(other) and other.verdict.item() in VERDICTS and not np.isnan(other.effect.item()):
+            draw_effect(axes, other, middle - 0.3 * (end - begin), " with memorised", SMALL, THIN)
         for number, setting in enumerate(settings):
             one = here[here.setting == setting].dropna(subset=["effect"])
             at = middle + 0.3 * (end - begin)
@@ -141,6 +150,16 @@ def draw_tests(
     if not np.isfinite(shown.effect).any():
         axes.set_xticks([])
     axes.text(1.015, 0, label, transform=axes.transAxes, fontsize=7, va="center")
+
+
+def draw_effect(axes: Axes, row: pd.DataFrame, y: float, of: str, size: float, width: float) -> None:
+    """Effect and interval of one test, at this height."""
+    style = VERDICTS[row.verdict.item()]
+    style = {**style, "markersize": size * style["markersize"]}
+    ends = row[["low", "high"]].to_numpy()[0]
+    if not np.isnan(ends).any():
+        axes.plot(ends, [y, y], color=style["color"], linewidth=width, gid=f"interval{of}", zorder=2)
+    axes.plot(row.effect, [y], linestyle="none", gid=f"effect{of}", zorder=3, **style)
 
 
 CENTRE: dict[str, Any] = {"ha": "center", "va": "center"}
@@ -178,6 +197,8 @@ def legend_of(settings: Sequence[str]) -> Iterator[Line2D | Patch]:
     for name, style in VERDICTS.items():
         yield Line2D([], [], linestyle="none", label=name, **style)
     yield Line2D([], [], color="0.35", linewidth=1.5, label="95 % interval")
+    small = {"marker": "o", "markersize": SMALL * VERDICTS["undecided"]["markersize"]}
+    yield Line2D([], [], color="0.35", linewidth=THIN, label="the same against memorised", **small)
     yield Patch(color="0.91", label="what the claim predicts")
     for number, setting in enumerate(settings):
         mark = MARKERS[number % len(MARKERS)]

@@ -35,21 +35,23 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings
     of which no cell is left, for a side is flagged), cells_left_out (flagged cells, of these and of other pairs), verdict, why
     (where a test is undecided for want of pairs).
 
-    Holm's correction is over all deciding tests of all claims, and separately for those of the single settings and for
-    those that decide nothing. A test that could not reject even if all pairs agreed (2 / 2^pairs above the level) cannot
-    reject falsely either; it is left out of the correction and undecided. Tests of ``equal`` are left out too: their interval
-    decides.
+    Holm's correction is over all deciding tests of all claims; separately over the same tests with ``memorised`` in place of
+    ``early``, over all others, and over each of these kinds in the single settings. A test that could not reject even if all
+    pairs agreed (2 / 2^pairs above the level) cannot reject falsely either; it is left out of the correction and undecided.
+    Tests of ``equal`` are left out too: their interval decides.
     """
     rows = []
     for claim in claims.claims:
+        counterparts = [claim.with_memorised(test) for test in claim.deciding]
         for test in claim.tests:
+            family = "decides" if test.decides else "memorised" if test in counterparts else "beside"
             for result in compare(test, quantity_pairs(tables, test, study)):
-                names = {"claim": claim.id, "test": test.name, "decides": test.decides}
+                names = {"claim": claim.id, "test": test.name, "decides": test.decides, "family": family}
                 rows.append({**names, **result, "direction": test.direction, "margin": test.margin})
-    table = pd.DataFrame(rows, columns=[*ROW, *RULE])
+    table = pd.DataFrame(rows, columns=[*ROW, *RULE, "family"])
     able = table.p.notna() & (table.direction != "equal") & (0.5 ** (table.pairs - 1) <= claims.level)
     table["p_holm"] = np.nan
-    for _, family in table[able].groupby([table.decides, table.setting == ALL]):
+    for _, family in table[able].groupby([table.family, table.setting == ALL]):
         table.loc[family.index, "p_holm"] = holm(family.p.to_numpy())
     table["verdict"] = [verdict(row, claims.level) for row in table.to_dict("records")]
     table["why"] = [why_undecided(row, claims.level) for row in table.to_dict("records")]
@@ -57,18 +59,22 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings
 
 
 def conclude(claims: Claims, tests: pd.DataFrame) -> pd.DataFrame:
-    """A row a claim: id, claim, published, verdict, why. Its deciding tests over all settings must all support it; one that
-    contradicts it is enough; a claim without any result is not tested. ``why`` is what keeps an undecided one from having the
-    pairs that it needs."""
+    """A row a claim: id, claim, published, verdict, why, with_memorised. Its deciding tests over all settings must all support
+    it; one that contradicts it is enough; a claim without any result is not tested. ``why`` is what keeps an undecided one from
+    having the pairs that it needs. ``with_memorised`` is the verdict with ``memorised`` in place of ``early``; empty where no
+    deciding test compares with ``early``."""
     rows = []
     for claim in claims.claims:
-        names = [test.name for test in claim.tests if test.decides]
-        found = tests[(tests.claim == claim.id) & tests.decides & (tests.setting == ALL)].set_index("test")
-        verdicts = [found.verdict.get(name, NOT_TESTED) for name in names]
-        what = {"id": claim.id, "claim": claim.claim, "published": claim.published}
-        whole = together(verdicts)
-        reasons = dict.fromkeys(found.why[found.why != ""]) if whole == UNDECIDED else {}
-        rows.append({**what, "verdict": whole, "why": "; ".join(reasons)})
+        found = tests[(tests.claim == claim.id) & (tests.setting == ALL)].set_index("test")
+        others = [claim.with_memorised(test) for test in claim.deciding]
+        whole, other = (
+            together([found.verdict.get(test.name, NOT_TESTED) if test else NOT_TESTED for test in given])
+            for given in (claim.deciding, others)
+        )
+        reasons = found.why[found.decides.astype(bool) & (found.why != "")] if whole == UNDECIDED else []
+        row = {"id": claim.id, "claim": claim.claim, "published": claim.published, "verdict": whole}
+        row["why"] = "; ".join(dict.fromkeys(reasons))
+        rows.append({**row, "with_memorised": "" if others == claim.deciding else other})
     return pd.DataFrame(rows)
 
 
@@ -113,11 +119,13 @@ def quantity_pairs(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanin
     """A row a cell that has both sides: setting, seed, forget_set, method, first, second, and flagged: whether a side is, which
     then is NaN."""
     values = quantity(tables, test, study)
-    if test.contrast is None:
+    if test.against is not None:
         scope = test.scope.model_copy(update={"measure": test.against})
         other = quantity(tables, test.model_copy(update={"scope": scope}), study)
         both = values.merge(other, on=[*CELL, "checkpoint"], suffixes=("_first", "_second"))
-    else:
+        out = (both.flagged_first | both.flagged_second).astype(bool)
+        values = both[[*CELL, "checkpoint"]].assign(value=both.value_first - both.value_second, flagged=out)
+    if test.contrast is not None:
         first, second = (values[values.checkpoint == name].drop(columns="checkpoint") for name in test.contrast)
         both = first.merge(second, on=CELL, suffixes=("_first", "_second"))
     both = both.rename(columns={"value_first": "first", "value_second": "second"})
