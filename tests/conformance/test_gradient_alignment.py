@@ -246,6 +246,9 @@ def test_every_measure_is_what_single_gradients_make_of_it(name: str) -> None:
 # the control: two parts of the retain set
 
 
+NOISE = "gradient_cosine_is_noise"
+
+
 def between(a: np.ndarray, b: np.ndarray) -> float:
     return float(a @ b / math.sqrt(a @ a * (b @ b)))
 
@@ -336,6 +339,22 @@ def test_the_control_has_streams_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
     changed = {key[0] for key, value in before.items() if not np.array_equal(after[key], value, equal_nan=True)}
     assert changed
     assert all(measure.endswith("_control") for measure in changed)
+
+
+def test_the_control_is_noise_by_its_own_examples() -> None:
+    flags = []
+    for seed in range(60):
+        x = torch.randn(8, 3, generator=torch.Generator().manual_seed(seed)) + 0.9
+        sets = parted(Examples(x.repeat(2, 1)[:11], torch.zeros(11, dtype=torch.int64)), 3)
+        probe = Probe(Linear(3), sets, OBJECTIVE, seed, None)
+        (got,) = [row.value for row in gradient_alignment(probe, **SETTINGS) if row[:2] == (f"{NOISE}_control", "")]
+        order = torch.randperm(8, generator=probe.generator("control", "examples"))
+        rows = one_by_one(probe.model, sets["retain"])[""].numpy()
+        sides = rows[order[:3]], rows[order[3:]]
+        clear = [np.linalg.norm(r.mean(0)) / math.sqrt(r.var(0, ddof=1).sum() / len(r)) for r in sides]
+        assert got == float(min(clear) < 2)
+        flags.append((got, min(clear) == clear[0]))
+    assert {*flags} == {(0, True), (0, False), (1, True), (1, False)}, "either side decides, either way"
 
 
 def differences(forget_label: int | None, shared: float) -> tuple[np.ndarray, np.ndarray]:

@@ -154,6 +154,7 @@ COSINES = frame(
     value("align", "gradient_cosine", "", 0.9, checkpoint="early"),
     value("align", "gradient_cosine", "", 0.3, setting="a-sam", checkpoint="matched"),
     value("align", "gradient_cosine", "", 0.1, setting="b"),
+    value("align", "gradient_cosine_control", "", 0.8, 0.6),
     value("align", "gradient_angle", "", 60.0, 50.0),
     value("align", "gradient_cosine", "output", 0.0),
     value("align", "gradient_cosine", "", 0.2, stage="ga"),
@@ -168,9 +169,10 @@ def test_table_3_is_of_the_checkpoints_themselves_as_a_whole(tmp_path: Path) -> 
     assert {*own.index} == {("a", "early"), ("a", "grokked"), ("b", "grokked")}
     assert own["cosine mean"].to_dict() == {("a", "early"): 0.9, ("a", "grokked"): 0.6, ("b", "grokked"): 0.1}
     assert own.loc["a", "grokked"]["is noise mean"] == 0.5
+    assert own.loc["a", "grokked"]["cosine, control mean"] == pytest.approx(0.7)
     assert "0.600 ± 0.141" in text
-    # Of what there is nothing, a dash: b has no such row.
-    assert text.count("–") == 2
+    # Of what there is nothing, a dash: neither b nor a's early has noise or control.
+    assert text.count("–") == 4
 
 
 def test_table_9_has_the_controls_and_the_angle(tmp_path: Path) -> None:
@@ -197,7 +199,7 @@ def test_table_4_has_complexity_before_and_after(tmp_path: Path) -> None:
 def test_table_5_is_of_the_representation(tmp_path: Path) -> None:
     rows = [
         value("similar", measure, part, level)
-        for measure, level in (("cka", 0.4), ("cka_unbiased", 0.3), ("retain_cka", 0.9), ("retain_cka_unbiased", 0.8))
+        for measure, level in (("cka", 0.4), ("cka_unbiased", 0.3), ("cka_control", 0.9), ("cka_unbiased_control", 0.8))
         for part, level in (("representation", level), ("features.0", 5.0))
     ]
     numbers, _ = laid(tmp_path, "table5", analysis=frame(*rows))
