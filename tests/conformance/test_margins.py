@@ -12,8 +12,8 @@ from conformance import plain
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Problem
 from grokforget.methods.relative_ascent import RelativeAscent
-from grokforget.methods.scrub import distillation
 from grokforget.training.classification import Classification
+from grokforget.training.distillation import distillation
 
 getcontext().prec = 120
 CLASSES = 4

@@ -13,6 +13,22 @@ import torch
 from torch import Tensor, nn
 
 from conformance import plain
+from conformance.problems import (
+    CLASSES,
+    FEATURES,
+    OBJECTIVE,
+    TOLERANCE,
+    Forward,
+    assert_same_path,
+    cnn_problem,
+    difference,
+    examples,
+    mlp,
+    path,
+    problem,
+    randomised,
+    spy,
+)
 from grokforget.config import methods as registry
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
@@ -22,88 +38,12 @@ from grokforget.methods.fisher import FisherForgetting
 from grokforget.methods.nabla_tau import NablaTau, n_epochs, nabla_tau_loss
 from grokforget.methods.references import Original, Retrain
 from grokforget.methods.relative_ascent import RelativeAscent
-from grokforget.methods.scrub import Scrub, distillation, reference_error, rewind_epoch
+from grokforget.methods.scrub import Scrub, reference_error, rewind_epoch
 from grokforget.models.cnn import CNN
-from grokforget.models.mlp import MLP
 from grokforget.models.transformer import Transformer
 from grokforget.training import evaluate
-from grokforget.training.classification import Classification
+from grokforget.training.distillation import distillation
 from grokforget.training.evaluate import accuracy_and_loss
-
-OBJECTIVE = Classification(loss="cross-entropy")
-
-FEATURES, CLASSES = 5, 3
-Forward = Callable[[plain.Weights, Tensor], Tensor]
-TOLERANCE = 1e-9
-"""Absolute, in float64; a wrong factor anywhere shows at 1e-6 or more."""
-
-
-def mlp(seed: int = 0, dtype: torch.dtype = torch.float64) -> MLP:
-    model = MLP(DataShape((FEATURES,), CLASSES), hidden=[6], activation="relu", bias=True, initialisation="default").to(
-        dtype
-    )
-    return randomised(model, seed)
-
-
-def randomised(model: nn.Module, seed: int) -> nn.Module:
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.5)
-    return model
-
-
-def examples(n: int, seed: int, dtype: torch.dtype = torch.float64) -> Examples:
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, FEATURES, generator=generator, dtype=torch.float64).to(dtype)
-    return Examples(x, torch.randint(CLASSES, (n,), generator=generator))
-
-
-def problem(
-    n_forget: int = 7, n_retain: int = 18, n_validation: int = 9, seed: int = 0, dtype: torch.dtype = torch.float64
-) -> Problem:
-    sets = [examples(n, 100 * seed + i, dtype) for i, n in enumerate((n_forget, n_retain, n_validation), start=1)]
-    return Problem(mlp(seed, dtype), *sets, objective=OBJECTIVE, seed=seed)
-
-
-def path(method: Method, given: Problem, mode_between: bool | None = None) -> list[plain.Weights]:
-    """The weights after every update; the model is put into train or eval mode between updates, as a caller may."""
-    steps = []
-    for _ in method.run(given):
-        steps.append(plain.weights_of(given.model))
-        if mode_between is not None:
-            given.model.train(mode_between)
-    return steps
-
-
-def difference(a: plain.Weights, b: plain.Weights) -> float:
-    assert all(bool(w[name].isfinite().all()) for w in (a, b) for name in a), "NaN compares with nothing"
-    return max((a[name] - b[name]).abs().max().item() for name in a)
-
-
-def assert_same_path(got: list[plain.Weights], expected: list[plain.Weights]) -> None:
-    assert len(got) == len(expected)
-    apart = [difference(a, b) for a, b in zip(got, expected, strict=True)]
-    assert max(apart) < TOLERANCE, f"update {next(i for i, d in enumerate(apart) if d >= TOLERANCE)}: {apart}"
-    assert difference(expected[0], expected[-1]) > 1e-6, "a path that goes nowhere tests nothing"
-
-
-@dataclass
-class Call:
-    module: nn.Module
-    training: bool
-    grad: bool
-    x: Tensor
-
-
-def spy(model: nn.Module) -> list[Call]:
-    """A record of every forward pass of the model, and of its deep copies."""
-    calls: list[Call] = []
-    model.register_forward_hook(
-        lambda module, args, output: calls.append(Call(module, module.training, torch.is_grad_enabled(), args[0]))
-    )
-    return calls
-
 
 # the batches that every method is given
 
@@ -807,18 +747,6 @@ def test_rewind_without_validation_examples_of_the_forgotten_classes_keeps_the_l
 # a net whose weights lie channels last: an optimizer that walks memory must pair each weight with its own gradient
 
 
-def cnn_problem() -> tuple[Problem, Forward]:
-    model = randomised(CNN(DataShape((2, 6, 6), CLASSES), channels=[4], kernel_size=3, hidden=5), 4).double()
-    assert not model.features[0].weight.is_contiguous()
-    generator = torch.Generator().manual_seed(4)
-    sets = [
-        Examples(torch.randn(n, 2, 6, 6, generator=generator, dtype=torch.float64), torch.arange(n) % CLASSES)
-        for n in (5, 9, 4)
-    ]
-    frozen = copy.deepcopy(model)
-    return Problem(model, *sets, objective=OBJECTIVE, seed=4), lambda w, x: torch.func.functional_call(frozen, w, x)
-
-
 @pytest.mark.parametrize(("kind", "name", "sign"), [(GradientAscent, "forget", -1), (FineTune, "retain", 1)])
 def test_descent_of_a_convolutional_net_is_its_formula(kind: type[Method], name: str, sign: int) -> None:
     given, forward = cnn_problem()
@@ -860,7 +788,8 @@ def test_fisher_forgetting_is_one_update_drawn_with_the_problems_seed() -> None:
 def test_defaults_are_the_published_ones() -> None:
     settings = {kind: component().spec().settings for kind, component in registry.METHODS.items()}
     assert [name for name in settings if "batch_statistics" in settings[name]] == [
-        "gradient-ascent", "nabla-tau", "scrub", "fine-tune", "relative-ascent"
+        "gradient-ascent", "nabla-tau", "scrub", "fine-tune", "relative-ascent", "random-labels", "salun", "bad-teacher",
+        "boundary-shrink", "delete",
     ]  # fmt: skip
     moving = {"batch_statistics": "moving"}
     sgd = {"learning_rate": 1e-4, "momentum": 0.9, "weight_decay": 5e-4, "epochs": 5, "batch_size": 256, **moving}
@@ -872,5 +801,16 @@ def test_defaults_are_the_published_ones() -> None:
     }  # fmt: skip
     small = {**vars(SMALL), "decay_after": [5, 8, 9], "retain_batch_size": 32, "forget_batch_size": 64, "rewind": True}
     assert settings["scrub"] == small
+    wrong = {"momentum": 0.9, "weight_decay": 5e-4, "epochs": 10, "batch_size": 256, **moving}
+    assert settings["random-labels"] == {"learning_rate": 0.01, **wrong}
+    assert settings["salun"] == {"salient_share": 0.5, "learning_rate": 0.013, **wrong}
+    assert settings["bad-teacher"] == {
+        "learning_rate": 1e-4, "epochs": 1, "retain_share": 0.3, "batch_size": 256, **moving
+    }  # fmt: skip
+    forget_alone = {"momentum": 0.9, "weight_decay": 0.0, **moving}
+    assert settings["boundary-shrink"] == {
+        "bound": 0.1, "learning_rate": 1e-5, "epochs": 10, "batch_size": 64, **forget_alone
+    }  # fmt: skip
+    assert settings["delete"] == {"learning_rate": 1e-3, "epochs": 20, "batch_size": 128, **forget_alone}
     assert settings["fisher"] == {"alpha": 1e-6}
     assert settings["original"] == settings["retrain"] == {}

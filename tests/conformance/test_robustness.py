@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.analyses.base import Probe
-from grokforget.analyses.robustness import LOSSES, ascend, ball_in_box, data_box, margin, robustness
+from grokforget.analyses.robustness import LOSSES, ascend, ball_in_box, margin, robustness
 from grokforget.data.loader import Examples
+from grokforget.training.adversarial import data_box
 from grokforget.training.classification import Classification
 
 OBJECTIVE = Classification(loss="cross-entropy")
@@ -114,7 +115,7 @@ def test_ascent_is_the_plain_loop(name: str, radius: float) -> None:
     model, test = random_net(3).double(), points(12)
     x = test.x.double()
     start = x + radius * (2 * torch.rand(x.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64) - 1)
-    ball = ball_in_box(x, radius, data_box({"test": test}))
+    ball = ball_in_box(x, radius, data_box([test.x]))
     found = ascend(model, LOSSES[name], start, test.y, ball, 0.3 * radius, 5)
     for i in range(len(test)):
         expected = by_hand(model, name, x[i], int(test.y[i]), start[i], radius, 0.3 * radius, 5)
@@ -222,12 +223,11 @@ def test_gradients_are_told_from_zero_in_float64() -> None:
 
 def test_the_box_is_the_data_s_range_by_channel_for_images() -> None:
     images = torch.stack([torch.full((4, 2, 2), 0.5), torch.linspace(-3, 2, 16).reshape(4, 2, 2)], 1)
-    other = Examples(images[:1] * 0 - 1, torch.zeros(1))
-    box = data_box({"a": Examples(images, torch.zeros(4)), "b": other, "empty": Examples(images[:0], torch.zeros(0))})
+    box = data_box([images, images[:1] * 0 - 1, images[:0]])
     assert box.low.flatten().tolist() == [-1, -3]
     assert box.high.flatten().tolist() == [0.5, 2]
     assert box.low.shape == (1, 2, 1, 1)
-    flat = data_box({"a": Examples(images.flatten(1), torch.zeros(4))})
+    flat = data_box([images.flatten(1)])
     assert (flat.low.item(), flat.high.item()) == (-3, 2)
 
 

@@ -9,8 +9,7 @@ or the margin (Carlini and Wagner 2017, arXiv 1608.04644), whose gradient does n
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -18,20 +17,10 @@ from torch.nn import functional
 
 from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.data.loader import Examples
+from grokforget.training.adversarial import Box, PerExample, data_box, gradient
 
 BATCH = 128
 """Examples attacked at a time: in float64 and without gradients of the weights, about what training on as many takes."""
-
-
-PerExample = Callable[[Tensor, Tensor], Tensor]
-"""A loss of logits (N, K) and labels (N,): one number an example, (N,)."""
-
-
-class Box(NamedTuple):
-    """Smallest and largest value of every input, as tensors that broadcast against inputs."""
-
-    low: Tensor
-    high: Tensor
 
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
@@ -61,7 +50,7 @@ def robustness(probe: Probe, *, radii: Sequence[float], steps: int, step_share: 
     """
     model, data = probe.double().requires_grad_(False), as_double(probe.some("test", examples))
     start = torch.rand(data.x.shape, generator=probe.generator("attack"), dtype=torch.float64).to(data.x.device) * 2 - 1
-    box = data_box(probe.examples)
+    box = Box(*(end.double() for end in data_box(part.x for part in probe.examples.values())))
     found: dict[tuple[str, str], list[Tensor]] = {}
     for index in torch.arange(len(data), device=data.x.device).split(BATCH):
         for key, flags in outcomes(model, data[index], start[index], box, radii, steps, step_share).items():
@@ -107,24 +96,6 @@ def ascend(model: nn.Module, loss: PerExample, start: Tensor, y: Tensor, ball: B
     return point
 
 
-def gradient(model: nn.Module, loss: PerExample, x: Tensor, y: Tensor) -> Tensor:
-    """Of each example's loss by its own input, in the inputs' shape."""
-    leaf = x.detach().requires_grad_()
-    return torch.autograd.grad(loss(model(leaf), y).sum(), leaf)[0]
-
-
 def ball_in_box(x: Tensor, radius: float, box: Box) -> Box:
     """The part of the ball of the maximum norm around every example that lies in the box."""
     return Box(torch.maximum(x - radius, box.low), torch.minimum(x + radius, box.high))
-
-
-def data_box(splits: Mapping[str, Examples]) -> Box:
-    """The range of all examples of a request, float64: [0, 1] for digits. By channel for images (N, C, H, W), which may be
-    normalised by channel, and one for all inputs otherwise."""
-
-    def ends(x: Tensor) -> tuple[Tensor, Tensor]:
-        over = (0, 2, 3) if x.ndim == 4 else tuple(range(x.ndim))
-        return x.amin(over, keepdim=True).double(), x.amax(over, keepdim=True).double()
-
-    lows, highs = zip(*(ends(part.x) for part in splits.values() if len(part)), strict=True)
-    return Box(torch.stack(lows).amin(0), torch.stack(highs).amax(0))

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from grokforget.config.base import Component, component_union, registry
 from grokforget.config.method_settings.base import Count, Decay, Rate, Updates
+from grokforget.config.method_settings.targets import BadTeacher, BoundaryShrink, Delete, RandomLabels, SalUn
 
 
 class Original(Component):
@@ -151,5 +152,19 @@ class RelativeAscent(Updates):
 
 REFERENCES = ("original", "retrain")
 """The kinds that unlearn nothing: a study has each once, under whatever name."""
-METHODS = registry(Original, Retrain, GradientAscent, NablaTau, Scrub, FisherForgetting, FineTune, RelativeAscent)
+METHODS = registry(
+    Original,
+    Retrain,
+    GradientAscent,
+    NablaTau,
+    Scrub,
+    FisherForgetting,
+    FineTune,
+    RelativeAscent,
+    RandomLabels,
+    SalUn,
+    BadTeacher,
+    BoundaryShrink,
+    Delete,
+)
 MethodSettings = component_union(METHODS)

@@ -5,6 +5,9 @@ from grokforget.runtime.lazy import public_names
 __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
+        "BadTeacher": "bad_teacher:BadTeacher",
+        "BoundaryShrink": "boundary_shrink:BoundaryShrink",
+        "Delete": "delete:Delete",
         "FineTune": "descent:FineTune",
         "FisherForgetting": "fisher:FisherForgetting",
         "GradientAscent": "descent:GradientAscent",
@@ -12,9 +15,11 @@ __getattr__, __dir__, __all__ = public_names(
         "NablaTau": "nabla_tau:NablaTau",
         "Original": "references:Original",
         "Problem": "base:Problem",
+        "RandomLabels": "random_labels:RandomLabels",
         "Record": "runner:Record",
         "RelativeAscent": "relative_ascent:RelativeAscent",
         "Retrain": "references:Retrain",
+        "SalUn": "salun:SalUn",
         "Scrub": "scrub:Scrub",
         "unlearn": "runner:unlearn",
     },

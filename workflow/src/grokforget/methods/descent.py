@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, Literal
 
+from torch import Tensor
+
+from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
 from grokforget.training.modes import BatchStatistics, set_modes
 from grokforget.training.optimizers import sgd
@@ -12,7 +15,7 @@ from grokforget.training.optimizers import sgd
 
 class Descent(Method):
     """Minimise ``sign`` · the unlearning loss over ``epochs`` passes of the named set, in train mode, without a stopping
-    rule."""
+    rule. Other methods give it other batches, or another loss."""
 
     examples: ClassVar[Literal["forget", "retain"]]
     sign: ClassVar[int]
@@ -33,12 +36,20 @@ class Descent(Method):
     def run(self, problem: Problem) -> Iterator[None]:
         optimizer = sgd(problem.model.parameters(), **self.sgd)
         for epoch in range(self.epochs):
-            for batch in problem.batches(self.examples, self.batch_size, epoch, self.batch_statistics):
+            for batch in self.batches(problem, epoch):
                 set_modes(problem.model, self.batch_statistics, training=True)
                 optimizer.zero_grad()
-                (self.sign * problem.objective.unlearning_loss(problem.model(batch.x), batch.y)).backward()
+                self.loss(problem, batch, epoch).backward()
                 optimizer.step()
                 yield
+
+    def batches(self, problem: Problem, epoch: int) -> Iterable[Examples]:
+        """The batches of an epoch, counted from 0."""
+        return problem.batches(self.examples, self.batch_size, epoch, self.batch_statistics)
+
+    def loss(self, problem: Problem, batch: Examples, epoch: int) -> Tensor:
+        """What an update of the epoch, counted from 0, minimises on the batch, a scalar."""
+        return self.sign * problem.objective.unlearning_loss(problem.model(batch.x), batch.y)
 
 
 class GradientAscent(Descent):

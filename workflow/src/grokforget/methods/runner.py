@@ -12,6 +12,7 @@ from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
 from grokforget.training.evaluate import accuracy_of, evaluate
 from grokforget.training.finite import all_finite, finite_outputs
+from grokforget.training.modes import modes_kept
 
 
 @dataclass
@@ -42,7 +43,8 @@ def unlearn(
 
     A model with a weight that is not finite is left as it is then. ``diverged`` is 1 of a result with such a weight, or with
     an output on one of the three sets that is not finite (finite weights may overflow), whether unlearning or the training
-    before it did that; else 0.
+    before it did that; else 0. Of the model weights and buffers alone are changed: its modules are in the modes that they were
+    in, and it has no gradients.
     """
     record = Record()
     splits: Mapping[str, Examples] = {"forget": problem.forget, "retain": problem.retain, "test": test}
@@ -56,16 +58,18 @@ def unlearn(
     changes = Changes(problem, look) if stride is None else None
     result: dict[str, Tensor] = {}
     update = 0
-    for update, _ in enumerate(method.run(problem), start=1):
-        on_update(update)
-        if changes:
-            changes.after(update)
-        elif stride and update % stride == 0:
-            look(update, final=False)
-        if not all_finite(problem.model):
-            break
-        if update == updates:
-            result = state_of(problem.model)
+    with modes_kept(problem.model):
+        for update, _ in enumerate(method.run(problem), start=1):
+            on_update(update)
+            if changes:
+                changes.after(update)
+            elif stride and update % stride == 0:
+                look(update, final=False)
+            if not all_finite(problem.model):
+                break
+            if update == updates:
+                result = state_of(problem.model)
+    problem.model.zero_grad()
     if changes:
         changes.end(update)
     if result:

@@ -6,14 +6,14 @@ import copy
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem, set_learning_rate
+from grokforget.training.distillation import distillation
 from grokforget.training.evaluate import logits_of
 from grokforget.training.finite import all_finite, finite_outputs
 from grokforget.training.modes import BatchStatistics, set_modes
@@ -24,43 +24,6 @@ Ties = Literal["first", "last"]
 """Of epochs equally near, the one that SCRUB+R takes: ``first`` as the authors' code, ``last``, repaired the longest."""
 
 
-class _Distillation(torch.autograd.Function):
-    """Autograd of the KL divergence would leave round-off where student and teacher agree; this backward leaves exactly
-    0."""
-
-    @staticmethod
-    def forward(ctx: Any, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-        # In float64: a table of N x K, and differences of nearly equal probabilities.
-        log_p, log_q = (functional.log_softmax(z.double() / temperature, 1) for z in (teacher, student))
-        ctx.save_for_backward(log_p, log_q)
-        ctx.scale, ctx.dtype = temperature / len(student), student.dtype
-        return (temperature**2 / len(student) * (log_p.exp() * (log_p - log_q)).sum()).to(student.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *grad: Tensor) -> tuple[Tensor, None, None]:
-        log_p, log_q = ctx.saved_tensors
-        difference = log_q.exp() - log_p.exp()
-        # That of the class of which both are sure has no digits left: it is minus the sum of all others.
-        sure = (log_p + log_q).argmax(1, keepdim=True)
-        others = difference.scatter(1, sure, 0)
-        exact = others.scatter(1, sure, -others.sum(1, keepdim=True))
-        return (grad[0] * ctx.scale * exact).to(ctx.dtype), None, None
-
-
-def distillation(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """d = T²/|B| · Σ KL(softmax(teacher/T) ‖ softmax(student/T)); logits (N, K), no gradient to the teacher.
-
-    At the first max step the student is the teacher, so in a net without dropout or moving batch norms d and its gradient
-    are 0. The gradient ∂d/∂z = T/|B| · (softmax(z/T) - softmax(z_o/T)) is computed in that form, where it is 0 to the last
-    bit. Any other form leaves round-off, which Adam divides by its own size: the first max epoch would be a step of
-    full length in a direction that depends on the machine. As it is, weight decay alone makes the first max step, and
-    without weight decay all of the first max epoch leaves every bit as it was; the min epoch that follows parts student
-    and teacher. (So with one max epoch and neither weight decay nor moving batch norms SCRUB never uses the forget set.)
-    """
-    value: Tensor = _Distillation.apply(student, teacher.detach(), temperature)
-    return value
-
-
 class Scrub(Method):
     """Max epochs drive the student away from the teacher on D_f, min epochs keep it near on D_r; ``rewind`` gives
     SCRUB+R. Of classification: the distance is between distributions over classes, the reference error one of classes.
@@ -69,6 +32,11 @@ class Scrub(Method):
     back too. It chooses among the epochs whose weights and outputs (on forget and validation set) are finite, ends a run
     whose weights are no longer, and says how many there were (``scrub_finite_epochs``) and which it took (``scrub_epoch``,
     counted from 1; NaN of none).
+
+    At the first max step the student is the teacher, so in a net without dropout or moving batch norms the distance and its
+    gradient are 0, to the last bit. Weight decay alone makes the first max step, and without weight decay all of the first
+    max epoch leaves every bit as it was; the min epoch that follows parts student and teacher. (So with one max epoch and
+    neither weight decay nor moving batch norms SCRUB never uses the forget set.)
     """
 
     def __init__(

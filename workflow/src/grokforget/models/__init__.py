@@ -10,6 +10,7 @@ __getattr__, __dir__, __all__ = public_names(
         "Transformer": "transformer:Transformer",
         "build_model": "build:build_model",
         "continuous": "points:continuous",
+        "fresh_copy": "fresh:fresh_copy",
         "rescaled_state": "rescale:rescaled_state",
     },
 )

@@ -46,7 +46,12 @@ class MLP(nn.Module):
             layers += [Linear(n_in, n_out, bias=bias), ACTIVATIONS[activation]()]
         self.features = nn.Sequential(*layers)
         self.output = Linear(widths[-1], shape.n_classes, bias=bias)
-        if initialisation == "normal":
+        self.initialisation = initialisation
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw what the layers do not draw by themselves."""
+        if self.initialisation == "normal":
             for module in self.modules():
                 if isinstance(module, nn.Linear):
                     nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))

@@ -69,11 +69,15 @@ class Transformer(nn.Module):
         self.position = nn.Embedding(self.length, width)
         self.blocks = nn.ModuleList(Block(width, heads, mlp_width) for _ in range(layers))
         self.output = Linear(width, shape.n_classes, bias=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Biases 0, all else N(0, 1/width), whatever the layers draw by themselves."""
         for name, parameter in self.named_parameters():
             if name.endswith("bias"):
                 nn.init.zeros_(parameter)
             else:
-                nn.init.normal_(parameter, std=1 / math.sqrt(width))
+                nn.init.normal_(parameter, std=1 / math.sqrt(self.token.embedding_dim))
 
     def encode(self, x: Tensor) -> Tensor:
         """Tokens as stored, (N, T-1), to int64."""

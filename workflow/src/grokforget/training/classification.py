@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -26,6 +27,13 @@ def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     """
     others = logits.scatter(1, labels[:, None], -math.inf).logsumexp(1)
     return functional.softplus(others - logits.gather(1, labels[:, None])[:, 0], threshold=40)
+
+
+def other_labels(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """For each of the labels (N,) another one of so many ``classes``, drawn evenly, on the labels' device; the
+    ``generator`` is the CPU's."""
+    shift = torch.randint(1, classes, labels.shape, generator=generator)
+    return (labels + shift.to(labels.device)) % classes
 
 
 LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

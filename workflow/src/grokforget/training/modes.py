@@ -48,6 +48,17 @@ def in_eval_mode(model: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Whatever modes its modules are put into, afterwards every one is in the mode that it was in."""
+    modes = {module: module.training for module in model.modules()}
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+@contextmanager
 def frozen_statistics(model: nn.Module) -> Iterator[None]:
     """Batch norms go on normalising as their mode says, but update neither running statistics nor their counter."""
     tracking = [norm for norm in batch_norms(model) if norm.track_running_stats]

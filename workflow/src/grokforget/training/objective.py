@@ -12,8 +12,9 @@ class Objective(ABC):
 
     Training, evaluation, unlearning and the jobs know outputs and targets through it alone. What is by its definition about
     classes reads ``outputs`` as logits (N, K) and ``targets`` as labels (N,) itself, and serves classification only:
-    SCRUB's distillation and its reference error, the Fisher diagonal and whole-class forgetting, and the analyses of
-    margins, attacks, output distributions, representations by class and single examples' gradients.
+    SCRUB's reference error, the distillation of distributions over classes (SCRUB, bad teacher, DELETE), other labels for
+    forget examples (random labels, SalUn, boundary shrink), the Fisher diagonal and whole-class forgetting, and the analyses
+    of margins, attacks, output distributions, representations by class and single examples' gradients.
     """
 
     @abstractmethod
