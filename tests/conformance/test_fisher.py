@@ -659,7 +659,7 @@ def test_no_model_of_the_project_is_gone_through_example_by_example(
 ) -> None:
     """That would be right too, and take twenty times as long."""
 
-    def refused(of: nn.Module, names: list[str], x: Tensor) -> dict[str, Tensor]:
+    def refused(of: nn.Module, names: list[str], *rest: object) -> dict[str, Tensor]:
         assert not names, f"formed example by example: {names}"
         return {}
 

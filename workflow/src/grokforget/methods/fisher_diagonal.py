@@ -1,17 +1,18 @@
-"""The exact diagonal of the Fisher information, in K backward passes over whole batches.
+"""The exact diagonal of the Fisher information, in K backward passes over whole batches, and the empirical one in one.
 
-F_j = 1/N Σ_x Σ_y p(y|x) (∂_j[-log p(y|x)])². Squaring the gradient of a batch mean, as is often seen, gives another
-quantity. The sum is over classes: it is defined for classification. The per-example gradients are never formed where a
-layer sees an example once: for a linear layer with input a and output gradient δ, Σ_n (δ_no a_ni)² = (δ²)ᵀ(a²). Where it
-sees an example at L positions (a convolution after unfolding, a token's layer), the gradient is a sum over positions, and
-for small L its square is expanded into L(L+1)/2 such products. What follows from no layer's inputs and outputs (a layer
-called twice, shared weights, a parameter of the model itself, a grouped convolution) is formed example by example.
+F_j = 1/N Σ_x Σ_y p(y|x) (∂_j[-log p(y|x)])², with a sum over classes: it is defined for classification. The empirical one,
+1/N Σ_n (∂_j ℓ_n)², has each example's loss of its own target in the sum's place. Squaring the gradient of a batch mean, as
+is often seen, gives another quantity. The per-example gradients are never formed where a layer sees an example once: for a
+linear layer with input a and output gradient δ, Σ_n (δ_no a_ni)² = (δ²)ᵀ(a²). Where it sees an example at L positions (a
+convolution after unfolding, a token's layer), the gradient is a sum over positions, and for small L its square is expanded
+into L(L+1)/2 such products. What follows from no layer's inputs and outputs (a layer called twice, shared weights, a
+parameter of the model itself, a grouped convolution) is formed example by example.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,30 +29,52 @@ CHUNK_FLOATS = 2**22
 """Largest number of floats of such a chunk: 16 MB stays near the cache."""
 
 Forward = Callable[[Tensor], Tensor]
+Terms = Callable[[Tensor, Tensor], Iterable[Tensor]]
+"""Outputs and targets of N examples → tensors (N,), the squares of whose gradients, example by example, are summed."""
+
+
+def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024) -> dict[str, Tensor]:
+    """F for every parameter, shaped as it is, by name; see ``mean_squares``. Outputs are logits (N, K)."""
+    return mean_squares(model, examples, _weighted_classes, batch_size)
+
+
+def _weighted_classes(logits: Tensor, _: Tensor) -> list[Tensor]:
+    """√p(y|x) · log p(y|x) by class: a constant √p on each example's gradient is p on its square."""
+    # Also where p is 1 to the last bit of float32: F is then that of the other classes, whose p keep their digits.
+    log_p = functional.log_softmax(logits, 1)
+    weight = (log_p.detach() / 2).exp()
+    return [weight[:, y] * log_p[:, y] for y in range(logits.shape[1])]
 
 
 @torch.enable_grad()
-def fisher_diagonal(model: nn.Module, examples: Examples, batch_size: int = 1024) -> dict[str, Tensor]:
-    """F for every parameter, shaped as it is, by name; eval mode, so that a batch norm is the fixed linear map of its
-    running statistics, whose weight and bias have an exact diagonal like any other.
+def mean_squares(model: nn.Module, examples: Examples, terms: Terms, batch_size: int = 1024) -> dict[str, Tensor]:
+    """1/N Σ_n Σ_terms (∂_j term_n)² for every parameter, shaped as it is, by name; eval mode, so that a batch norm is the
+    fixed linear map of its running statistics, whose weight and bias have exact squares like any other.
 
     A model whose ``forward`` shares work between examples offers ``per_example_forward``. Raises TypeError for a batch norm
     without running statistics, which makes examples depend on each other, and for parameters whose per-example gradients
     ``torch.func.vmap`` cannot form (it says why).
     """
     forward: Forward = getattr(model, "per_example_forward", model)
-    for norm in batch_norms(model):
-        if norm.running_mean is None:
-            raise TypeError("no exact Fisher diagonal: a batch norm without running statistics mixes examples")
+    refuse_mixed_examples(model)
     total = {name: torch.zeros_like(p) for name, p in model.named_parameters()}
     with in_eval_mode(model):
         layers = _plain_layers(model, forward, examples.x[:1])
         covered = {f"{name}.{key}" for name, layer in layers.items() for key in dict(layer.named_parameters())}
         rest = [name for name in total if name not in covered]
-        for x in examples.x.split(batch_size):
-            for name, value in (_from_calls(layers, forward, x) | _from_examples(model, rest, x)).items():
+        for x, y in zip(examples.x.split(batch_size), examples.y.split(batch_size), strict=True):
+            part = Examples(x, y)
+            sums = _from_calls(layers, forward, part, terms) | _from_examples(model, rest, part, terms)
+            for name, value in sums.items():
                 total[name] += value
     return {name: value / len(examples) for name, value in total.items()}
+
+
+def refuse_mixed_examples(model: nn.Module) -> None:
+    """Raise TypeError for a batch norm without running statistics, with which a single example has no gradient of its own."""
+    for norm in batch_norms(model):
+        if norm.running_mean is None:
+            raise TypeError("no exact Fisher diagonal: a batch norm without running statistics mixes examples")
 
 
 # layers whose squares follow from what goes in and comes out
@@ -143,25 +166,22 @@ def _recorded(
     return calls, logits
 
 
-def _from_calls(layers: Mapping[str, nn.Module], forward: Forward, x: Tensor) -> dict[str, Tensor]:
-    """Σ_n Σ_y of the layers' parameters, by name."""
+def _from_calls(
+    layers: Mapping[str, nn.Module], forward: Forward, examples: Examples, terms: Terms
+) -> dict[str, Tensor]:
+    """Σ_n Σ_terms of the layers' parameters, by name."""
     if not layers:
         return {}
-    recorded, logits = _recorded(layers, forward, x)
+    recorded, logits = _recorded(layers, forward, examples.x)
     for name, calls in recorded.items():
-        if [len(call.output) for call in calls] != [len(x)] or calls[0].inputs._version != calls[0].version:
+        if [len(call.output) for call in calls] != [len(examples)] or calls[0].inputs._version != calls[0].version:
             raise TypeError(f"no exact Fisher diagonal: {name} is called in another way, or its input changed in place")
-    # Also where p is 1 to the last bit of float32: F is then that of the other classes, whose p keep their digits.
-    log_p = functional.log_softmax(logits, 1)
-    # √p(y|x) on each example's gradient is p(y|x) on its square.
-    weight = (log_p.detach() / 2).exp()
     inputs = [_seen(layer, recorded[name][0].inputs.detach()) for name, layer in layers.items()]
     outputs = [recorded[name][0].output for name in layers]
     total: dict[str, Tensor] = {}
-    for y in range(logits.shape[1]):
-        objective = (weight[:, y] * log_p[:, y]).sum()
+    for term in terms(logits, examples.y):
         # Zeros for a layer that the logits do not depend on.
-        gradients = torch.autograd.grad(objective, outputs, retain_graph=True, materialize_grads=True)
+        gradients = torch.autograd.grad(term.sum(), outputs, retain_graph=True, materialize_grads=True)
         for (name, layer), a, gradient in zip(layers.items(), inputs, gradients, strict=True):
             for key, value in _squares(layer, a, gradient).items():
                 total[f"{name}.{key}"] = total.get(f"{name}.{key}", 0) + value
@@ -235,32 +255,31 @@ def _scattered(index: Tensor, delta: Tensor, weight: Tensor) -> Tensor:
 # all other parameters
 
 
-def _from_examples(model: nn.Module, names: Sequence[str], x: Tensor) -> dict[str, Tensor]:
-    """Σ_n Σ_y of the parameters named, from every example's gradients as they are."""
+def _from_examples(model: nn.Module, names: Sequence[str], examples: Examples, terms: Terms) -> dict[str, Tensor]:
+    """Σ_n Σ_terms of the parameters named, from every example's gradients as they are."""
     if not names:
         return {}
     wrapped = _PerExample(model)
     others = {f"model.{name}": p.detach() for name, p in model.named_parameters()}
     chosen = {name: others.pop(f"model.{name}") for name in names}
 
-    def log_p(values: dict[str, Tensor], example: Tensor) -> tuple[Tensor, Tensor]:
-        own = {f"model.{name}": value for name, value in values.items()}
-        logits = torch.func.functional_call(wrapped, others | own, (example[None],))[0]
-        value = functional.log_softmax(logits, 0)
-        return value, value.exp()
+    def values_of(parameters: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
+        own = {f"model.{name}": value for name, value in parameters.items()}
+        outputs = torch.func.functional_call(wrapped, others | own, (x[None],))
+        return torch.stack([term[0] for term in terms(outputs, y[None])])
 
     with torch.no_grad():
-        n_classes = wrapped(x[:1]).shape[1]
-    rows = max(CHUNK_FLOATS // (n_classes * sum(p.numel() for p in chosen.values())), 1)
+        n_terms = len(list(terms(wrapped(examples.x[:1]), examples.y[:1])))
+    rows = max(CHUNK_FLOATS // (n_terms * sum(p.numel() for p in chosen.values())), 1)
     total = {name: torch.zeros_like(p) for name, p in chosen.items()}
-    jacobians = torch.func.vmap(torch.func.jacrev(log_p, has_aux=True), (None, 0))
-    for part in x.split(rows):
+    jacobians = torch.func.vmap(torch.func.jacrev(values_of), (None, 0, 0))
+    for x, y in zip(examples.x.split(rows), examples.y.split(rows), strict=True):
         try:
-            jacobian, p = jacobians(chosen, part)
+            jacobian = jacobians(chosen, x, y)
         except RuntimeError as error:
             raise TypeError(f"no exact Fisher diagonal for {', '.join(names)}, example by example: {error}") from error
         for name, value in total.items():
-            value += torch.einsum("nk,nk...->...", p, jacobian[name].square())
+            value += jacobian[name].square().sum((0, 1))
     return total
 
 
