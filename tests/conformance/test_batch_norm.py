@@ -104,6 +104,34 @@ def descent(given: Problem, name: str, sign: int, size: int, moving: bool) -> It
             yield net.state()
 
 
+def neg_grad_plus(given: Problem, moving: bool) -> Iterator[State]:
+    net, sgd = by_hand(given.model), plain.Sgd(0.9, 0.01)
+    for epoch in range(3):
+        forget = order(given, "forget", 3, epoch, moving)
+        for number, r in enumerate(order(given, "retain", 4, epoch, moving)):
+            f = forget[number % len(forget)]
+
+            def loss(w: plain.Weights, r: Examples = r, f: Examples = f) -> Tensor:
+                kept = plain.cross_entropy(net.logits(w, r.x, moving), r.y)
+                return 0.8 * kept - 0.2 * plain.cross_entropy(net.logits(w, f.x, moving), f.y)
+
+            net.weights = sgd.update(net.weights, plain.gradient(loss, net.weights), 0.05)
+            yield net.state()
+
+
+def l1_sparse(given: Problem, moving: bool) -> Iterator[State]:
+    net, sgd = by_hand(given.model), plain.Sgd(0.9, 0.01)
+    for epoch in range(3):
+        for b in order(given, "retain", 4, epoch, moving):
+
+            def loss(w: plain.Weights, b: Examples = b, share: float = 1 - epoch / 3) -> Tensor:
+                sizes = sum(torch.where(value < 0, -value, value).sum() for value in w.values())
+                return plain.cross_entropy(net.logits(w, b.x, moving), b.y) + 0.01 * share * sizes
+
+            net.weights = sgd.update(net.weights, plain.gradient(loss, net.weights), 0.05)
+            yield net.state()
+
+
 def relative(given: Problem, moving: bool) -> Iterator[State]:
     def norm(w: plain.Weights) -> float:
         return math.sqrt(sum(float((value**2).sum()) for value in w.values()))
@@ -172,6 +200,16 @@ METHODS: dict[str, tuple[registry.Updates, Callable[[Problem, bool], Iterator[St
     "relative-ascent": (registry.RelativeAscent(share=0.02, epochs=3, batch_size=3), relative),
     "nabla-tau": (registry.NablaTau(learning_rate=0.01, batch_size=3), nabla_tau),
     "scrub": (registry.Scrub(**SCRUB), scrub),
+    "neg-grad-plus": (
+        registry.NegGradPlus(**SGD, epochs=3, retain_weight=0.8, retain_batch_size=4, forget_batch_size=3),
+        neg_grad_plus,
+    ),
+    "l1-sparse": (registry.L1Sparse(**SGD, epochs=3, batch_size=4, alpha=0.01), l1_sparse),
+    # Of both layers, the batch norm among them; that it stays with the layers before is tested with that method's formula.
+    "cf-k": (
+        registry.CatastrophicForgetting(**SGD, k=2, epochs=3, batch_size=4),
+        lambda given, moving: descent(given, "retain", 1, 4, moving),
+    ),
 }
 
 

@@ -789,7 +789,7 @@ def test_defaults_are_the_published_ones() -> None:
     settings = {kind: component().spec().settings for kind, component in registry.METHODS.items()}
     assert [name for name in settings if "batch_statistics" in settings[name]] == [
         "gradient-ascent", "nabla-tau", "scrub", "fine-tune", "relative-ascent", "random-labels", "salun", "bad-teacher",
-        "boundary-shrink", "delete",
+        "boundary-shrink", "delete", "neg-grad-plus", "l1-sparse", "cf-k", "eu-k",
     ]  # fmt: skip
     moving = {"batch_statistics": "moving"}
     sgd = {"learning_rate": 1e-4, "momentum": 0.9, "weight_decay": 5e-4, "epochs": 5, "batch_size": 256, **moving}

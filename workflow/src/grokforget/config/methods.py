@@ -12,6 +12,8 @@ from pydantic import Field
 
 from grokforget.config.base import Component, component_union, registry
 from grokforget.config.method_settings.base import Count, Decay, Rate, Updates
+from grokforget.config.method_settings.one_shot import Influence, SelectiveSynapticDampening
+from grokforget.config.method_settings.retained import CatastrophicForgetting, ExactUnlearning, L1Sparse, NegGradPlus
 from grokforget.config.method_settings.targets import BadTeacher, BoundaryShrink, Delete, RandomLabels, SalUn
 
 
@@ -166,5 +168,11 @@ METHODS = registry(
     BadTeacher,
     BoundaryShrink,
     Delete,
+    NegGradPlus,
+    L1Sparse,
+    CatastrophicForgetting,
+    ExactUnlearning,
+    SelectiveSynapticDampening,
+    Influence,
 )
 MethodSettings = component_union(METHODS)
