@@ -44,7 +44,7 @@ def test_a_data_set_a_model_and_a_method_of_ones_own(copy: Workspace) -> None:
     assert plan == {}, "adding components reruns nothing of the studies that do not use them"
     copy.snakemake("results/mine/tables/unlearning.parquet", study=study)
     table = pd.read_parquet(copy.folder / "results" / "mine" / "tables" / "unlearning.parquet")
-    assert set(table.method) == {"original", "retrain", "neg-grad-plus"}
+    assert set(table.method) == {"original", "retrain", "noisy-fine-tune"}
     cells = table.set_index(["method", "checkpoint"])
-    changed = cells.loc["neg-grad-plus", "forget_loss"] - cells.loc["original", "forget_loss"]
+    changed = cells.loc["noisy-fine-tune", "forget_loss"] - cells.loc["original", "forget_loss"]
     assert (changed.abs() > 1e-6).all(), "the new method did something"
