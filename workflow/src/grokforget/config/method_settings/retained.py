@@ -45,8 +45,8 @@ class L1Sparse(Retained):
 
     kind: Literal["l1-sparse"] = "l1-sparse"
     alpha: float = Field(default=5e-4, ge=0)
-    """α, weight of the sum of all weights' sizes in the first epoch. The authors' command line has 0.2 for several methods at
-    once, at which their networks would not survive; later comparisons run their code with 1e-4 to 5e-4."""
+    """α, weight of the sum of all weights' sizes in the first epoch. The authors' code leaves it to the command line,
+    whose default of 0.2 serves several methods; later comparisons run it with 1e-4 to 5e-4."""
     momentum: Decay = 0.9
     """Of SGD."""
     weight_decay: Decay = 5e-4
