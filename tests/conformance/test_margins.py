@@ -47,6 +47,20 @@ def test_the_gradient_of_distillation_is_exact(margin: float, temperature: float
     torch.testing.assert_close(got.double(), expected, rtol=1e-5, atol=0)
 
 
+@pytest.mark.parametrize("margin", MARGINS)
+def test_the_gradient_of_distillation_is_exact_where_the_teacher_rules_a_class_out(margin: float) -> None:
+    """As DELETE's does: the class that the student is sure of."""
+    student = torch.tensor([[margin, 0.0, 1.0, 0.5], [0.25, margin + 1, 0.0, margin]], requires_grad=True)
+    teacher = student.detach().scatter(1, torch.tensor([[0], [1]]), -torch.inf)
+    (got,) = torch.autograd.grad(distillation(student, teacher, 1.0), student)
+    rows = []
+    for mine, theirs in zip(student.detach(), teacher, strict=True):
+        known = [k for k, value in enumerate(theirs.tolist()) if value > -torch.inf]
+        p = dict(zip(known, exact_softmax(theirs[known], 1.0), strict=True))
+        rows.append([float((q - p.get(k, Decimal(0))) / 2) for k, q in enumerate(exact_softmax(mine, 1.0))])
+    torch.testing.assert_close(got.double(), torch.tensor(rows, dtype=torch.float64), rtol=1e-5, atol=0)
+
+
 def sure(margin: float) -> nn.Sequential:
     """A net that gives class 1 a logit of about ``margin`` over the others, by its last bias."""
     generator = torch.Generator().manual_seed(0)
