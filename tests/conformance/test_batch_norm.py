@@ -16,7 +16,8 @@ from grokforget.config import methods as registry
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
 from grokforget.methods.references import Original, Retrain
-from grokforget.training.classification import Classification
+from grokforget.models.fresh import fresh_copy
+from grokforget.training.classification import Classification, other_labels
 
 FEATURES, WIDTH, CLASSES = 5, 4, 3
 State = dict[str, Tensor]
@@ -100,6 +101,70 @@ def descent(given: Problem, name: str, sign: int, size: int, moving: bool) -> It
     for epoch in range(3):
         for b in order(given, name, size, epoch, moving):
             g = plain.gradient(lambda w, b=b: sign * plain.cross_entropy(net.logits(w, b.x, moving), b.y), net.weights)
+            net.weights = sgd.update(net.weights, g, 0.05)
+            yield net.state()
+
+
+def relabelled(given: Problem, labels: Tensor) -> Problem:
+    return replace(given, forget=Examples(given.forget.x, labels))
+
+
+def random_labels(given: Problem, moving: bool, share: float = 1.0) -> Iterator[State]:
+    net, sgd = by_hand(given.model), plain.Sgd(0.9, 0.01)
+    first, forget = net.weights, given.forget
+    g = plain.gradient(lambda w: plain.cross_entropy(net.logits(w, forget.x), forget.y), first)
+    sizes = torch.cat([value.flatten() for value in g.values()]).abs().sort(descending=True).values
+    least = sizes[int(share * len(sizes)) - 1]
+    for epoch in range(3):
+        labels = other_labels(forget.y, CLASSES, given.generator("random labels", epoch))
+        batches = order(relabelled(given, labels), "forget", 3, epoch, moving) + order(
+            given, "retain", 3, epoch, moving
+        )
+        for b in batches:
+            step = plain.gradient(lambda w, b=b: plain.cross_entropy(net.logits(w, b.x, moving), b.y), net.weights)
+            after = sgd.update(net.weights, step, 0.05)
+            net.weights = {name: torch.where(g[name].abs() >= least, w, first[name]) for name, w in after.items()}
+            yield net.state()
+
+
+def divergence(p: Tensor, z: Tensor) -> Tensor:
+    ratio = torch.where(p > 0, p / plain.softmax(z), 1)
+    return (p * ratio.log()).sum() / len(p)
+
+
+def bad_teacher(given: Problem, moving: bool) -> Iterator[State]:
+    net, good = by_hand(given.model), by_hand(given.model)
+    bad, adam = by_hand(fresh_copy(given.model, given.generator("bad teacher").initial_seed())), plain.Adam(0.0, False)
+    part = given.retain[torch.randperm(9, generator=given.generator("bad teacher", "retain"))[:6]]
+    forgets = torch.cat([torch.ones(7), torch.zeros(6)]).double()
+    mixed = replace(given, forget=Examples(torch.cat([given.forget.x, part.x]), forgets))
+    for epoch in range(3):
+        for b in order(mixed, "forget", 4, epoch, moving):
+            p, q = (plain.softmax(teacher.logits(teacher.weights, b.x)) for teacher in (bad, good))
+            p = b.y[:, None] * p + (1 - b.y[:, None]) * q
+            g = plain.gradient(lambda w, b=b, p=p: divergence(p, net.logits(w, b.x, moving)), net.weights)
+            net.weights = adam.update(net.weights, g, 0.01)
+            yield net.state()
+
+
+def boundary_shrink(given: Problem, moving: bool) -> Iterator[State]:
+    net, forget = by_hand(given.model), given.forget
+    x = forget.x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(plain.cross_entropy(net.logits(net.weights, x), forget.y), x)
+    data = torch.cat([forget.x, given.retain.x, given.validation.x])
+    moved = (forget.x + 0.2 * (data.max() - data.min()) * slope.sign()).clamp(data.min(), data.max())
+    logits = net.logits(net.weights, moved)
+    labels = logits.masked_fill(torch.arange(CLASSES) == forget.y[:, None], -math.inf).argmax(1)
+    return descent(relabelled(given, labels), "forget", 1, 3, moving)
+
+
+def delete(given: Problem, moving: bool) -> Iterator[State]:
+    net, sgd = by_hand(given.model), plain.Sgd(0.9, 0.01)
+    powers = net.logits(net.weights, given.forget.x).exp() * (torch.arange(CLASSES) != given.forget.y[:, None])
+    others = relabelled(given, powers / powers.sum(1, keepdim=True))
+    for epoch in range(3):
+        for b in order(others, "forget", 3, epoch, moving):
+            g = plain.gradient(lambda w, b=b: divergence(b.y, net.logits(w, b.x, moving)), net.weights)
             net.weights = sgd.update(net.weights, g, 0.05)
             yield net.state()
 
@@ -200,6 +265,14 @@ METHODS: dict[str, tuple[registry.Updates, Callable[[Problem, bool], Iterator[St
     "relative-ascent": (registry.RelativeAscent(share=0.02, epochs=3, batch_size=3), relative),
     "nabla-tau": (registry.NablaTau(learning_rate=0.01, batch_size=3), nabla_tau),
     "scrub": (registry.Scrub(**SCRUB), scrub),
+    "random-labels": (registry.RandomLabels(**SGD, epochs=3, batch_size=3), random_labels),
+    "salun": (
+        registry.SalUn(**SGD, epochs=3, batch_size=3, salient_share=0.4),
+        lambda given, moving: random_labels(given, moving, 0.4),
+    ),
+    "bad-teacher": (registry.BadTeacher(learning_rate=0.01, epochs=3, batch_size=4, retain_share=0.7), bad_teacher),
+    "boundary-shrink": (registry.BoundaryShrink(**SGD, epochs=3, batch_size=3, bound=0.2), boundary_shrink),
+    "delete": (registry.Delete(**SGD, epochs=3, batch_size=3), delete),
     "neg-grad-plus": (
         registry.NegGradPlus(**SGD, epochs=3, retain_weight=0.8, retain_batch_size=4, forget_batch_size=3),
         neg_grad_plus,
@@ -257,7 +330,10 @@ def test_dropout_goes_by_the_methods_mode_and_not_by_the_statistics(name: str, s
         lambda module, args, output: seen.append((torch.is_grad_enabled(), module[1].training, module[3].training))
     )
     path(build(name, batch_statistics=statistics), problem(model))
-    updates = {(norm, dropout) for grad, norm, dropout in seen if grad}
+    learned = [(norm, dropout) for grad, norm, dropout in seen if grad]
+    if name in ("salun", "boundary-shrink"):
+        assert learned.pop(0) == (False, False), "the original's gradient, before the first update"
+    updates = set(learned)
     assert updates == {(statistics == "moving", name != "nabla-tau")}
 
 

@@ -26,8 +26,8 @@ SMALL = {"epochs": 2, "batch_size": 3, "retain_batch_size": 3, "forget_batch_siz
 """For those of a method's settings that it has: several batches an epoch, the last of them of one example (7 = 3 + 3 + 1)."""
 WITHOUT_DRAWS = {*REFERENCES, "ssd"}
 """Nothing in them depends on the seed."""
-OWN = {"ssd": {"batch_size": 1}}
-"""Settings that say something else in a method."""
+OWN: dict[str, dict[str, object]] = {"ssd": {"batch_size": 1, "alpha": 1.0}, "influence": {"examples": 5}}
+"""Settings with which these methods do something on so few examples, and draw some of them or none."""
 UNLEARNING = [name for name in METHODS if name not in REFERENCES]
 FORGET_EPOCHS = {
     "random-labels",
