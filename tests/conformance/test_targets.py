@@ -405,6 +405,14 @@ def test_tokens_are_moved_as_embeddings(layers: int) -> None:
     assert len(path(registry.BoundaryShrink(epochs=2, batch_size=4).spec().build(), given)) == 4
 
 
+def test_tokens_without_embeddings_are_an_error_before_any_update() -> None:
+    tokens = Examples(torch.zeros(3, 2, dtype=torch.int64), torch.arange(3))
+    model = nn.Sequential(nn.Embedding(7, 4), nn.Flatten(), nn.Linear(8, CLASSES))
+    given = Problem(model, tokens, tokens, tokens, objective=Classification(loss="mse"), seed=0)
+    with pytest.raises(TypeError, match=r"torch.int64 inputs; Sequential needs embed and from_embedding"):
+        next(registry.BoundaryShrink().spec().build().run(given))
+
+
 # DELETE
 
 

@@ -46,7 +46,8 @@ def neighbour_logits(problem: Problem, bound: float) -> Tensor:
     sign(∂ CE/∂x), put back into the range of the data.
 
     The sign is that of -∂φ/∂x, the same at any margin, where the gradient of CE itself vanishes. Tokens have no neighbour
-    among tokens: they are moved as the model's embeddings, if it gives them (``continuous``). The authors' code rounds the
+    among tokens: they are moved as the model's embeddings; raises TypeError for a model that does not give them
+    (``continuous``). The authors' code rounds the
     neighbour to 8 bits, which here the data need not have.
     """
     model, objective = problem.model, problem.objective
@@ -61,6 +62,11 @@ def neighbour_logits(problem: Problem, bound: float) -> Tensor:
         for index in torch.arange(len(problem.forget)).split(BATCH):
             batch = problem.forget[index]
             points, forward = continuous(model, batch.x)
+            if not points.is_floating_point():
+                raise TypeError(
+                    f"boundary-shrink: no neighbours of {points.dtype} inputs; "
+                    f"{type(model).__name__} needs embed and from_embedding, as models of tokens have"
+                )
             step = bound * (box.high - box.low)
             moved = points + step * gradient(forward, less_sure, points, batch.y).sign()
             with torch.no_grad():
