@@ -46,9 +46,8 @@ def neighbour_logits(problem: Problem, bound: float) -> Tensor:
     sign(∂ CE/∂x), put back into the range of the data.
 
     The sign is that of -∂φ/∂x, the same at any margin, where the gradient of CE itself vanishes. Tokens have no neighbour
-    among tokens: they are moved as the model's embeddings; raises TypeError for a model that does not give them
-    (``continuous``). The authors' code rounds the
-    neighbour to 8 bits, which here the data need not have.
+    among tokens: they are moved as the model's embeddings (``continuous``); raises TypeError for a model that does not give
+    them. The authors' code rounds the neighbour to 8 bits, which here the data need not have.
     """
     model, objective = problem.model, problem.objective
 

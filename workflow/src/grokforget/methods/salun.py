@@ -19,8 +19,8 @@ from grokforget.training.objective import Objective
 class SalUn(RandomLabels):
     """``RandomLabels`` in which only the ``salient_share`` of all weights moves that has the largest |∂ CE(D_f)|.
 
-    All others keep every bit: neither gradient nor momentum nor weight decay moves them. (In the authors' code of 2024
-    the gradient alone was masked, so that weight decay moved them all.) Buffers are not weights: moving batch norms move.
+    All others keep every bit: neither gradient nor momentum nor weight decay moves them. (An earlier version of the authors'
+    code masked the gradient alone, so that weight decay moved them all.) Buffers are not weights: moving batch norms move.
     """
 
     def __init__(self, *, salient_share: float, **descent: Any) -> None:
