@@ -525,6 +525,32 @@ def test_override_replaces_a_whole_top_level_key() -> None:
     assert changed.settings == plain.settings
 
 
+def without_what_smoke_adds() -> dict[str, Any]:
+    tree = yaml.safe_load(SMOKE.read_text())
+    for key in ("tuning", "along_training", "analyses", "likelihood_ratio_attack"):
+        del tree[key]
+    for setting in tree["settings"].values():
+        setting.pop("methods", None)
+    return tree
+
+
+def test_what_a_study_does_not_name_stands_in_no_ones_way(tmp_path: Path) -> None:
+    """Another method than gradient ascent along training, and a seed that by default would choose among candidates."""
+    tree = without_what_smoke_adds()
+    del tree["methods"]["gradient-ascent"]
+    tree["seeds"] = [1000]
+    study = load_study(written(tmp_path, yaml.safe_dump(tree, sort_keys=False)))
+    assert study.along_method == next(name for name in tree["methods"] if name not in ("original", "retrain"))
+    assert study.tuning_seeds("modular-mlp") == []
+
+
+def test_a_study_without_any_unlearning_method_is_refused(tmp_path: Path) -> None:
+    tree = without_what_smoke_adds()
+    tree["methods"] = {name: tree["methods"][name] for name in ("original", "retrain")}
+    told = refusal(written(tmp_path, yaml.safe_dump(tree, sort_keys=False)))
+    assert ": methods: no unlearning method: found ['original', 'retrain']; allowed: one beside the references" in told
+
+
 def test_override_is_checked_like_the_file() -> None:
     with pytest.raises(ConfigError, match=r"seeds\.1: given twice: found 7"):
         load_study(SMOKE, {"seeds": [7, 7]})

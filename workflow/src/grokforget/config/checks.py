@@ -169,13 +169,14 @@ def _check_forget_sets(study: Study) -> None:
 
 
 def _check_references(study: Study) -> None:
-    if study.along_training.method not in study.methods:
-        raise problem(
-            "no such method", study.along_training.method, sorted(study.methods), at=["along_training", "method"]
-        )
-    if study.methods[study.along_training.method].kind in REFERENCES:
-        allowed = [name for name, method in study.methods.items() if method.kind not in REFERENCES]
-        raise problem("not an unlearning method", study.along_training.method, allowed, at=["along_training", "method"])
+    allowed = [name for name, method in study.methods.items() if method.kind not in REFERENCES]
+    if not allowed:
+        raise problem("no unlearning method", sorted(study.methods), "one beside the references", at=["methods"])
+    along = study.along_method
+    if along not in study.methods:
+        raise problem("no such method", along, sorted(study.methods), at=["along_training", "method"])
+    if along not in allowed:
+        raise problem("not an unlearning method", along, allowed, at=["along_training", "method"])
     for kind in REFERENCES:
         names = [name for name, method in study.methods.items() if method.kind == kind]
         if len(names) != 1:
@@ -195,7 +196,8 @@ def _check_metrics(study: Study) -> None:
 
 
 def _check_tuning(study: Study) -> None:
-    if any(study.tuning.seed in study.seeds_of(name) for name in study.settings):
+    tunes = bool(study.tuning.candidates) or "seed" in study.tuning.model_fields_set
+    if tunes and any(study.tuning.seed in study.seeds_of(name) for name in study.settings):
         raise problem("a reported seed", study.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
     for name, candidates in study.tuning.candidates.items():
         at = ["tuning", "candidates", name]

@@ -12,7 +12,7 @@ from grokforget.config.base import Component, Strict, no_repeats, problem
 from grokforget.config.checks import check
 from grokforget.config.data import DataSettings
 from grokforget.config.forget_sets import ForgetSetSettings
-from grokforget.config.methods import MethodSettings
+from grokforget.config.methods import REFERENCES, MethodSettings
 from grokforget.config.metrics import MetricSettings
 from grokforget.config.setting import Checkpoints, Name, Seeds, Setting, SomeNames
 from grokforget.runtime import paths
@@ -21,8 +21,8 @@ from grokforget.runtime import paths
 class AlongTraining(Strict):
     """What is looked at along training: one method applied to snapshots (figure 1b), and analyses of them."""
 
-    method: str = "gradient-ascent"
-    """Name of one of the study's methods."""
+    method: str | None = None
+    """Name of one of the study's methods; null is the first of them that unlearns."""
     snapshots: int | None = Field(default=15, ge=2, le=1000)
     """About how many snapshots, spread evenly over log steps; null is all of them. Analyses along training are of the same."""
     forget_sets: SomeNames | None = None
@@ -113,6 +113,12 @@ class Study(Strict):
         control = self.settings[setting].control
         inherited = self.settings[control.of].methods.get(name, {}) if control else {}
         return method.updated({**inherited, **self.settings[setting].methods.get(name, {})})
+
+    @property
+    def along_method(self) -> str:
+        """Name of the method that is applied to snapshots along training."""
+        first = next((name for name, method in self.methods.items() if method.kind not in REFERENCES), "")
+        return self.along_training.method or first
 
     def name_of(self, kind: str) -> str:
         """The name of the method of a kind that a study has once: ``original`` or ``retrain``."""

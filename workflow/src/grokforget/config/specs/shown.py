@@ -28,7 +28,7 @@ def shown(study: Study) -> dict[str, Any]:
         ],
         "checkpoints": study.checkpoints,
         "methods": list(study.methods),
-        "along_method": study.along_training.method,
+        "along_method": study.along_method,
         "retrain": study.name_of("retrain"),
     }
 

@@ -98,7 +98,7 @@ def unlearn_along_training(study: Study, setting: str, seed: str) -> dict[str, I
         where = {"setting": setting, "seed": seed, "forget_set": name}
         spec = UnlearnAlongTrainingSpec(
             **compute(study, setting, int(seed)),
-            method=study.method(setting, along.method).spec(),
+            method=study.method(setting, study.along_method).spec(),
             forget_set=name,
             snapshots=along.snapshots,
         )
