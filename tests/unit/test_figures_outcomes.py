@@ -49,7 +49,7 @@ SPEC: dict[str, Any] = {
     },
     "claims": claims(),
 }
-NAMES = ("pareto", "designs", "controls", "attacks", "robustness", "relearning", "claims")
+NAMES = ("pareto", "matched", "designs", "controls", "attacks", "robustness", "relearning", "claims")
 MEANINGS = Meanings.model_validate(SPEC["study"])
 BUDGET = 30.0
 Tables = dict[str, pd.DataFrame]
@@ -86,12 +86,29 @@ def made(seeds: tuple[int, ...] = (3, 5), settings: tuple[str, ...] = ("a-mlp", 
     ):
         for method in METHODS[2:]:
             where = {"setting": setting, "seed": seed, "forget_set": "within-50", "checkpoint": checkpoint}
+            where["method"] = method
             before = {f"{split}_accuracy_before": draw() for split in ("forget", "retain")}
             after = {f"{split}_accuracy": draw() for split in ("forget", "retain")}
-            tried.append({**where, "method": method, "value": value, **before, **after, "flag": ""})
+            tried.append({**where, "value": value, **before, **after, "flag": ""})
     tuning = pd.DataFrame(tried)
     tuned = tuning[(tuning.seed != 99) & (tuning.value == 0.1)].assign(protocol="own")
+    levels = ("retrained", "ten-percent", "chance")
+    # Drawn apart: the numbers of the other tables stay.
+    other = np.random.default_rng(1).random
+    read_at = [
+        {
+            **{key: row[key] for key in where},
+            "level": level,
+            "chosen": row["value"] == 0.1,
+            "collateral": other(),
+            "flag": "",
+        }
+        for row in tried
+        if row["seed"] != 99
+        for level in levels
+    ]
     return {
+        "matched": pd.DataFrame(read_at),
         "unlearning": pd.DataFrame(cells),
         "membership": pd.DataFrame(attacks),
         "analysis": pd.DataFrame(values),
@@ -263,6 +280,30 @@ def test_attacks_can_do_without_the_table_of_likelihood_ratios(drawn: Any) -> No
     del tables["membership"]
     figure = drawn("attacks", tables)
     assert len({ax.get_subplotspec().colspan.start for ax in figure.axes}) == 2
+
+
+def test_matched_forgetting_shows_what_the_chosen_candidates_lose_and_who_does_not_get_there(drawn: Any) -> None:
+    tables = made()
+    table = tables["matched"]
+    late = (table.level == "chance") & (table.method == "scrub")
+    table = table[
+        ~(late & (table.checkpoint == "early")) & ~(late & (table.checkpoint == "grokked") & (table.seed == 5))
+    ]
+    figure = drawn("matched", {**tables, "matched": table})
+    assert len(figure.axes) == 2 * 3
+    for place, (setting, level) in enumerate(product(SETTINGS, ("retrained", "ten-percent", "chance"))):
+        here = table[(table.setting == setting) & (table.level == level) & table.chosen]
+
+        def x(i: int, j: int, here: pd.DataFrame = here) -> float:
+            return 100 * mean(here, "collateral", method=METHODS[2:][i], checkpoint=CHECKPOINTS[j])
+
+        assert marks(figure.axes[place]) == pytest.approx(expected(x, 2, 3))
+        hollow = [
+            line.get_xdata()
+            for line in figure.axes[place].lines
+            if line.get_markersize() == 3.8 and line.get_markerfacecolor() == "white"
+        ]
+        assert sum(map(len, hollow)) == (level == "chance"), "one mean of one seed of two"
 
 
 def test_controls_stand_beside_the_checkpoints_of_their_setting(drawn: Any) -> None:

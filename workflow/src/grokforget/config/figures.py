@@ -107,6 +107,12 @@ FIGURES: dict[str, FigureRow] = {
         shows=("settings", "methods", "study"),
         caption="Forget accuracy against lost retain accuracy of every candidate hyper-parameter of every method.",
     ),
+    "matched": FigureRow(
+        "grokforget.figures.matched:figure",
+        tables=("matched",),
+        shows=("settings", "methods", "study"),
+        caption="Retain and test accuracy that every method and checkpoint has lost where as much is forgotten.",
+    ),
     "designs": FigureRow(
         "grokforget.figures.designs:figure",
         tables=("unlearning",),
