@@ -75,6 +75,7 @@ def test_the_laptop_study_uses_the_values_that_were_chosen() -> None:
     for row in choices:
         method = study.method(row["setting"], row["method"])
         assert getattr(method, row["parameter"]) == pytest.approx(float(row["value"])), row
+        assert getattr(method, "updates", None) == (int(float(row["updates"])) if row["updates"] else None), row
 
 
 @pytest.mark.parametrize("registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, ANALYSES, PENALTIES])

@@ -79,8 +79,9 @@ class Study(Strict):
     keep_models: Literal["all", "analysed"] = "all"
     """Which unlearned models stay: all, or those of forget sets that an analysis after unlearning asks for. A large model is
     many times as large as everything else that is kept of it."""
-    trajectory_stride: int = Field(default=1, ge=1)
-    """Updates between two evaluations during unlearning."""
+    trajectory_stride: int | None = Field(default=None, ge=1)
+    """Updates between two evaluations during unlearning; null evaluates where the forget accuracy changes, before and after:
+    nothing that is read at a level of forgetting is lost, for a small part of the evaluations."""
     metrics: dict[Name, MetricSettings] = Field(min_length=1)
     """Metrics by name; their columns join those of ``unlearning.parquet``."""
     analyses: dict[Name, AnalysisSettings] = Field(default={})

@@ -49,7 +49,10 @@ def forgetting(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFrame:
         points = pd.concat(
             [points_of(one, here[here.value == value]) for value, one in cells.groupby("value", sort=True)]
         )
-        points = points.assign(distance=(points.forget_accuracy - wanted).abs().round(9))
+        # The same models, averaged in another order, are as near and retain as much.
+        points = points.assign(
+            distance=(points.forget_accuracy - wanted).abs().round(9), retained=points.retained.round(9)
+        )
         near = points[points.distance <= points.distance.min() + TIE]
         order = near.sort_values(
             ["retained", "value", "updates"], ascending=[False, True, True], na_position="first", kind="stable"

@@ -21,7 +21,8 @@ class UnlearnSpec(ComputeSpec):
     method: ComponentSpec
     forget_set: str
     checkpoints: list[str]
-    stride: int
+    stride: int | None
+    """Updates between two evaluations; None: where the forget accuracy changes."""
     updates: int | None
     """After how many the model is the result; None: the method's own end."""
 
