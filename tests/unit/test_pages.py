@@ -12,6 +12,7 @@ import pytest
 from benchmarks.growth import SETTINGS
 from faults.kinds import KINDS
 from grokforget.__main__ import main
+from grokforget.config.methods import METHODS, REFERENCES
 from grokforget.config.specs.collect import COLLECTED, SUMMARIES, TUNED
 from grokforget.config.specs.tables import MATCHED
 from pages import DOCS, FENCE, PAGES, README, ROOT, anchors, broken, code, links, prose, read, rows, section
@@ -193,6 +194,22 @@ def test_every_table_has_its_section() -> None:
     assert {code(row[0])[0] for row in rows(section(page, "The tables"))} == tables
     headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert {name for heading in headings for name in heading.split(" and ")} == tables
+
+
+NUMBER = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?(?![\w.])")
+
+
+def test_the_table_of_methods_has_every_kind_with_its_defaults() -> None:
+    """A number among the defaults is one of the method's own."""
+    told = {code(row[0])[0]: row for row in rows(read(DOCS / "methods.md"))}
+    assert sorted(told) == sorted(METHODS)
+    for kind, (name, _, defaults, cost) in told.items():
+        assert links(name) == [f"studies.md#{kind}"]
+        own = [value for value in METHODS[kind]().model_dump().values() if isinstance(value, (int, float))]
+        said = [float(number) for number in NUMBER.findall(defaults)]
+        assert set(said) <= {*map(float, own)}, kind
+        assert (len(said) > 0) == (kind not in REFERENCES), kind
+        assert all(float(number) > 0 for number in re.split(r", | to ", cost) if number), kind
 
 
 def test_of_results_git_keeps_the_page_alone(tmp_path: Path) -> None:
