@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -31,6 +34,17 @@ def follow_the_page(checkout: Path) -> list[str]:
             path.write_text(source, encoding="utf-8")
         done.append(name)
     return done
+
+
+def test_the_method_keeps_what_every_method_promises(tmp_path: Path) -> None:
+    shutil.copytree(REPOSITORY / "workflow", tmp_path / "workflow")
+    follow_the_page(tmp_path)
+    contract = REPOSITORY / "tests" / "conformance" / "test_method_contract.py"
+    path = f"pythonpath={tmp_path / 'workflow' / 'src'} {REPOSITORY / 'tests'}"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", path, "-k", "noisy-fine-tune"]
+    done = subprocess.run([*command, str(contract)], capture_output=True, text=True, cwd=REPOSITORY)
+    assert done.returncode == 0, done.stdout
+    assert int(re.findall(r"(\d+) passed", done.stdout)[0]) > 20
 
 
 @pytest.mark.long(sample=1)
