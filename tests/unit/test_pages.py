@@ -196,6 +196,15 @@ def test_every_table_has_its_section() -> None:
     assert {name for heading in headings for name in heading.split(" and ")} == tables
 
 
+def test_what_methods_report_of_themselves_is_explained() -> None:
+    told = code(section(read(DOCS / "tables.md"), "The measures of the analyses"))
+    methods = (ROOT / "workflow" / "src" / "grokforget" / "methods").glob("*.py")
+    assigned = "".join(re.findall(r"self\.diagnostics = \{.*", "\n".join(map(read, methods))))
+    names = set(re.findall(r'"(\w+)":', assigned))
+    assert len(names) >= 7
+    assert names <= {*told}
+
+
 NUMBER = re.compile(r"(?<![\w.])(?:\d+\.?\d*|\.\d+)(?:e-?\d+)?(?![\w.])")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def test_the_method_keeps_what_every_method_promises(tmp_path: Path) -> None:
     shutil.copytree(REPOSITORY / "workflow", tmp_path / "workflow")
     follow_the_page(tmp_path)
     contract = REPOSITORY / "tests" / "conformance" / "test_method_contract.py"
-    path = f"pythonpath={tmp_path / 'workflow' / 'src'} {REPOSITORY / 'tests'}"
+    path = "pythonpath=" + shlex.join([str(tmp_path / "workflow" / "src"), str(REPOSITORY / "tests")])
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-o", path, "-k", "noisy-fine-tune"]
     done = subprocess.run([*command, str(contract)], capture_output=True, text=True, cwd=REPOSITORY)
     assert done.returncode == 0, done.stdout
