@@ -67,6 +67,7 @@ def every_job(study: Study) -> Jobs:
     job("tables/tuned", deriving.tuned_item)
     job("tables/matched", deriving.matched_item)
     job("paper/claims", lambda study: deriving.claims_item(study, tables))
+    job("paper/explanations", lambda study: deriving.explanations_item(study, tables))
     job("paper/published", deriving.published_item)
     job(paths.PROVENANCE, lambda study: collecting.provenance(study, products))
     job(paths.CHOICE, collecting.choose)
@@ -145,7 +146,7 @@ def test_no_two_jobs_write_the_same_file_and_every_file_belongs_to_its_job_by_it
             for file in item.outputs.values():
                 # The tables that are made with others, and the choice among candidates, are named apart.
                 beside = {"tables/contrasts.parquet", "tables/claims.parquet", "tuning/candidates.csv"}
-                beside |= {"data/addition/labels.csv", "tables/fronts.parquet"}
+                beside |= {"data/addition/labels.csv", "tables/fronts.parquet", "tables/explanations.parquet"}
                 assert f"{file}/".startswith((f"{key}/", f"{key}.")) or file in beside
 
 
@@ -167,15 +168,8 @@ def test_a_study_has_every_job_once(study: Study) -> None:
         *("membership", "tuning", "tuning_trajectories", "tuned", "matched", "summary"),
     ]
     figures = [
-        "figure1a",
-        "figure1b",
-        "figure2",
-        "alignment",
-        "alignment-pairs",
-        "pareto",
-        "matched",
-        "attacks",
-        "claims",
+        *("figure1a", "figure1b", "figure2", "alignment", "alignment-pairs", "pareto", "matched", "attacks"),
+        *("claims", "explanations"),
     ]
     assert all_jobs(study).keys() == {
         *("data/addition/examples", "data/addition/seed0", "data/addition/seed1"),
@@ -188,7 +182,10 @@ def test_a_study_has_every_job_once(study: Study) -> None:
         *(f"train/mlp/seed9/{name}/segment00{n}" for name in train_sets for n in (1, 2)),
         *("shadows/mlp", "attack/mlp", "tuning/choice"),
         *(f"tables/{name}" for name in tables),
-        *(f"paper/{name}" for name in ("table1", "table3", "table10", "membership", "claims", "published")),
+        *(
+            f"paper/{name}"
+            for name in ("table1", "table3", "table10", "membership", "claims", "explanations", "published")
+        ),
         *(f"figures/{name}" for name in figures),
         "provenance",
     }
@@ -213,15 +210,17 @@ def test_what_a_study_does_not_ask_for_is_not_there(study: Study) -> None:
     assert not [key for key in left if "seed9" in key]
     assert left.keys() <= every
     assert list(left["paper/claims"][""].inputs) == ["unlearning", "analysis"]
+    explained = ["training", "checkpoints", "unlearning_along", "analysis"]
+    assert list(left["paper/explanations"][""].inputs) == explained
 
 
 def test_the_products_are_tables_figures_and_pages(study: Study) -> None:
     products = collecting.products(["training"], ["table1"], ["figure2"])
     assert set(products) == {
-        *(f"tables/{name}.parquet" for name in ("training", "summary", "contrasts", "claims")),
+        *(f"tables/{name}.parquet" for name in ("training", "summary", "contrasts", "claims", "explanations")),
         *(f"figures/figure2.{ending}" for ending in ("svg", "pdf", "png")),
         *(f"paper/table1.{ending}" for ending in ("csv", "md", "tex")),
-        *(f"paper/{name}.{ending}" for name in ("claims", "published") for ending in ("csv", "md")),
+        *(f"paper/{name}.{ending}" for name in ("claims", "explanations", "published") for ending in ("csv", "md")),
     }
     of_study = all_jobs(study)["provenance"][""].inputs["products"]
     assert len(of_study) == len(set(of_study))
@@ -347,11 +346,11 @@ STUDY_CHANGES: dict[str, tuple[dict[str, Any], set[str]]] = {
     "the stride": ({"trajectory_stride": 2}, {"unlearn", *AFTER_UNLEARNING}),
     "another metric": ({"metrics": {"ues": {"kind": "ues"}}}, {"metrics", *TABLES}),
     "an analysis": ({"analyses__alignment__pairs": 4}, {"analysis", *TABLES}),
-    "an analysis along training no more": ({"analyses__alignment__at": ["before"]}, {"provenance"}),
+    "an analysis along training no more": ({"analyses__alignment__at": ["before"]}, {"paper", "figures", "provenance"}),
     "no attack": ({"likelihood_ratio_attack": False}, {"paper", "provenance"}),
     "along training": (
         {"along_training__snapshots": 5},
-        {"along_training", "analysis", "tables", "figures", "provenance"},
+        {"along_training", "analysis", *TABLES},
     ),
     "what is tuned": ({"tuning__candidates__ascent__values": [0.1]}, {"tuning", *TABLES}),
     "another seed that chooses": ({"tuning__seed": 10}, {"tuning", *TABLES}),
@@ -409,9 +408,10 @@ def test_a_change_of_one_thing_leaves_the_items_beside_it(
 
 
 DECIDED = {"paper/claims", "figures/claims", "provenance"}
+EXPLAINED = {"paper/explanations", "figures/explanations", "provenance"}
 ATTACKED = {"tables/membership", "paper/membership", "figures/attacks", "provenance"}
 TUNED = {"tables/tuned", "figures/pareto", *DECIDED}
-MATCHED = {"tables/matched", "figures/matched", *DECIDED}
+MATCHED = {"tables/matched", "figures/matched", *DECIDED, *EXPLAINED}
 SPLITS = {f"data/addition/seed{seed}" for seed in (0, 1, 9)}
 
 # Whose code is another → what is made from its results.
@@ -422,28 +422,30 @@ WIRING: dict[str, set[str]] = {
     "train/.*": {"train", *AFTER_TRAINING},
     "checkpoints/.*": {"checkpoints", *AFTER_SELECTION},
     "unlearn/.*": {"unlearn", *AFTER_UNLEARNING},
-    "along_training/.*": {"along_training", "tables/unlearning_along", "figures/figure1b", "provenance"},
+    "along_training/.*": {"along_training", "tables/unlearning_along", "figures/figure1b", *EXPLAINED},
     "metrics/.*": {"metrics", *TABLES},
     "tuning/mlp.*": {"tuning/mlp", "tuning/choice", "tables/tuning", "tables/tuning_trajectories", *TUNED, *MATCHED},
     "tuning/choice": {"tuning/choice"},
     "analysis/.*": {
         *("analysis", "tables/analysis", "tables/along", "paper/table3", "paper/published"),
-        *("figures/alignment", "figures/alignment-pairs", *DECIDED),
+        *("figures/alignment", "figures/alignment-pairs", *DECIDED, *EXPLAINED),
     },
     "shadows/.*": {"shadows", "attack", *ATTACKED},
     "attack/.*": {"attack", *ATTACKED},
-    "tables/training": {"tables/training", "figures/figure1a", "provenance"},
+    "tables/training": {"tables/training", "figures/figure1a", *EXPLAINED},
     "tables/checkpoints": {
-        *("tables/checkpoints", "figures/figure1a", "figures/figure1b", "figures/alignment", "provenance"),
+        *("tables/checkpoints", "figures/figure1a", "figures/figure1b", "figures/alignment", *EXPLAINED),
     },
     "tables/unlearning": {
         *("tables/unlearning", "tables/summary", "figures/figure2", "figures/attacks", *DECIDED),
         *(f"paper/{name}" for name in ("table1", "table10", "membership", "published")),
     },
     "tables/trajectories": {"tables/trajectories", "figures/figure2", "provenance"},
-    "tables/unlearning_along": {"tables/unlearning_along", "figures/figure1b", "provenance"},
-    "tables/analysis": {"tables/analysis", "paper/table3", "paper/published", "figures/alignment-pairs", *DECIDED},
-    "tables/along": {"tables/along", "figures/alignment", "provenance"},
+    "tables/unlearning_along": {"tables/unlearning_along", "figures/figure1b", *EXPLAINED},
+    "tables/analysis": {
+        *("tables/analysis", "paper/table3", "paper/published", "figures/alignment-pairs", *DECIDED, *EXPLAINED),
+    },
+    "tables/along": {"tables/along", "figures/alignment", *EXPLAINED},
     "tables/membership": ATTACKED,
     "tables/tuning": {"tables/tuning", *TUNED, *MATCHED},
     "tables/tuning_trajectories": {"tables/tuning_trajectories", *MATCHED},
@@ -451,6 +453,7 @@ WIRING: dict[str, set[str]] = {
     "tables/tuned": TUNED,
     "tables/matched": MATCHED,
     "paper/claims": DECIDED,
+    "paper/explanations": EXPLAINED,
     **{
         f"paper/{name}": {f"paper/{name}", "provenance"}
         for name in ("table1", "table3", "table10", "membership", "published")
@@ -467,6 +470,7 @@ WIRING: dict[str, set[str]] = {
             "attacks",
             "claims",
             "matched",
+            "explanations",
         )
     },
     "provenance": {"provenance"},

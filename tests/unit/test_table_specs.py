@@ -13,9 +13,11 @@ from grokforget.config.data import Modular
 from grokforget.config.models import MLP
 from grokforget.config.paper_tables import PAPER_TABLES
 from grokforget.config.specs.tables import (
+    EXPLAINING,
     ChooseSpec,
     PublishedSpec,
     claims_item,
+    explanations_item,
     paper_table_item,
     paper_tables_of,
     published_item,
@@ -26,6 +28,7 @@ from grokforget.config.study import Study
 from grokforget.runtime import paths
 from grokforget.runtime.components import load_implementation
 from grokforget.runtime.fingerprint import digests
+from grokforget.statistics.candidates import KINDS
 from small import STUDY
 
 TIDY = ["training", "checkpoints", "unlearning", "analysis", "membership", "tuning", "tuned"]
@@ -66,6 +69,18 @@ def test_claims_are_decided_by_the_tables_that_the_study_has_for_it() -> None:
     assert claims_item(study(), TIDY).outputs == outputs
 
 
+def test_explanations_are_told_of_the_analyses_that_may_explain_something_and_of_no_other() -> None:
+    assert EXPLAINING == KINDS
+    more = study(analyses={**STUDY["analyses"], "similar": {"kind": "cka"}, "attacked": {"kind": "relearning"}})
+    item = explanations_item(more, ["training", "checkpoints", "unlearning", "analysis", "along", "tuned"])
+    assert item.spec.model_dump()["study"]["analyses"] == {"alignment": "gradient-alignment", "similar": "cka"}
+    assert [*item.inputs] == ["training", "checkpoints", "along", "analysis"]
+    assert item.outputs["table"] == "tables/explanations.parquet"
+    spec = explanations_item(controlled(), TIDY).spec.model_dump()
+    assert spec["settings"] == ["mlp"], "controls are trained otherwise"
+    assert spec["forget_sets"] == ["within"]
+
+
 def test_published_numbers_are_a_file_of_the_workflow() -> None:
     item = published_item(controlled())
     assert isinstance(item.spec, PublishedSpec)
@@ -99,6 +114,7 @@ def test_an_analysis_of_another_kind_is_nothing_to_a_paper_table() -> None:
 def test_no_setting_of_a_study_is_part_of_the_code_of_a_table() -> None:
     """A further field or row of a schema leaves every table valid."""
     items = [*(item(controlled()) for item in (summarise_item, published_item, tuned_item)), claims_item(study(), TIDY)]
+    items.append(explanations_item(study(), TIDY))
     modules = {item.spec.function for item in items} | {row.implementation for row in PAPER_TABLES.values()}
     for module in modules:
         assert not [name for name in digests(module) if name.startswith("grokforget.config")], module
@@ -107,7 +123,7 @@ def test_no_setting_of_a_study_is_part_of_the_code_of_a_table() -> None:
 def test_specs_are_read_as_they_were_written() -> None:
     """From JSON with its keys in alphabetical order, as a spec file has them."""
     items = [item(controlled()) for item in (summarise_item, published_item, tuned_item)]
-    items.append(claims_item(controlled(), TIDY))
+    items += [claims_item(controlled(), TIDY), explanations_item(controlled(), TIDY)]
     items += [paper_table_item(controlled(), name, TIDY) for name in paper_tables_of(controlled(), TIDY)]
     for spec in [*(item.spec for item in items), ChooseSpec(parts=[{"setting": "a", "seed": 9, "method": "ga"}])]:
         text = json.dumps(spec.model_dump(mode="json"), sort_keys=True)

@@ -141,6 +141,39 @@ rule claims:
         RUN
 
 
+rule explain:
+    input:
+        unpack(job("explain", "paper/explanations", lambda study: deriving.explanations_item(study, TABLES))),
+    output:
+        table=report(
+            at("tables/explanations.parquet"),
+            caption="../report/explanations.rst",
+            category="Tables",
+        ),
+        csv=report(
+            at("paper/explanations.csv"),
+            caption="../report/explanations.rst",
+            category="Claims",
+        ),
+        md=report(
+            at("paper/explanations.md"),
+            caption="../report/explanations.rst",
+            category="Claims",
+        ),
+        record=record_of("paper/explanations"),
+    log:
+        log_of("paper/explanations"),
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=more(2000),
+        runtime=more(30),
+    message:
+        "What else explains what is lost"
+    shell:
+        RUN
+
+
 rule published:
     input:
         unpack(job("published", "paper/published", deriving.published_item)),

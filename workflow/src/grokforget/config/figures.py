@@ -149,6 +149,13 @@ FIGURES: dict[str, FigureRow] = {
         analyses=("relearning", "distance"),
         caption="Updates until the forget set is relearned, and the distance of the outputs from the retrained model's.",
     ),
+    "explanations": FigureRow(
+        "grokforget.figures.explanations:figure",
+        tables=("explanations",),
+        shows=("settings",),
+        caption="What goes with the collateral at matched forgetting: rank correlation of every candidate (filled), and given "
+        "train and test accuracy (open), with intervals over seeds; below, what is left for being past t_grok.",
+    ),
     "claims": FigureRow(
         "grokforget.figures.claims:figure",
         tables=("claims",),

@@ -14,6 +14,14 @@ def with_spread(mean: float, std: float, digits: int = 2) -> str:
     return f"{mean:.{digits}f}" if math.isnan(std) else f"{mean:.{digits}f} ± {std:.{digits}f}"
 
 
+def with_interval(estimate: float, low: float, high: float, digits: int = 2) -> str:
+    """``+estimate [low, high]``; without an interval where there is none, and a dash where there is no estimate."""
+    if math.isnan(estimate):
+        return "–"
+    ends = "" if math.isnan(low) else f" [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{estimate:+.{digits}f}{ends}"
+
+
 def csv(numbers: pd.DataFrame) -> str:
     """The labels of the rows and the numbers."""
     return str(numbers.reset_index().to_csv(index=False, lineterminator="\n"))

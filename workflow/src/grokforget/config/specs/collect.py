@@ -201,7 +201,7 @@ COLLECTED: dict[str, TableRow] = {
     ),
 }
 TUNED = "tuned"
-SUMMARIES = ("summary", "contrasts", "claims")
+SUMMARIES = ("summary", "contrasts", "claims", "explanations")
 
 
 def collected(study: Study) -> list[str]:
@@ -240,7 +240,7 @@ def products(tables: list[str], paper_tables: list[str], figures: list[str]) -> 
         "figures": (figures, ("svg", "pdf", "png")),
         "paper": (paper_tables, ("csv", "md", "tex")),
     }
-    pages = [f"paper/{name}.{ending}" for name in ("claims", "published") for ending in ("csv", "md")]
+    pages = [f"paper/{name}.{ending}" for name in ("claims", "explanations", "published") for ending in ("csv", "md")]
     return pages + [
         f"{folder}/{name}.{ending}"
         for folder, (names, endings) in wanted.items()

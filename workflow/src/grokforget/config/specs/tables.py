@@ -22,6 +22,10 @@ MATCHED = ("matched", "fronts")
 """The tables of matched forgetting."""
 CLAIMED = ("unlearning", "analysis", "tuned", *MATCHED)
 """The tables that the claims are decided by, where the study has them."""
+EXPLAINED = ("training", "checkpoints", "unlearning_along", "matched", "along", "analysis")
+"""The tables that say what is lost at matched forgetting and what may explain it, where the study has them."""
+EXPLAINING = ("gradient-alignment", "cka", "local-complexity", "sharpness", "distance")
+"""The kinds of analyses that may."""
 SUMMARIES = ("summary", "contrasts")
 """The tables that every study has beside its tidy ones."""
 
@@ -57,6 +61,19 @@ class ClaimsSpec(JobSpec):
 
     claims: Claims
     study: Meanings
+
+
+class ExplainSpec(JobSpec):
+    """What else explains what is lost at matched forgetting."""
+
+    function: ClassVar[str] = "grokforget.jobs.explanations:explain"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    study: Meanings
+    settings: list[str]
+    """Without controls."""
+    forget_sets: list[str]
+    """From the last one, those that count before others."""
 
 
 class InPaper(Spec):
@@ -138,6 +155,15 @@ def claims_item(study: Study, tables: Collection[str]) -> Item:
     spec = ClaimsSpec(claims=claims(), study=meanings(study))
     outputs = {"tests": "tables/claims.parquet", "csv": "paper/claims.csv", "md": "paper/claims.md"}
     return Item(spec, tidy([table for table in CLAIMED if table in tables]), outputs)
+
+
+def explanations_item(study: Study, tables: Collection[str]) -> Item:
+    """What else explains what is lost at matched forgetting; ``tables`` are the names of the study's tidy tables."""
+    known = shown(study)
+    analyses = {name: analysis.kind for name, analysis in study.analyses.items() if analysis.kind in EXPLAINING}
+    spec = ExplainSpec(study=Meanings(analyses=analyses), settings=known["settings"], forget_sets=known["forget_sets"])
+    outputs = {"table": "tables/explanations.parquet"} | {kind: f"paper/explanations.{kind}" for kind in ("csv", "md")}
+    return Item(spec, tidy([table for table in EXPLAINED if table in tables]), outputs)
 
 
 def published_item(study: Study) -> Item:
