@@ -18,6 +18,8 @@ LEAST_SHARE = 0.5
 """Where fewer of the draws than this have a coefficient, there is no interval."""
 COLLINEAR = 1e-9
 """A share of a column's variance that is left by the given columns and that is round-off."""
+LEAST_VARIANCE = 0.1
+"""Of the ranks of N ≥ 2 values that are not all alike; with one that differs it is (N - 1) / 4, and less is round-off."""
 ALL = "all"
 """The setting of a row that is the mean over settings."""
 Floats = NDArray[np.float64]
@@ -47,7 +49,8 @@ def rank_correlations(x: Floats, y: Floats, given: Floats, weights: Floats) -> F
     centred = ranks - (ranks * share).sum(2, keepdims=True)
     scatter = (centred * share) @ centred.swapaxes(1, 2)
     variance = scatter.diagonal(axis1=1, axis2=2)
-    scale = np.where(variance > 0, 1 / np.sqrt(np.where(variance > 0, variance, 1.0)), 0.0)
+    varies = variance > LEAST_VARIANCE
+    scale = np.where(varies, 1 / np.sqrt(np.where(varies, variance, 1.0)), 0.0)
     whole = scatter * scale[:, :, None] * scale[:, None, :]
     rest = whole[:, :2, :2]
     if given.shape[1]:
