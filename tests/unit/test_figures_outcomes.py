@@ -26,6 +26,7 @@ from grokforget.figures.parts import dots
 from grokforget.jobs.render import render
 from grokforget.runtime.files import write_table
 from grokforget.runtime.job import Job
+from grokforget.statistics.candidates import ASKED, CANDIDATES, OUTCOMES
 
 SETTINGS = ["a-mlp", "b-mlp"]
 CHECKPOINTS = ["early", "memorised", "grokked", "rescaled"]
@@ -49,7 +50,7 @@ SPEC: dict[str, Any] = {
     },
     "claims": claims(),
 }
-NAMES = ("pareto", "matched", "designs", "controls", "attacks", "robustness", "relearning", "claims")
+NAMES = ("pareto", "matched", "designs", "controls", "attacks", "robustness", "relearning", "claims", "explanations")
 MEANINGS = Meanings.model_validate(SPEC["study"])
 BUDGET = 30.0
 Tables = dict[str, pd.DataFrame]
@@ -115,6 +116,7 @@ def made(seeds: tuple[int, ...] = (3, 5), settings: tuple[str, ...] = ("a-mlp", 
         "tuning": tuning,
         "tuned": pd.concat([tuned, tuned.assign(protocol="shared", value=1.0)]),
         "claims": decided(draw),
+        "explanations": pd.concat([explained(draw, name, len(seeds)) for name in (*settings[:2], "all")]),
     }
 
 
@@ -141,6 +143,20 @@ def decided(draw: Callable[[], float]) -> pd.DataFrame:
                 verdict = ("supported", "contradicted", "undecided")[number % 3]
                 ends = {"low": effect / 2, "high": 2 * effect}
                 rows.append({**names, "effect": effect, **ends, "verdict": verdict, "why": ""})
+    return pd.DataFrame(rows)
+
+
+def explained(draw: Callable[[], float], setting: str, seeds: int) -> pd.DataFrame:
+    """What explains the collateral in a setting; of snapshots CKA is not known."""
+    rows = []
+    for (units, level), predictor in product(OUTCOMES, ASKED):
+        for given in ASKED[predictor]:
+            labels = {"units": units, "level": level, "forget_set": "" if setting == "all" else "within-50"}
+            known = (units, predictor) != ("snapshots", "CKA minus its control")
+            middle = draw() - 0.5 if known else math.nan
+            ends = {"correlation": middle, "low": middle - 0.1 * draw(), "high": middle + 0.1 * draw()}
+            what = {"setting": setting, "predictor": predictor, "given": ", ".join(given)}
+            rows.append({**labels, **what, **ends, "n": int(99 * draw()) + 1 if known else 0, "seeds": seeds})
     return pd.DataFrame(rows)
 
 
@@ -585,6 +601,56 @@ def test_tests_that_neither_decide_nor_replace_early_leave_no_trace(drawn: Any) 
     beside = ~tables["claims"].decides & ~known
     tables["claims"].loc[beside, ["effect", "low", "high"]] = 50.0
     assert [ax.get_xlim() for ax in drawn("claims", tables).axes] == before
+
+
+def test_explanations_show_every_coefficient_with_its_interval_and_units(drawn: Any) -> None:
+    tables = made()
+    table = tables["explanations"]
+    figure = drawn("explanations", tables)
+    assert [axes.get_title().split("\n")[0] for axes in figure.axes] == ["a-mlp", "b-mlp", "all"]
+    labels = [" ".join(label.get_text().split()) for label in figure.axes[0].get_yticklabels()]
+    assert labels[: len(CANDIDATES)] == list(CANDIDATES)
+    assert [label.partition(",")[0] for label in labels[len(CANDIDATES) :]] == ["past t_grok"] * 3
+    for axes, setting in zip(figure.axes, ["a-mlp", "b-mlp", "all"], strict=True):
+        for units in ("snapshots", "checkpoints"):
+            here = table[(table.setting == setting) & (table.units == units) & (table.level == "chance")]
+            here = here.dropna(subset=["correlation"])
+            for what, rows in (("plain", here[here.given == ""]), ("partial", here[here.given != ""])):
+                shown = {
+                    tuple(line.get_xydata()[0]): line for line in axes.lines if line.get_gid() == f"{what} {units}"
+                }
+                assert sorted(x for x, _ in shown) == pytest.approx(sorted(rows.correlation))
+                hollow = {line.get_markerfacecolor() == "white" for line in shown.values()}
+                assert hollow == {what == "partial"}
+                for x, y in shown:
+                    row = rows[np.isclose(rows.correlation, x)].iloc[0]
+                    predictor = labels[round(y)].partition(",")[0]
+                    assert predictor == row.predictor
+                    (ends,) = [
+                        line.get_xdata()
+                        for line in axes.lines
+                        if line.get_gid() == f"interval {what}" and line.get_ydata()[0] == y
+                    ]
+                    assert list(ends) == pytest.approx([row.low, row.high])
+                    near = [text.get_text() for text in axes.texts if abs(text.get_position()[1] - y) < 0.2]
+                    assert [str(row.n) in text.split("/") for text in near] == [True], (
+                        "beside it, how many units it is of"
+                    )
+        assert [line for line in axes.lines if list(line.get_xdata()) == [0, 0]], "where there is no correlation"
+        ys = [
+            (line.get_gid().split()[-1], *line.get_xydata()[0][1:])
+            for line in axes.lines
+            if line.get_linestyle() == "None"
+        ]
+        assert len(set(ys)) == len(ys), "no mark is on another one's height"
+
+
+def test_explanations_of_one_setting_have_no_mean_of_settings(drawn: Any) -> None:
+    tables = made((3,), ("b-mlp",))
+    tables["explanations"] = tables["explanations"].assign(low=math.nan, high=math.nan)
+    figure = drawn("explanations", tables, SMALL)
+    assert [axes.get_title() for axes in figure.axes] == ["b-mlp\nwithin-50"]
+    assert not [line for line in figure.axes[0].lines if "interval" in (line.get_gid() or "")], "one seed has none"
 
 
 def test_every_verdict_has_a_mark() -> None:
