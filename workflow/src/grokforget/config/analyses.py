@@ -79,6 +79,19 @@ class LocalComplexity(Analysis):
     """Their distance from the point, in units of the model's inputs."""
 
 
+class Sharpness(Analysis):
+    """How much the loss rises at the distance ρ along its gradient, as sharpness-aware minimisation sees it."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.sharpness:sharpness"
+
+    kind: Literal["sharpness"] = "sharpness"
+    at: Moments = Field(default=["before", "along"])
+    examples: Count = 512
+    """Retain examples that the loss is taken over; all where there are no more."""
+    radius: float = Field(default=0.05, gt=0)
+    """ρ; .05 in arXiv 2010.01412. For the relative measure it is a share of the weight norm."""
+
+
 class ModuleModel(Analysis):
     """Share of active modules p, correlation within a module ρ, and the predicted and the measured correlation of gradients
     (Appendix D)."""
@@ -150,8 +163,10 @@ class Distance(Analysis):
     implementation: ClassVar[str] = "grokforget.analyses.distance:distance"
 
     kind: Literal["distance"] = "distance"
-    at: Moments = Field(default=["after"])
+    at: Moments = Field(default=["before", "after"])
 
 
-ANALYSES = registry(GradientAlignment, CKA, LocalComplexity, ModuleModel, Ablation, Robustness, Relearning, Distance)
+ANALYSES = registry(
+    GradientAlignment, CKA, LocalComplexity, Sharpness, ModuleModel, Ablation, Robustness, Relearning, Distance
+)
 AnalysisSettings = component_union(ANALYSES)

@@ -91,7 +91,9 @@ def panel(axes: Axes, rows: pd.DataFrame, asked: list[Line]) -> None:
                     mark(axes, found.loc[what], y, style, "partial" if what else "plain")
                     numbers.append(str(found.n[what]))
             if numbers:
-                axes.text(COUNTS, middle, "/".join(dict.fromkeys(numbers)), fontsize=5.5, color="0.4", ha="right", va="center")
+                axes.text(
+                    COUNTS, middle, "/".join(dict.fromkeys(numbers)), fontsize=5.5, color="0.4", ha="right", va="center"
+                )
                 known = True
         if not known:
             axes.text(0.5, place, "no number", fontsize=5.5, color="0.4", ha="center", va="center")
