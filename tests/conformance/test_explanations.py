@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from conformance.test_claims import tiny
+from grokforget.config.analyses import ANALYSES
 from grokforget.config.specs.base import Meanings
 from grokforget.statistics import explanations as statistics
 from grokforget.statistics.candidates import ANALYSED, ASKED, CANDIDATES, OF_TRAINING, OUTCOMES, PAST
@@ -209,23 +211,23 @@ def study(settings: tuple[str, ...] = ("a", "b")) -> dict[str, pd.DataFrame]:
             labels = {**request, "checkpoint": name, "method": method, "level": level}
             matched += [
                 {**labels, **numbers, "chosen": True},
-                {**labels, **numbers, "collateral": 9.0, "chosen": False},
+                {**labels, **numbers, "collateral": draw(), "chosen": False},
             ]
         if forget_set == "w":
             for one in ANALYSED.values():
                 name = {kind: name for name, kind in STUDY.analyses.items()}[one.kind]
                 for measure in filter(None, (one.measure, one.control)):
                     value = {**request, "analysis": name, "measure": measure, "flag": ""}
-                    others = [{**value, "part": "other", "value": 9.0}]
+                    others = [{**value, "part": "other"}]
                     if one.kind not in ("cka", "distance"):
-                        along += [{**row, "step": step} for step in STEPS for row in others]
+                        along += [{**row, "value": draw(), "step": step} for step in STEPS for row in others]
                         along += [{**value, "part": one.part, "value": draw(), "step": step} for step in STEPS]
                     for checkpoint in NAMES:
                         analysis.append(
                             {**value, "part": one.part, "value": draw(), "checkpoint": checkpoint, "stage": "before"}
                         )
                         analysis.append(
-                            {**value, "part": one.part, "value": 9.0, "checkpoint": checkpoint, "stage": "scrub"}
+                            {**value, "part": one.part, "value": draw(), "checkpoint": checkpoint, "stage": "scrub"}
                         )
     frames = {"training": curves, "checkpoints": checkpoints, "unlearning_along": snapshots, "along": along}
     return {name: pd.DataFrame(rows) for name, rows in {**frames, "analysis": analysis, "matched": matched}.items()}
@@ -304,6 +306,16 @@ def test_a_table_has_every_row_once() -> None:
     assert len(table) == 3 * 3 * asked
     assert set(table.setting) == {"a", "b", ALL}
     assert set(CANDIDATES) | {PAST} == set(table.predictor)
+
+
+def test_every_measure_that_may_explain_something_is_one_that_its_analysis_has() -> None:
+    probe = tiny()
+    for one in ANALYSED.values():
+        has = {(row.measure, row.part) for row in ANALYSES[one.kind]().spec().build(probe)}
+        for measure in filter(None, (one.measure, one.control)):
+            assert (measure, one.part) in has
+    assert ANALYSED["local complexity"].part == "retain"
+    assert {"before"} <= {*ANALYSES["distance"]().at}, "of the checkpoint, and not of what was made of it"
 
 
 def test_train_and_test_accuracy_are_given_each_other() -> None:

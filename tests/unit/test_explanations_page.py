@@ -115,6 +115,12 @@ def test_the_page_has_a_sentence_and_a_column_a_setting_and_the_mean_of_several(
     assert "All settings" not in alone
 
 
+def test_without_any_coefficient_there_is_no_table_of_them() -> None:
+    text = page(rows({}, not_reached=7))
+    assert "|" not in text
+    assert text.count("without a collateral: 7 never there") == len(OUTCOMES)
+
+
 @pytest.mark.parametrize("table", [rows({}).iloc[:0], rows({}, "all", n=0)], ids=["no rows", "no settings"])
 def test_a_study_without_units_has_a_page_that_says_so(table: pd.DataFrame) -> None:
     assert page(table).count("In this study no unit has a collateral to explain.") == len(OUTCOMES)

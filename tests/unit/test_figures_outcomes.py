@@ -156,7 +156,9 @@ def explained(draw: Callable[[], float], setting: str, seeds: int) -> pd.DataFra
             middle = draw() - 0.5 if known else math.nan
             ends = {"correlation": middle, "low": middle - 0.1 * draw(), "high": middle + 0.1 * draw()}
             what = {"setting": setting, "predictor": predictor, "given": ", ".join(given)}
-            rows.append({**labels, **what, **ends, "n": int(99 * draw()) + 1 if known else 0, "seeds": seeds})
+            counts = {"n": int(99 * draw()) + 1 if known else 0, "seeds": seeds}
+            gone = {"left_out": 4, "there_before": len(setting), "not_reached": 30 if units == "snapshots" else 1}
+            rows.append({**labels, **what, **ends, **counts, **gone})
     return pd.DataFrame(rows)
 
 
@@ -612,6 +614,8 @@ def test_explanations_show_every_coefficient_with_its_interval_and_units(drawn: 
     assert labels[: len(CANDIDATES)] == list(CANDIDATES)
     assert [label.partition(",")[0] for label in labels[len(CANDIDATES) :]] == ["past t_grok"] * 3
     for axes, setting in zip(figure.axes, ["a-mlp", "b-mlp", "all"], strict=True):
+        gone = f"{34 + len(setting)} snapshots\n{5 + len(setting)} checkpoints"
+        assert axes.get_xlabel() == f"without a collateral:\n{gone}"
         for units in ("snapshots", "checkpoints"):
             here = table[(table.setting == setting) & (table.units == units) & (table.level == "chance")]
             here = here.dropna(subset=["correlation"])

@@ -172,7 +172,11 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
         study("cka: {kind: cka, matchings: 2}", "cka: {kind: cka, matchings: 3}"),
         {"analyse": 2},
     ),
-    "an analysis less": (study("  cka: {kind: cka, matchings: 2}\n", ""), {"claims": 1, "collect": 1, "published": 1}),
+    "an analysis less": (
+        study("  cka: {kind: cka, matchings: 2}\n", ""),
+        {"claims": 1, "explain": 1, "collect": 1, "published": 1},
+    ),
+    "what explains the collateral": (code("statistics/explanations.py"), {"explain": 1, "figure": 1}),
     # The code.
     "SCRUB": (code("methods/scrub.py"), {"unlearn": 2}),
     "what gradient ascent and fine-tuning share": (
@@ -200,11 +204,11 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
         {"published": 1},
     ),
     "one figure": (code("figures/figure2.py"), {"figure": 1}),
-    "the style of the figures": (code("figures/parts/style.py"), {"figure": 11}),
+    "the style of the figures": (code("figures/parts/style.py"), {"figure": 12}),
     "the paper tables' layouts": (code("tables/paper.py"), {"paper_table": 4}),
     # The libraries.
     "the locked torch": (locked("torch"), TRAINING),
-    "the locked seaborn": (locked("seaborn"), {"figure": 11}),
+    "the locked seaborn": (locked("seaborn"), {"figure": 12}),
     "the locked scikit-learn": (locked("scikit-learn"), {"prepare": 1}),
 }
 EXPECTED = {name: Counter(expected) for name, (_, expected) in CASES.items()}

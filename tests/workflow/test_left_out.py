@@ -13,13 +13,16 @@ from grokforget.config.specs.base import Item
 from grokforget.config.specs.collect import COLLECTED
 from grokforget.config.specs.figures import figure_item, figures_of
 from grokforget.config.specs.tables import (
+    MATCHED,
     claims_item,
+    explanations_item,
     paper_table_item,
     paper_tables_of,
     published_item,
     summarise_item,
 )
 from grokforget.jobs.claims import claims
+from grokforget.jobs.explanations import explain
 from grokforget.jobs.paper_table import paper_table
 from grokforget.jobs.published import published
 from grokforget.jobs.render import render
@@ -56,7 +59,7 @@ def test_all_is_drawn_and_decided_without_the_rows_that_do_not_count(
             table.loc[gone, [FLAG, *numbers]] = [flag, *[1e6] * len(numbers)]
             flagged.add(path.stem)
         write_table(tmp_path / "tables" / path.name, table)
-    assert flagged == {*COLLECTED, "tuned"} - {"training"}, "every table of models says which rows count"
+    assert flagged == {*COLLECTED, "tuned", *MATCHED} - {"training"}, "every table of models says which rows count"
 
     def run(function: Callable[[Job], None], item: Item) -> dict[str, Path]:
         named = {name: [files] if isinstance(files, str) else [*files] for name, files in item.inputs.items()}
@@ -78,6 +81,12 @@ def test_all_is_drawn_and_decided_without_the_rows_that_do_not_count(
     if case != "one seed diverged":
         assert set(tests.verdict[tests.test.str.contains("grokked")]) <= {"undecided", "not tested here"}
         assert "are flagged" in told["md"].read_text()
+    explained = run(explain, explanations_item(STUDY, names))
+    of_units = read_table(explained["table"])
+    assert of_units.left_out.sum() > 0
+    if case == "every model diverged":
+        assert of_units.n.sum() == 0
+    assert "nan" not in explained["md"].read_text()
     for name in paper_tables_of(STUDY, names):
         text = run(paper_table, paper_table_item(STUDY, name, names))["md"].read_text()
         assert "Left out: " in text, name

@@ -47,12 +47,13 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     """A column a setting, and where there are several the mean over them; a row a predictor: Spearman's ρ with the collateral
     where the forget accuracy has fallen to chance, filled, and the partial one given train and test accuracy, open, each
     with its bootstrap interval over seeds; of snapshots along training, and below it of checkpoints. Beside them the
-    numbers of units. The last rows ask what is left for being past t_grok. Table: explanations.
+    numbers of units, and below the numbers of those without a collateral. The last rows ask what is left for being past
+    t_grok. Table: explanations.
     """
     set_small_style()
     rows = tables["explanations"]
-    rows = rows[(rows.level == LEVEL) & (rows.n > 0)]
-    settings = settings_of(rows, spec.settings)
+    rows = rows[rows.level == LEVEL]
+    settings = settings_of(rows[rows.n > 0], spec.settings)
     if not settings or rows.correlation.isna().all():
         return empty("no unit has a collateral to explain")
     columns = [*settings, *([ALL] if len(settings) > 1 else [])]
@@ -61,6 +62,7 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     for axes, setting in zip(panels[0], columns, strict=True):
         panel(axes, rows[rows.setting == setting], asked)
         sets = [name for name in rows[rows.setting == setting].forget_set.unique() if name]
+        axes.set_xlabel(without(rows[rows.setting == setting]), fontsize=6, color="0.4")
         axes.set_title(f"{setting}\n{', '.join(sets)}" if sets else "all\n(mean)")
     panels[0][0].set_yticks(range(len(asked)), [label for label, *_ in asked])
     panels[0][0].set_ylim(len(asked) - 0.5, -0.5)
@@ -74,6 +76,12 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
         marks[f"{kind}, given train and test accuracy"] = {**mark, "markerfacecolor": "white"}
     legend(fig, marks, columns=2)
     return fig
+
+
+def without(rows: pd.DataFrame) -> str:
+    """How many units of either kind have no collateral."""
+    totals = rows.groupby("units")[["left_out", "there_before", "not_reached"]].first().sum(axis=1)
+    return "without a collateral:\n" + "\n".join(f"{totals[kind]} {kind}" for kind in KINDS if kind in totals)
 
 
 def panel(axes: Axes, rows: pd.DataFrame, asked: list[Line]) -> None:
@@ -96,7 +104,7 @@ def panel(axes: Axes, rows: pd.DataFrame, asked: list[Line]) -> None:
                 )
                 known = True
         if not known:
-            axes.text(0.5, place, "no number", fontsize=5.5, color="0.4", ha="center", va="center")
+            axes.text(COUNTS, place, "no number", fontsize=5.5, color="0.4", ha="right", va="center")
     first = len(CANDIDATES)
     for edge in range(1, len(asked)):
         axes.axhline(edge - 0.5, color="0.3" if edge == first else "0.85", linewidth=0.8 if edge == first else 0.5)

@@ -40,7 +40,8 @@ def page(table: pd.DataFrame) -> str:
             parts.append(f"In this study {NOTHING}.")
             continue
         parts.append("\n".join(f"- {sentence(rows[rows.setting == one])}" for one in settings))
-        parts.append(markdown(rows, settings))
+        if rows.correlation.notna().any():
+            parts.append(markdown(rows, settings))
     return "\n\n".join(parts) + "\n"
 
 
