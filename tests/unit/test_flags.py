@@ -147,3 +147,20 @@ def test_the_note_stands_below_all_else_in_lines_as_wide_as_the_figure(layout: s
     assert figure.texts[-1].get_text().count("\n") >= 2
     assert extents["note"].y1 < extents["legend"].y0, "as it is saved"
     assert extents["note"].width < 3.2 * 200
+
+
+def test_of_candidates_those_that_were_chosen_are_told() -> None:
+    table = pd.DataFrame(
+        [
+            {
+                "setting": "a",
+                "checkpoint": "grokked",
+                "seed": seed,
+                "chosen": chosen,
+                "flag": "not reached" * (seed >= least),
+            }
+            for chosen, least in ((True, 2), (False, 0))
+            for seed in range(3)
+        ]
+    )
+    assert note_of([table]) == "Left out: a: 1 of 3 runs never forgot as much (grokked)."

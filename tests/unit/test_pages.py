@@ -137,16 +137,25 @@ def test_the_verdicts_are_those_of_the_shown_results() -> None:
     assert len(shown) == 11
     assert verdicts(README, "What came out") == shown
     assert verdicts(DOCS / "results.md", "The verdicts") == shown
+    assert verdicts(DOCS / "verdicts.md", "Side by side") == shown
 
 
 TRIPLE = re.compile(r"([+-]?[\d.]+)(?: [a-z][a-z ]*)? \[([+-]?[\d.]+), ([+-]?[\d.]+)\]")
 
 
-@pytest.mark.parametrize(("page", "heading"), [(README, "What came out"), (DOCS / "results.md", "The verdicts")])
+@pytest.mark.parametrize(
+    ("page", "heading"),
+    [
+        (README, "What came out"),
+        (DOCS / "results.md", "The verdicts"),
+        (DOCS / "verdicts.md", "Side by side"),
+    ],
+)
 def test_the_effects_are_those_of_the_shown_results(page: Path, heading: str) -> None:
     """Every effect with its interval is one of the claim's own tests over all settings, rounded."""
     shown = read(DOCS / "laptop" / "claims.md")
-    told = {row[0]: TRIPLE.findall(row[3]) for row in rows(section(read(page), heading)) if row[0].isdigit()}
+    found = rows(section(read(page), heading))
+    told = {row[0]: TRIPLE.findall(" ".join(row[3:])) for row in found if row[0].isdigit()}
     assert sum(map(len, told.values())) >= 15
     for claim, triples in told.items():
         (tests,) = re.findall(rf"^## {claim}\. .*?(?=^## |\Z)", shown, re.MULTILINE | re.DOTALL)

@@ -55,13 +55,16 @@ def note_of(tables: Iterable[pd.DataFrame]) -> str:
 def left_out(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     """What a table's flagged rows are, a phrase a (setting, checkpoint, flag): "digits-mlp: 2 of 9 runs did not grok".
 
-    A run is a (setting, seed). Where not all rows of a run and checkpoint have the flag, it is "cells of" that run. Snapshots
-    along training, which have no checkpoint, are told of a setting as a whole.
+    Of a table of candidates those that were chosen count. A run is a (setting, seed). Where not all rows of a run and
+    checkpoint have the flag, it is "cells of" that run. Snapshots along training, which have no checkpoint, are told of a
+    setting as a whole.
     """
     if FLAG not in table:
         return {}
     if "train_set" in table:
         table = table[table.train_set == "full"]
+    if "chosen" in table:
+        table = table[table.chosen]
     places = ["setting", *(["checkpoint"] if "checkpoint" in table else [])]
     phrases = {}
     for labels, rows in table.groupby(places, sort=True):
