@@ -94,7 +94,7 @@ def test_what_is_out_of_date_behind_valid_results_runs_at_once(copy: Workspace) 
     code("figures/parts/style.py")(copy.repository)
     planned = copy.planned(study=copy.repository / STUDY)
     assert planned["train"] >= 1
-    assert planned["figure"] == 11
+    assert planned["figure"] == 13
     copy.snakemake(study=copy.repository / STUDY)
     assert copy.planned(study=copy.repository / STUDY) == {}
 
