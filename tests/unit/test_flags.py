@@ -18,7 +18,8 @@ from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.files import write_table
 from grokforget.runtime.job import Job
 from grokforget.statistics.contrasts import mean_and_spread, paired_differences
-from grokforget.statistics.flags import counted, flag_of, left_out, note_of
+from grokforget.statistics.flags import counted, flag_of
+from grokforget.statistics.left_out import left_out, note_of
 
 
 def rows(setting: str, checkpoint: str, flags: list[list[str]], **labels: Any) -> pd.DataFrame:

@@ -204,6 +204,7 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
         {"published": 1},
     ),
     "one figure": (code("figures/figure2.py"), {"figure": 1}),
+    "what is left out, in words": (code("statistics/left_out.py"), {"figure": 13, "paper_table": 4}),
     "the style of the figures": (code("figures/parts/style.py"), {"figure": 13}),
     "the paper tables' layouts": (code("tables/paper.py"), {"paper_table": 4}),
     # The libraries.

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from grokforget.jobs.text_files import write_text
 from grokforget.runtime.files import read_table
 from grokforget.runtime.job import Job
-from grokforget.statistics.flags import counted, note_of
+from grokforget.statistics.flags import counted
+from grokforget.statistics.left_out import note_of
 from grokforget.tables.text import csv, latex, markdown
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from grokforget.figures.parts.style import save
 from grokforget.runtime.files import read_table
-from grokforget.statistics.flags import counted, note_of
+from grokforget.statistics.flags import counted
+from grokforget.statistics.left_out import note_of
 
 if TYPE_CHECKING:
     import pandas as pd
