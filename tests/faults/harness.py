@@ -146,7 +146,7 @@ class Harness:
         yield root / "logs" / f"{key}.log"
         content = json.loads((self.reference.folder / record).read_text())
         yield from (root / name for name in content["wrote"])
-        yield root / "specs" / f"{key}.json"
+        yield root / "specs" / key / "spec.json"
         for item in content["items"].values():
             entry = self.reference.folder / root / "store" / item["key"][:2] / item["key"]
             yield from (path.relative_to(self.reference.folder) for path in entry.iterdir())

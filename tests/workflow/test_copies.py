@@ -41,7 +41,7 @@ def test_results_of_other_code_copied_over_valid_ones_are_found_out(copy: Worksp
     """Snakemake's notes, and the time stamps, are of the results that were there before."""
     other = Workspace(tmp_path / "other", copy.repository)
     copied(copy.folder, other.folder)
-    replaced(PACKAGE / "methods" / "scrub.py", "0.1 ** sum(", "0.2 ** sum(")(copy.repository)
+    replaced(PACKAGE / "methods" / "scrub.py", "self.gamma * problem", "2 * self.gamma * problem")(copy.repository)
     copy.snakemake(study=copy.repository / STUDY)
     assert computed_in(copy)["unlearn/modular-mlp/seed0/within-50"] == {"scrub"}
     changed = copy.tables()
