@@ -52,12 +52,11 @@ def matched(tuning: pd.DataFrame, trajectories: pd.DataFrame, seed: int) -> pd.D
     checkpoint that was not found with that seed nothing is chosen.
     """
     rows = [row for one in curves(tuning, trajectories) for row in at_levels(one)]
-    table = pd.DataFrame(rows, columns=[*ORDER, FLAG, REFERENCE_FLAG, "least"])
+    table = pd.DataFrame(rows, columns=[*(name for name in ORDER if name != "chosen"), FLAG, REFERENCE_FLAG, "least"])
     best = choices(table[(table.seed == seed) & (table[FLAG] != NOT_FOUND)])
     keys = ["setting", "checkpoint", "method", "level"]
-    marked = table.drop(columns="chosen").merge(best.assign(chosen=True), on=[*keys, "value"], how="left")
-    table = marked.assign(chosen=marked.chosen.notna()).drop(columns="least")
-    reported = table[table.seed != seed]
+    marked = table[table.seed != seed].merge(best.assign(chosen=True), on=[*keys, "value"], how="left")
+    reported = marked.assign(chosen=marked.chosen.notna())
     return reported[[*ORDER, FLAG, REFERENCE_FLAG]].sort_values(
         [*CELL, "level", "value"], kind="stable", ignore_index=True
     )
@@ -159,7 +158,7 @@ def fronts(tuning: pd.DataFrame, trajectories: pd.DataFrame, seed: int) -> pd.Da
     collateral 1. Its area is the mean over forgetting from 0 to 1: 0 is forgetting for nothing. The best candidate is taken
     on the very seed, so it is a lower bound, alike for all checkpoints. NaN of a checkpoint without any forget accuracy.
     """
-    before = counted_candidates(tuning, seed)
+    before = tuning[tuning.seed != seed][[*CANDIDATE, *(f"{split}_accuracy_before" for split in SPLITS)]]
     path = trajectories.merge(before, on=CANDIDATE)
     forgotten = (1 - path.forget_accuracy / path.forget_accuracy_before).clip(0, 1)
     kept = (path.retain_accuracy / path.retain_accuracy_before + path.test_accuracy / path.test_accuracy_before) / 2
@@ -171,11 +170,6 @@ def fronts(tuning: pd.DataFrame, trajectories: pd.DataFrame, seed: int) -> pd.Da
         for labels, points in path.groupby(CELL, sort=True)
     ]
     return pd.DataFrame(rows, columns=[*CELL, "area", "most_forgotten", FLAG])
-
-
-def counted_candidates(tuning: pd.DataFrame, seed: int) -> pd.DataFrame:
-    """What the candidates of the reported seeds started from."""
-    return tuning[tuning.seed != seed][[*CANDIDATE, *(f"{split}_accuracy_before" for split in SPLITS)]]
 
 
 def area(forgotten: np.ndarray, collateral: np.ndarray) -> float:
