@@ -8,7 +8,7 @@ import numpy as np
 
 from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.request import PreparedRequest
-from grokforget.models.states import State, read_state, write_states
+from grokforget.models.states import State, read_state, state_of, write_states
 from grokforget.runtime.errors import noted
 from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
@@ -44,7 +44,7 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
             model, record = request.apply(spec.method, weights, reference, spec.stride, spec.updates)
         labels = {"checkpoint": checkpoint, "flag": flag_of(found[checkpoint], not record.diagnostics["diverged"])}
         if "models" in job.outputs:
-            models[checkpoint] = {name: value.clone() for name, value in model.state_dict().items()}
+            models[checkpoint] = state_of(model)
         trajectories += [{**labels, **row} for row in record.trajectory]
         diagnostics += [{**labels, "measure": name, "value": value} for name, value in record.diagnostics.items()]
         outputs += [

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
+from grokforget.models.states import state_of
 from grokforget.training.evaluate import accuracy_of, evaluate
 from grokforget.training.finite import all_finite, finite_outputs
 from grokforget.training.modes import modes_kept
@@ -112,8 +113,3 @@ class Changes:
         if self.looked < update:
             self.look(update, False)
             self.looked = update
-
-
-def state_of(model: nn.Module) -> dict[str, Tensor]:
-    """A copy of its weights and buffers."""
-    return {name: value.clone() for name, value in model.state_dict().items()}

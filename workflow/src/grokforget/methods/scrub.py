@@ -13,6 +13,7 @@ from torch import Tensor
 
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem, set_learning_rate
+from grokforget.models.states import state_of
 from grokforget.training.distillation import distillation
 from grokforget.training.evaluate import logits_of
 from grokforget.training.finite import all_finite, finite_outputs
@@ -133,7 +134,7 @@ def _kept(problem: Problem, number: int) -> list[_Epoch]:
     outputs = logits_of(problem.model, problem.forget.x)
     if not (outputs.isfinite().all() and finite_outputs(problem.model, problem.validation.x)):
         return []
-    state = {name: value.clone() for name, value in problem.model.state_dict().items()}
+    state = state_of(problem.model)
     return [_Epoch(number, error_rate(outputs, problem.forget, problem.objective), state)]
 
 

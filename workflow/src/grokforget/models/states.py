@@ -7,11 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokforget.runtime.files import opened, sealed, tensor_metadata
 
 State = Mapping[str, Tensor]
+
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """A copy of a model's weights and buffers."""
+    return {name: value.clone() for name, value in model.state_dict().items()}
 
 
 def write_states(path: Path, states: Mapping[str, State], metadata: Mapping[str, Any] | None = None) -> None:
