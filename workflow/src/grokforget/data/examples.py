@@ -14,11 +14,12 @@ from grokforget.runtime.files import read_tensors, write_tensors
 
 @dataclass(frozen=True)
 class ExampleTable:
-    """All examples of a data set: ``inputs`` (N, ...) as float32 vectors or images or int64 tokens, ``labels`` (N,) int64 in
-    [0, n_classes).
+    """All examples of a data set: ``inputs`` (N, ...) as float32 vectors or images, uint8 images or int64 tokens, ``labels``
+    (N,) int64 in [0, n_classes).
 
-    ``names`` are the classes as the data call them, none where they are called by their numbers. ``test`` has the sorted
-    int64 indices of a test set that belongs to the data; None where every seed draws its own.
+    ``mean`` and ``std`` are given with uint8 images (N, C, H, W): what models normalise them by (``DataShape``). ``names`` are
+    the classes as the data call them, none where they are called by their numbers. ``test`` has the sorted int64 indices of a
+    test set that belongs to the data; None where every seed draws its own.
     """
 
     inputs: np.ndarray
@@ -27,18 +28,21 @@ class ExampleTable:
     vocabulary: int = 0
     names: tuple[str, ...] = ()
     test: np.ndarray | None = None
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @property
     def shape(self) -> DataShape:
-        return DataShape(self.inputs.shape[1:], self.n_classes, self.vocabulary)
+        return DataShape(self.inputs.shape[1:], self.n_classes, self.vocabulary, self.mean, self.std)
 
     def write(self, path: Path) -> None:
-        metadata = {"n_classes": str(self.n_classes), "vocabulary": str(self.vocabulary)}
         arrays = {"inputs": self.inputs, "labels": self.labels}
+        given = {"names": self.names, "mean": self.mean, "std": self.std}
         write_tensors(
             path,
             arrays if self.test is None else {**arrays, "test": self.test},
-            {**metadata, "names": self.names} if self.names else metadata,
+            {"n_classes": str(self.n_classes), "vocabulary": str(self.vocabulary)}
+            | {name: values for name, values in given.items() if values},
         )
 
     @classmethod
@@ -51,6 +55,8 @@ class ExampleTable:
             int(metadata["vocabulary"]),
             tuple(metadata.get("names", ())),
             arrays.get("test"),
+            tuple(metadata.get("mean", ())),
+            tuple(metadata.get("std", ())),
         )
 
 

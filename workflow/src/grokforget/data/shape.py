@@ -8,11 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DataShape:
-    """Shape of one example, number of classes, and for token data the size of the vocabulary (0: the data are images)."""
+    """Shape of one example, number of classes, and for token data the size of the vocabulary (0: the data are no tokens).
+
+    ``mean`` and ``std`` are given where the data are images stored as uint8: what the model normalises them by, a number a
+    channel in units of a pixel's whole range, so that it sees (pixel / 255 - mean) / std.
+    """
 
     example: tuple[int, ...]
     n_classes: int
     vocabulary: int = 0
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
 
     @property
     def n_features(self) -> int:

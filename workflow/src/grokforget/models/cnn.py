@@ -8,16 +8,17 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.data.shape import DataShape
+from grokforget.models.images import ImageModel
 from grokforget.models.linear import Linear
 
 
-class CNN(nn.Module):
+class CNN(ImageModel):
     """No batch norm: its statistics would make the initialisation scale meaningless and unlearning in train mode leak."""
 
     output_layer = "output"
 
     def __init__(self, shape: DataShape, *, channels: Sequence[int], kernel_size: int, hidden: int) -> None:
-        super().__init__()
+        super().__init__(shape)
         n_channels, height, width = shape.image_shape()
         blocks: list[nn.Module] = []
         for n_out in channels:
@@ -30,10 +31,10 @@ class CNN(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter off a training step on the digits
 
     def encode(self, x: Tensor) -> Tensor:
-        """Images as stored, (N, C, H, W), to float32, channels last."""
-        return x.to(torch.float32, memory_format=torch.channels_last)
+        """Images as stored, (N, C, H, W), floats as float32, channels last."""
+        return super().encode(x).contiguous(memory_format=torch.channels_last)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def from_embedding(self, x: Tensor) -> Tensor:
         return self.output(self.features(x))
 
     def chain(self) -> list[nn.Module]:

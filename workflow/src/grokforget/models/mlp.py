@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from grokforget.data.shape import DataShape
+from grokforget.models.images import ImageModel
 from grokforget.models.linear import Linear
 
 
@@ -27,7 +28,7 @@ class Square(nn.Module):
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "quadratic": Square}
 
 
-class MLP(nn.Module):
+class MLP(ImageModel):
     """``len(hidden)`` hidden layers of one activation, then a linear output layer.
 
     ``initialisation``: ``default`` is PyTorch's (uniform, 1/√fan_in); ``normal`` is N(0, 1)/√fan_in, without bias.
@@ -38,7 +39,7 @@ class MLP(nn.Module):
     def __init__(
         self, shape: DataShape, *, hidden: Sequence[int], activation: str, bias: bool, initialisation: str
     ) -> None:
-        super().__init__()
+        super().__init__(shape)
         self.vocabulary = shape.vocabulary
         widths = [shape.n_features, *hidden]
         layers: list[nn.Module] = []
@@ -57,13 +58,13 @@ class MLP(nn.Module):
                     nn.init.normal_(module.weight, std=1 / math.sqrt(module.in_features))
 
     def encode(self, x: Tensor) -> Tensor:
-        """Inputs as stored, (N, ...) images or (N, 2) tokens, to float32 (N, n_features); done once, not every step."""
+        """Inputs as stored, (N, ...) floats or (N, 2) tokens, to float32 (N, n_features); uint8 images as they are."""
         if self.vocabulary:
             x = functional.one_hot(x.long(), self.vocabulary)
-        return x.flatten(1).to(torch.float32)
+        return x if x.dtype is torch.uint8 else x.flatten(1).to(torch.float32)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return self.output(self.features(x))
+    def from_embedding(self, x: Tensor) -> Tensor:
+        return self.output(self.features(x.flatten(1)))
 
     def chain(self) -> list[nn.Module]:
         """All modules in the order in which an example passes them."""
