@@ -11,6 +11,7 @@ import pytest
 from grokforget.statistics.levels import crossing
 from grokforget.tables.matched import area, fronts, matched
 from grokforget.tables.tuning import forgetting
+from grokforget.tables.untried import untried
 
 SEED = 9
 Path = list[tuple[int, float, float, float]]
@@ -213,3 +214,52 @@ def test_a_candidate_counts_until_one_of_its_runs_diverges_and_only_with_what_wa
     assert choose(*made(runs, flags=missing, retrained=0.0))[0] == 1.0  # type: ignore[arg-type]
     none = made(runs, reference_flag="not found")  # type: ignore[arg-type]
     assert forgetting(*none).empty
+
+
+def own_cells(path: Path, flag: str = "", losses: float = 1.0, before: str = "") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The tables ``unlearning`` and ``trajectories`` of the three methods of a cell; ``ga`` takes the path."""
+    cell = {"setting": "a", "seed": 0, "forget_set": "w", "checkpoint": "early"}
+    ends = {"original": [path[0]], "retrain": [(1, 0.4, 0.9, 0.9)], "ga": path}
+    cells, steps = [], []
+    for method, rows in ends.items():
+        own = {**cell, "method": method, "flag": {"ga": flag, "original": before}.get(method, "")}
+        cells.append({**own, "updates": rows[-1][0], "reference_flag": "", "forget_accuracy": -1.0})
+        for final, some in ((False, rows), (True, rows[-1:])):
+            for update, *accuracies in some:
+                step = {**own, "update": update, "final": final}
+                for split, value in zip(("forget", "retain", "test"), accuracies, strict=True):
+                    step |= {f"{split}_accuracy": value, f"{split}_loss": losses if update == path[-1][0] else 1.0}
+                steps.append(step)
+    return pd.DataFrame(cells), pd.DataFrame(steps)
+
+
+def of_own(cells: pd.DataFrame, steps: pd.DataFrame, tuning: pd.DataFrame | None = None) -> pd.DataFrame:
+    made = untried(cells, steps, tuning, chance={"a": 0.05}, original="original", retrain="retrain")
+    return matched(*made, seed=SEED)
+
+
+def test_of_a_method_without_candidates_its_own_cells_are_read() -> None:
+    tried = matched(*made({(0, "early", 1.0): SLOW}), seed=SEED).set_index("level")
+    own = of_own(*own_cells(SLOW)).set_index("level")
+    assert own.chosen.all()
+    assert own[["value", "from_value", "to_value"]].isna().all(axis=None)
+    same = ["retain_accuracy", "test_accuracy", "collateral", "retrain_gap", "updates", "share_of_updates", "flag"]
+    pd.testing.assert_frame_equal(own[same], tried[same])
+    assert own.loc["retrained", "updates"] == 3, "and it is what was worked out above"
+
+
+def test_a_method_whose_candidates_are_tried_is_not_read_twice() -> None:
+    tuning, _ = made(RUNS)
+    assert of_own(*own_cells(SLOW), tuning).empty
+    assert not of_own(*own_cells(SLOW), tuning.assign(setting="b")).empty
+
+
+def test_what_diverges_later_has_reached_what_it_passed() -> None:
+    own = of_own(*own_cells(FAST, flag="diverged", losses=np.nan)).set_index("level")
+    assert (own.flag["retrained"], own["updates"]["retrained"]) == ("", 1)
+    assert own.flag["chance"] == "not reached"
+
+
+def test_what_diverges_from_a_checkpoint_that_was_not_found_counts_nowhere() -> None:
+    own = of_own(*own_cells(FAST, flag="diverged", losses=np.nan, before="not found")).set_index("level")
+    assert set(own.flag) == {"not found"}

@@ -10,6 +10,7 @@ from grokforget.jobs.text_files import write_text
 from grokforget.runtime.files import read_table, write_table
 from grokforget.runtime.job import Job
 from grokforget.tables import matched, tuning
+from grokforget.tables.untried import untried
 
 if TYPE_CHECKING:
     from grokforget.config.specs.tables import ChooseSpec, MatchedSpec, TunedSpec
@@ -22,10 +23,27 @@ def tuned(job: Job[TunedSpec]) -> None:
 
 
 def match(job: Job[MatchedSpec]) -> None:
-    """Reads ``tuning`` and ``tuning_trajectories``; writes ``matched`` and ``fronts``, of the reported seeds."""
-    tried, trajectories = read_table(job.input("tuning")), read_table(job.input("tuning_trajectories"))
-    write_table(job.outputs["matched"], matched.matched(tried, trajectories, job.spec.seed))
-    write_table(job.outputs["fronts"], matched.fronts(tried, trajectories, job.spec.seed))
+    """Reads ``unlearning``, ``trajectories``, ``labels`` (a file a setting of the spec, a line a class) and, where candidates
+    are tried, ``tuning`` and ``tuning_trajectories``; writes ``matched`` and ``fronts``, of the reported seeds."""
+    spec = job.spec
+    tables = {name: read_table(files[0]) for name, files in job.inputs.items() if name != "labels"}
+    classes = [len(pd.read_csv(path)) for path in job.inputs["labels"]]
+    chance = {setting: 1 / number for setting, number in zip(spec.settings, classes, strict=True)}
+    own = untried(
+        tables["unlearning"],
+        tables["trajectories"],
+        tables.get("tuning"),
+        chance=chance,
+        original=spec.original,
+        retrain=spec.retrain,
+    )
+    both = ("tuning", "tuning_trajectories")
+    tried, paths = (
+        pd.concat([tables[name], one], ignore_index=True) if name in tables and len(one) else tables.get(name, one)
+        for name, one in zip(both, own, strict=True)
+    )
+    write_table(job.outputs["matched"], matched.matched(tried, paths, spec.seed))
+    write_table(job.outputs["fronts"], matched.fronts(tried, paths, spec.seed))
 
 
 def choose(job: Job[ChooseSpec]) -> None:

@@ -37,13 +37,18 @@ def _fingerprint(modules: frozenset[str]) -> str:
 
 def forget_what_was_read() -> None:
     """Read the modules anew next time: files are read once a process."""
-    _fingerprint.cache_clear()
-    _digest.cache_clear()
+    for cached in (_fingerprint, _digests, _digest):
+        cached.cache_clear()
 
 
 def digests(*modules: str) -> dict[str, str]:
     """The hash of each of the modules that ``fingerprint`` covers, by name, 16 hexadecimal digits."""
-    todo = sorted({module.partition(":")[0] for module in modules})
+    return _digests(frozenset(module.partition(":")[0] for module in modules))
+
+
+@cache
+def _digests(modules: frozenset[str]) -> dict[str, str]:
+    todo = sorted(modules)
     seen: dict[str, str] = {}
     while todo:
         module = todo.pop()

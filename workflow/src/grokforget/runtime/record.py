@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
+from os import stat
+from os.path import isfile, join
 from pathlib import Path
 from typing import Any
 
@@ -69,11 +71,12 @@ def holds(root: Path, record: Mapping[str, Any] | None, spec: Mapping[str, Any],
 
 def lost(root: Path, record: Mapping[str, Any], outputs: Iterable[str]) -> list[str]:
     """The outputs that are missing, and the final ones that are damaged."""
-    wrote = record["wrote"]
+    wrote, folder = record["wrote"], f"{root}/"
+    # Strings, for there may be tens of thousands of them at every start of Snakemake.
     return [
         file
         for file in outputs
-        if not (root / file).is_file()
+        if not isfile(folder + file)
         or file not in wrote
         or (file.startswith(FINAL) and sha256(root / file) != wrote[file]["sha256"])
     ]
@@ -81,18 +84,18 @@ def lost(root: Path, record: Mapping[str, Any], outputs: Iterable[str]) -> list[
 
 def others(root: Path, record: Mapping[str, Any]) -> list[str]:
     """The inputs that are there and are not those that were read."""
-    return [file for file, before in record["read"].items() if is_another(root / file, before)]
+    return [file for file, before in record["read"].items() if is_another(join(root, file), before)]
 
 
-def is_another(file: Path, before: str) -> bool:
+def is_another(file: str, before: str) -> bool:
     """Whether a file that is there has another checksum than it had."""
     try:
-        status = file.stat()
+        status = stat(file)
     except FileNotFoundError:
         return False
     return _checksum(file, status.st_mtime_ns, status.st_size) != before
 
 
 @cache
-def _checksum(file: Path, changed_at: int, size: int) -> str:
-    return checksum(file)
+def _checksum(file: str, changed_at: int, size: int) -> str:
+    return checksum(Path(file))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,8 @@ from grokforget.runtime.record import holds, read_record
 
 FORMAT = 1
 """Raised by hand where a change of ``runtime/`` changes what is read from, or written to, files: all keys change with it."""
+AGAIN = re.compile(r'\{"again": (\d+),')
+"""How a spec file begins, whose keys are sorted: so the number is known without reading the rest, which can be long."""
 
 
 def write_spec(root: Path, key: str, items: Mapping[str, Any], rule: str = "", into: Path | None = None) -> Path:
@@ -34,20 +37,30 @@ def write_spec(root: Path, key: str, items: Mapping[str, Any], rule: str = "", i
     path = root / paths.spec_of(key)
     outputs = [file for item in items.values() for file in item.outputs.values()]
     spec = {"rule": rule, **content(items)}
-    again = load_spec(path)["again"]
+    there = text_of(path)
+    before = AGAIN.match(there)
+    again = int(before[1]) if before else 0
     if any((root / file).is_file() for file in outputs) and not holds(
         root, read_record(root / paths.record_of(key)), spec, outputs
     ):
         again += 1
     text = as_text({**spec, "again": again})
     path = (into or root) / paths.spec_of(key)
-    if not path.is_file() or path.read_text(encoding="utf-8") != text:
+    if (text_of(path) if into else there) != text:
         # Not waited for until it is on the disk, as results are: a spec file that is lost is written again.
         path.parent.mkdir(parents=True, exist_ok=True)
         beside = path.with_name(f".{path.stem}.{os.getpid()}.json")
         beside.write_text(text, encoding="utf-8")
         os.replace(beside, path)
     return path
+
+
+def text_of(path: Path) -> str:
+    """What stands in a file of text, and nothing where there is none that can be read."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (FileNotFoundError, UnicodeDecodeError):
+        return ""
 
 
 def as_text(spec: Mapping[str, Any]) -> str:
@@ -96,8 +109,8 @@ def read_spec(path: Path) -> dict[str, Any]:
 def load_spec(path: Path) -> dict[str, Any]:
     """What stands in a spec file, and nothing where there is none that can be read."""
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        told: dict[str, Any] = json.loads(text_of(path))
+    except ValueError:
         told = {}
     return {"rule": "", "format": FORMAT, "items": {}, "modules": {}, "again": 0, **told}
 

@@ -47,16 +47,19 @@ def matched(tuning: pd.DataFrame, trajectories: pd.DataFrame, seed: int) -> pd.D
     without a value. ``share_of_updates`` is of all that the method makes. Where the level is never reached all of these are
     NaN, and the row's flag says so.
 
-    ``chosen`` marks the candidate of each (setting, method, checkpoint, level) with the least collateral on the tuning
-    ``seed``, on average over its forget sets; where none gets there on all of them, the one that comes nearest. Of a
-    checkpoint that was not found with that seed nothing is chosen.
+    A candidate without a ``parameter`` is what the study names, of a method of which none are tried: it has no value, and is
+    chosen. Of all others ``chosen`` marks the candidate of each (setting, method, checkpoint, level) with the least collateral
+    on the tuning ``seed``, on average over its forget sets; where none gets there on all of them, the one that comes nearest.
+    Of a checkpoint that was not found with that seed nothing is chosen.
     """
     rows = [row for one in curves(tuning, trajectories) for row in at_levels(one)]
     table = pd.DataFrame(rows, columns=[*(name for name in ORDER if name != "chosen"), FLAG, REFERENCE_FLAG, "least"])
     best = choices(table[(table.seed == seed) & (table[FLAG] != NOT_FOUND)])
     keys = ["setting", "checkpoint", "method", "level"]
     marked = table[table.seed != seed].merge(best.assign(chosen=True), on=[*keys, "value"], how="left")
-    reported = marked.assign(chosen=marked.chosen.notna())
+    own = marked.parameter == ""
+    values = ["value", "from_value", "to_value"]
+    reported = marked.assign(chosen=marked.chosen.notna() | own, **{name: marked[name].mask(own) for name in values})
     return reported[[*ORDER, FLAG, REFERENCE_FLAG]].sort_values(
         [*CELL, "level", "value"], kind="stable", ignore_index=True
     )

@@ -212,7 +212,7 @@ def collected(study: Study) -> list[str]:
 def tables_of(study: Study) -> list[str]:
     """The tables of the study, all but those that summarise others."""
     found = collected(study)
-    return [*found, *([TUNED, *MATCHED] if "tuning" in found else [])]
+    return [*found, *([TUNED] if "tuning" in found else []), *MATCHED]
 
 
 def collect(study: Study, table: str) -> dict[str, Item]:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from grokforget.config.claims import Claims, claims
+from grokforget.config.methods import REFERENCES
 from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
 from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings, Spec
 from grokforget.config.specs.shown import meanings, shown
+from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
-from grokforget.runtime.paths import PAPER_NUMBERS
 
 if TYPE_CHECKING:
     from grokforget.config.study import Study
@@ -116,6 +117,10 @@ class MatchedSpec(JobSpec):
 
     seed: int
     """The one that chooses."""
+    settings: list[str]
+    """Without controls, in the order of the inputs ``labels``."""
+    original: str
+    retrain: str
 
 
 class ChooseSpec(JobSpec):
@@ -176,7 +181,7 @@ def published_item(study: Study) -> Item:
             if (data := study.data[setting.data].in_paper) and (model := setting.model.in_paper)
         },
         methods={name: method.kind for name, method in study.methods.items()},
-        numbers=hashlib.sha256(PAPER_NUMBERS.read_bytes()).hexdigest(),
+        numbers=hashlib.sha256(paths.PAPER_NUMBERS.read_bytes()).hexdigest(),
     )
     return Item(spec, tidy(["unlearning", "analysis"]), {"csv": "paper/published.csv", "md": "paper/published.md"})
 
@@ -187,8 +192,14 @@ def tuned_item(study: Study) -> Item:
 
 
 def matched_item(study: Study) -> Item:
-    """What is lost where as much is forgotten, of all candidates."""
-    return Item(MatchedSpec(seed=study.tuning.seed), tidy(["tuning", "tuning_trajectories"]), tidy(MATCHED))
+    """What is lost where as much is forgotten, of all candidates, and where none are tried of the cells themselves."""
+    spec = MatchedSpec(
+        seed=study.tuning.seed, settings=study.main_settings, **{kind: study.name_of(kind) for kind in REFERENCES}
+    )
+    some = any(study.tuning_seeds(name) for name in spec.settings)
+    tried = ["tuning", "tuning_trajectories"] if some else []
+    labels = [paths.LABELS.format(data=study.settings[name].data) for name in spec.settings]
+    return Item(spec, {**tidy(["unlearning", "trajectories", *tried]), "labels": labels}, tidy(MATCHED))
 
 
 def tidy(names: Collection[str]) -> dict[str, str]:
