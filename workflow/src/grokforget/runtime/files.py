@@ -244,11 +244,11 @@ def folder_sha256(folder: Path) -> str:
 def checksum(path: Path) -> str:
     """What a file's content is known by: the checksum that it carries (compared when the file is read), or, of a file that
     carries none, its SHA-256; of a folder, that of what is in it. Raises DamagedFile for a file that is missing."""
-    if path.is_dir() and path.suffix not in SEALED:
+    if path.suffix not in SEALED and os.path.isdir(path):
         return folder_sha256(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DamagedFile(path, "is missing")
-    if path.suffix not in SEALED or not path.stat().st_size:
+    if path.suffix not in SEALED or not os.path.getsize(path):
         return sha256(path)
     with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         try:

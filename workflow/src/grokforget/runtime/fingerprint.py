@@ -37,7 +37,7 @@ def _fingerprint(modules: frozenset[str]) -> str:
 
 def forget_what_was_read() -> None:
     """Read the modules anew next time: files are read once a process."""
-    for cached in (_fingerprint, _digests, _digest):
+    for cached in (_fingerprint, _digests, _digest, _file):
         cached.cache_clear()
 
 
@@ -67,6 +67,7 @@ def _digest(module: str) -> tuple[str, tuple[str, ...]]:
     return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16], tuple(sorted(set(_imports(tree, module, path))))
 
 
+@cache
 def _file(module: str) -> Path | None:
     package, _, rest = module.partition(".")
     if package != PACKAGE:

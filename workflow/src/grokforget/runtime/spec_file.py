@@ -121,12 +121,12 @@ def typed(item: Mapping[str, Any]) -> Any:
 
 
 def implementations(value: Any) -> Iterator[str]:
-    """The modules of all components anywhere in a spec."""
-    if isinstance(value, Mapping):
+    """The modules of all components anywhere in a spec, as JSON has it."""
+    if isinstance(value, dict):
         if isinstance(value.get("implementation"), str):
             yield value["implementation"].partition(":")[0]
-        for part in value.values():
-            yield from implementations(part)
-    elif isinstance(value, list):
+        value = [*value.values()]
+    if isinstance(value, list):
         for part in value:
-            yield from implementations(part)
+            if isinstance(part, dict | list):
+                yield from implementations(part)

@@ -82,9 +82,11 @@ def unlearning_along(study: Study) -> list[Part]:
 def values(study: Study, moment: str) -> list[Part]:
     """The analyses of one moment: of checkpoints and results, or along training."""
     found = []
+    of_setting: dict[str, list[list[str]]] = {}
     for setting, seed in study.runs():
-        for name in analyse(study, setting, str(seed)):
-            when, forget_set, analysis = name.split("/")
+        if setting not in of_setting:
+            of_setting[setting] = [name.split("/") for name in analyse(study, setting, str(seed))]
+        for when, forget_set, analysis in of_setting[setting]:
             labels: Labels = {"setting": setting, "seed": seed, "forget_set": forget_set, "analysis": analysis}
             if when == moment:
                 found.append((labels, paths.VALUES.format(**labels, moment=moment)))
