@@ -192,7 +192,8 @@ def test_a_study_has_every_job_once(study: Study) -> None:
 
 
 def test_what_a_study_does_not_ask_for_is_not_there(study: Study) -> None:
-    every = set(all_jobs(study))
+    every_job = all_jobs(study)
+    every = set(every_job)
     alone = small(
         tuning__candidates__ascent=None,
         analyses__alignment=None,
@@ -203,14 +204,17 @@ def test_what_a_study_does_not_ask_for_is_not_there(study: Study) -> None:
     assert {key for key in every - left.keys() if "random" not in key and "seed9" not in key} == {
         *(f"{job}/mlp/seed{seed}" for job in ("analysis", "tuning") for seed in (0, 1)),
         *("shadows/mlp", "attack/mlp", "tuning/choice"),
-        *(f"tables/{name}" for name in ("along", "membership", "tuning", "tuning_trajectories", "tuned", "matched")),
+        *(f"tables/{name}" for name in ("along", "membership", "tuning", "tuning_trajectories", "tuned")),
         *("paper/table3", "paper/table10"),
-        *(f"figures/{name}" for name in ("alignment", "alignment-pairs", "pareto", "matched", "attacks")),
+        *(f"figures/{name}" for name in ("alignment", "alignment-pairs", "pareto", "attacks")),
     }
+    data = ["labels"]
+    assert list(every_job["tables/matched"][""].inputs) == ["tuning", "tuning_trajectories", "unlearning", "trajectories", *data]
+    assert list(left["tables/matched"][""].inputs) == ["unlearning", "trajectories", *data], "of the cells themselves"
     assert not [key for key in left if "seed9" in key]
     assert left.keys() <= every
-    assert list(left["paper/claims"][""].inputs) == ["unlearning", "analysis"]
-    explained = ["training", "checkpoints", "unlearning_along", "analysis"]
+    assert list(left["paper/claims"][""].inputs) == ["unlearning", "analysis", "matched", "fronts"]
+    explained = ["training", "checkpoints", "unlearning_along", "matched", "analysis"]
     assert list(left["paper/explanations"][""].inputs) == explained
 
 
@@ -439,8 +443,9 @@ WIRING: dict[str, set[str]] = {
     "tables/unlearning": {
         *("tables/unlearning", "tables/summary", "figures/figure2", "figures/attacks", *DECIDED),
         *(f"paper/{name}" for name in ("table1", "table10", "membership", "published")),
+        *MATCHED,
     },
-    "tables/trajectories": {"tables/trajectories", "figures/figure2", "provenance"},
+    "tables/trajectories": {"tables/trajectories", "figures/figure2", *MATCHED},
     "tables/unlearning_along": {"tables/unlearning_along", "figures/figure1b", *EXPLAINED},
     "tables/analysis": {
         *("tables/analysis", "paper/table3", "paper/published", "figures/alignment-pairs", *DECIDED, *EXPLAINED),

@@ -23,25 +23,24 @@ def tuned(job: Job[TunedSpec]) -> None:
 
 
 def match(job: Job[MatchedSpec]) -> None:
-    """Reads ``unlearning``, ``trajectories``, ``labels`` (a file a setting of the spec, a line a class) and, where candidates
-    are tried, ``tuning`` and ``tuning_trajectories``; writes ``matched`` and ``fronts``, of the reported seeds."""
+    """Reads ``labels`` (a file a setting of the spec, a line a class), where candidates are tried ``tuning`` and
+    ``tuning_trajectories``, and where there are methods without any ``unlearning`` and ``trajectories``; writes ``matched``
+    and ``fronts``, of the reported seeds."""
     spec = job.spec
     tables = {name: read_table(files[0]) for name, files in job.inputs.items() if name != "labels"}
-    classes = [len(pd.read_csv(path)) for path in job.inputs["labels"]]
-    chance = {setting: 1 / number for setting, number in zip(spec.settings, classes, strict=True)}
-    own = untried(
-        tables["unlearning"],
-        tables["trajectories"],
-        tables.get("tuning"),
-        chance=chance,
-        original=spec.original,
-        retrain=spec.retrain,
-    )
-    both = ("tuning", "tuning_trajectories")
-    tried, paths = (
-        pd.concat([tables[name], one], ignore_index=True) if name in tables and len(one) else tables.get(name, one)
-        for name, one in zip(both, own, strict=True)
-    )
+    tried, paths = tables.get("tuning"), tables.get("tuning_trajectories")
+    if "unlearning" in tables:
+        classes = [len(pd.read_csv(path)) for path in job.inputs["labels"]]
+        chance = {setting: 1 / number for setting, number in zip(spec.settings, classes, strict=True)}
+        own = untried(
+            tables["unlearning"],
+            tables["trajectories"],
+            tried,
+            chance=chance,
+            original=spec.original,
+            retrain=spec.retrain,
+        )
+        tried, paths = (pd.concat(parts, ignore_index=True) for parts in zip((tried, paths), own, strict=True))
     write_table(job.outputs["matched"], matched.matched(tried, paths, spec.seed))
     write_table(job.outputs["fronts"], matched.fronts(tried, paths, spec.seed))
 

@@ -196,10 +196,12 @@ def matched_item(study: Study) -> Item:
     spec = MatchedSpec(
         seed=study.tuning.seed, settings=study.main_settings, **{kind: study.name_of(kind) for kind in REFERENCES}
     )
-    some = any(study.tuning_seeds(name) for name in spec.settings)
-    tried = ["tuning", "tuning_trajectories"] if some else []
+    tried = [name for name in study.tuning.candidates if any(map(study.tuning_seeds, spec.settings))]
+    names = ["tuning", "tuning_trajectories"] if tried else []
+    if set(study.methods) - {spec.original, spec.retrain, *tried}:
+        names += ["unlearning", "trajectories"]
     labels = [paths.LABELS.format(data=study.settings[name].data) for name in spec.settings]
-    return Item(spec, {**tidy(["unlearning", "trajectories", *tried]), "labels": labels}, tidy(MATCHED))
+    return Item(spec, {**tidy(names), "labels": labels}, tidy(MATCHED))
 
 
 def tidy(names: Collection[str]) -> dict[str, str]:
