@@ -68,6 +68,34 @@ class CNN(Model):
         return super().conflict_with(data)
 
 
+class ResNet(Model):
+    """Residual network (arXiv 1512.03385; with pre-activation, arXiv 1603.05027): the paper's is ``depth`` 18."""
+
+    implementation: ClassVar[str] = "grokforget.models.resnet:ResNet"
+    in_paper: ClassVar[str | None] = "resnet"
+    needs: ClassVar[str | None] = "images"
+
+    kind: Literal["resnet"] = "resnet"
+    depth: Literal[18, 34, 50] = 18
+    """Layers with weights on the longest way through; 50 has bottlenecks."""
+    width: Annotated[int, Field(ge=1, le=1024)] = 64
+    """Channels of the first of the four stages; each has twice those of the one before."""
+    stem: Literal["3x3", "7x7"] = "3x3"
+    """The first convolution: ``3x3`` of stride 1, for images of 8 pixels or more; ``7x7`` of stride 2 with a max pooling behind
+    it, which is ImageNet's, for 32 pixels or more."""
+    norm: Literal["batch", "group", "none"] = "batch"
+    """``group``: up to 32 groups of two channels or more (arXiv 1803.08494); ``none``: no normalisation, and PyTorch's own
+    initialisation of convolutions in place of He's, with which nothing grows from block to block."""
+    preactivation: bool = False
+    """Whether norm and ReLU stand before a block's convolutions."""
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        least = {"3x3": 8, "7x7": 32}[self.stem]
+        if data.image_side and data.image_side < least:
+            return f"a {self.stem} stem on images of {data.image_side} pixels", f"{least} pixels or more"
+        return super().conflict_with(data)
+
+
 class Transformer(Model):
     """Decoder-only transformer on token pairs, without layer norm (Nanda et al. 2023, arXiv 2301.05217)."""
 
@@ -90,5 +118,5 @@ class Transformer(Model):
         return None
 
 
-MODELS = registry(MLP, CNN, Transformer)
+MODELS = registry(MLP, CNN, ResNet, Transformer)
 ModelSettings = component_union(MODELS)

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public_names(
     {
         "CNN": "cnn:CNN",
         "MLP": "mlp:MLP",
+        "ResNet": "resnet:ResNet",
         "Transformer": "transformer:Transformer",
         "build_model": "build:build_model",
         "continuous": "points:continuous",

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
 from grokforget.data.shape import DataShape
-from grokforget.models.images import ImageModel
+from grokforget.models.images import ConvolutionalModel
 from grokforget.models.linear import Linear
 
 
-class CNN(ImageModel):
+class CNN(ConvolutionalModel):
     """No batch norm: its statistics would make the initialisation scale meaningless and unlearning in train mode leak."""
 
     output_layer = "output"
@@ -28,11 +27,7 @@ class CNN(ImageModel):
             raise ValueError(f"{len(channels)} poolings leave nothing of a {shape.image_shape()} image: fewer channels")
         self.features = nn.Sequential(*blocks, nn.Flatten(), Linear(n_channels * height * width, hidden), nn.ReLU())
         self.output = Linear(hidden, shape.n_classes)
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter off a training step on the digits
-
-    def encode(self, x: Tensor) -> Tensor:
-        """Images as stored, (N, C, H, W), floats as float32, channels last."""
-        return super().encode(x).contiguous(memory_format=torch.channels_last)
+        self.channels_last()
 
     def from_embedding(self, x: Tensor) -> Tensor:
         return self.output(self.features(x))
