@@ -16,6 +16,8 @@ from grokforget.models.mlp import ACTIVATIONS
 
 BATCH = 256
 """Examples per forward pass: all activations of a pass are in memory at once."""
+OTHERS = (*ACTIVATIONS.values(), nn.GELU, nn.SiLU, nn.Hardswish, nn.ReLU6)
+"""Activations that are looked at in a model without ReLU."""
 REPRESENTATION = "representation"
 """Name of what enters the output layer."""
 CONTROL = "_control"
@@ -162,7 +164,7 @@ def layers(model: nn.Module) -> list[str]:
     """Names of all ReLU modules, of other activations where there is none, and ``representation``."""
     named = dict(model.named_modules())
     found = [name for name, module in named.items() if isinstance(module, nn.ReLU)]
-    others = [name for name, module in named.items() if isinstance(module, tuple(ACTIVATIONS.values()))]
+    others = [name for name, module in named.items() if isinstance(module, OTHERS)]
     return [*(found or others), REPRESENTATION]
 
 

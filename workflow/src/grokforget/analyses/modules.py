@@ -1,18 +1,22 @@
 """What a module of a network is: hidden neurons, channels and attention heads, and the layers that they make up.
 
 A unit is a neuron (a row of a hidden linear layer, with its bias), an output channel of a convolution (with its bias), or
-an attention head. A weight belongs to the unit that it leads into. In a transformer's block the weights that write to the
-residual stream, whose places are no units, belong to the unit that they come from: a head is its rows of query, key and
-value and its columns of merge, and a neuron of the block's MLP is its row with bias and its column of the way out. The
-output layer, embeddings, normalisation layers and the bias of that way out belong to no module.
+an attention head. Weight and bias that a normalisation directly behind a layer has for a neuron or channel are the unit's as
+well: without them a batch norm would still hand on a constant for it. A weight belongs to the unit that it leads into. In a
+transformer's block the weights that write to the residual stream, whose places are no units, belong to the unit that they come
+from: a head is its rows of query, key and value and its columns of merge, and a neuron of the block's MLP is its row with bias
+and its column of the way out. The output layer, embeddings (all linear layers and convolutions beside such blocks), other
+normalisations and the bias of that way out belong to no module.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from grokforget.models.transformer import Block
 
@@ -38,21 +42,40 @@ def hidden_layers(model: nn.Module) -> list[Layer]:
     The model names its output layer in ``output_layer``. Raises ValueError where it has no hidden layer.
     """
     layers: list[Layer] = []
-    in_blocks: set[nn.Module] = set()
+    blocks = any(isinstance(module, Block) for module in model.modules())
+    norms = norms_behind(model)
     for name, module in model.named_modules():
         if isinstance(module, Block):
-            in_blocks.update(module.modules())
             ways = [Part(f"{name}.{way}.weight", 0) for way in ("query", "key", "value")]
             layers.append(Layer(f"{name}.heads", module.heads, (*ways, Part(f"{name}.merge.weight", 1))))
             width = module.mlp_in.out_features
             into = (Part(f"{name}.mlp_in.weight", 0), Part(f"{name}.mlp_in.bias", 0))
             layers.append(Layer(f"{name}.mlp_in", width, (*into, Part(f"{name}.mlp_out.weight", 1))))
-        elif isinstance(module, nn.Linear | nn.Conv2d) and module not in in_blocks and name != model.output_layer:
-            parts = tuple(Part(f"{name}.{key}", 0) for key, _ in module.named_parameters(recurse=False))
-            layers.append(Layer(name, module.weight.shape[0], parts))
+        elif isinstance(module, nn.Linear | nn.Conv2d) and not blocks and name != model.output_layer:
+            owners = [name, norms[name]] if name in norms else [name]
+            parts = (
+                Part(f"{owner}.{key}", 0)
+                for owner in owners
+                for key, _ in model.get_submodule(owner).named_parameters(recurse=False)
+            )
+            layers.append(Layer(name, module.weight.shape[0], tuple(parts)))
     if not layers:
         raise ValueError(f"{type(model).__name__} has no hidden linear or convolutional layer, so no modules")
     return layers
+
+
+def norms_behind(model: nn.Module) -> dict[str, str]:
+    """By the name of a linear layer or convolution, that of the batch or group norm which is registered directly behind it
+    in the same module and has its channels."""
+    found: dict[str, str] = {}
+    for name, parent in model.named_modules():
+        for (layer_name, layer), (norm_name, norm) in pairwise(parent.named_children()):
+            if isinstance(layer, nn.Linear | nn.Conv2d) and isinstance(norm, _BatchNorm | nn.GroupNorm):
+                channels = norm.num_channels if isinstance(norm, nn.GroupNorm) else norm.num_features
+                if channels == layer.weight.shape[0]:
+                    prefix = f"{name}." if name else ""
+                    found[f"{prefix}{layer_name}"] = f"{prefix}{norm_name}"
+    return found
 
 
 def by_unit(tensor: Tensor, part: Part, units: int, leading: int = 0) -> Tensor:

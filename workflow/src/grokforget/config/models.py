@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from grokforget.config.base import Component, component_union, registry
+from grokforget.config.base import Component, component_union, problem, registry
 from grokforget.config.data import DataSet
+from grokforget.config.torchvision_names import torchvision_names
 
 Width = Annotated[int, Field(ge=1, le=65536)]
 
@@ -21,6 +22,8 @@ class Model(Component):
     """Whether its weights can be scaled so that its logits are multiplied by one factor (``models/rescale.py``)."""
     in_paper: ClassVar[str | None] = None
     """The name of its family in ``workflow/resources/paper_numbers.csv``."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """The libraries beside torch whose locked versions decide what it computes."""
 
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         """What was found and what is allowed, where the model cannot work on a data set."""
@@ -96,6 +99,67 @@ class ResNet(Model):
         return super().conflict_with(data)
 
 
+class ViT(Model):
+    """Vision transformer (arXiv 2010.11929) without class token: its output is that of the mean over the positions."""
+
+    implementation: ClassVar[str] = "grokforget.models.vit:ViT"
+    needs: ClassVar[str | None] = "images"
+
+    kind: Literal["vit"] = "vit"
+    patch: int = Field(default=4, ge=1, le=64)
+    """Height and width of a patch, pixels, of which those of the images are multiples."""
+    width: Width = 64
+    """Width of the residual stream; a multiple of ``heads``."""
+    depth: int = Field(default=4, ge=1, le=48)
+    """Blocks of attention and MLP."""
+    heads: int = Field(default=4, ge=1, le=128)
+    """Attention heads of a block."""
+    mlp_ratio: float = Field(default=2.0, gt=0, le=64)
+    """Hidden neurons of a block's MLP, by the width of the stream."""
+    activation: Literal["gelu", "relu"] = "gelu"
+    """Of the MLPs. Local complexity is known of ``relu`` alone."""
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.width % self.heads:
+            return f"width {self.width} and heads {self.heads}", "a width that is a multiple of heads"
+        return None
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        if data.image_side % self.patch:
+            return f"patches of {self.patch} on images of {data.image_side} pixels", "a divisor of the images' size"
+        return super().conflict_with(data)
+
+
+class TorchvisionModel(Model):
+    """A classification model of torchvision (``pip install torchvision``), with new weights."""
+
+    implementation: ClassVar[str] = "grokforget.models.torchvision_model:TorchvisionModel"
+    needs: ClassVar[str | None] = "images"
+    libraries: ClassVar[tuple[str, ...]] = ("torchvision",)
+
+    kind: Literal["torchvision"] = "torchvision"
+    name: str
+    """Its name there, such as ``resnet18``."""
+    options: dict[str, bool | int | float | str | list[int]] = Field(default={})
+    """Further arguments of its builder, such as ``width_per_group`` or ``aux_logits``."""
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        known = torchvision_names()
+        if known is not None and name not in known:
+            raise problem("no such model of torchvision", name, known)
+        return name
+
+    @field_validator("options")
+    @classmethod
+    def _own(cls, options: dict[str, object]) -> dict[str, object]:
+        for key in ("num_classes", "weights", "progress"):
+            if key in options:
+                raise problem("an option that is not the model's", key, "options of its architecture", at=[key])
+        return options
+
+
 class Transformer(Model):
     """Decoder-only transformer on token pairs, without layer norm (Nanda et al. 2023, arXiv 2301.05217)."""
 
@@ -118,5 +182,5 @@ class Transformer(Model):
         return None
 
 
-MODELS = registry(MLP, CNN, ResNet, Transformer)
+MODELS = registry(MLP, CNN, ResNet, ViT, TorchvisionModel, Transformer)
 ModelSettings = component_union(MODELS)

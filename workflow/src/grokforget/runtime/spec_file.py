@@ -90,7 +90,7 @@ def content(items: Mapping[str, Any]) -> dict[str, Any]:
             "outputs": dict(item.outputs),
             "implementations": code,
             "code": fingerprint(*code),
-            "versions": versions_of(*item.spec.libraries),
+            "versions": versions_of(*item.spec.decided_by()),
         }
     return {"format": FORMAT, "items": told, "modules": digests(*modules)}
 

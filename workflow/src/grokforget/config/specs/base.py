@@ -29,7 +29,11 @@ class JobSpec(Spec):
     function: ClassVar[str]
     """``package.module:name`` of the function that does it; it is given a ``runtime.job.Job``."""
     libraries: ClassVar[tuple[str, ...]] = ()
-    """The libraries whose locked versions decide its numbers."""
+    """The libraries whose locked versions decide its numbers, whatever else it is told."""
+
+    def decided_by(self) -> tuple[str, ...]:
+        """All libraries whose locked versions decide its numbers."""
+        return self.libraries
 
 
 @dataclass(frozen=True)

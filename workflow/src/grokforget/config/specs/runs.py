@@ -15,9 +15,10 @@ if TYPE_CHECKING:
 
 
 class ModelSpec(ComponentSpec):
-    """A model, and the factor on its initial weights."""
+    """A model, the factor on its initial weights, and the libraries beside torch that decide what it computes."""
 
     alpha: float = 1.0
+    libraries: tuple[str, ...] = ()
 
 
 class ComputeSpec(JobSpec):
@@ -30,6 +31,9 @@ class ComputeSpec(JobSpec):
     seed: int
     threads: int
     device: str
+
+    def decided_by(self) -> tuple[str, ...]:
+        return *self.libraries, *self.model.libraries
 
 
 class PrepareSpec(JobSpec):
@@ -83,7 +87,7 @@ class SelectSpec(JobSpec):
     selection: SelectionSettings
     checkpoints: list[str]
     model: ModelSpec | None = None
-    """Given where there is a checkpoint ``rescaled``."""
+    """Given where there is a checkpoint ``rescaled``, which is of homogeneous models alone."""
 
 
 def compute(study: Study, setting: str, seed: int) -> dict[str, Any]:
@@ -100,7 +104,8 @@ def compute(study: Study, setting: str, seed: int) -> dict[str, Any]:
 
 def model_spec(setting: Setting) -> ModelSpec:
     """The setting's model."""
-    return ModelSpec(**dict(setting.model.spec()), alpha=setting.initialisation_scale)
+    model = setting.model
+    return ModelSpec(**dict(model.spec()), alpha=setting.initialisation_scale, libraries=model.libraries)
 
 
 def examples(study: Study, setting: str, seed: int) -> dict[str, str]:
