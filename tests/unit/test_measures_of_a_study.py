@@ -77,7 +77,9 @@ def test_every_cell_is_measured_by_its_own_rows(job: Job[MeasureSpec]) -> None:
     for row in table.to_dict("records"):
         method, checkpoint = row["method"], row["checkpoint"]
         three = (of("outputs", which, checkpoint) for which in (method, "original", "retrain"))
-        cell = Cell(*three, of("trajectory", method, checkpoint), n_classes=3, seed=5)
+        level = of("trajectory", "retrain", checkpoint).forget_accuracy.iloc[-1]
+        followed = of("trajectory", method, checkpoint)
+        cell = Cell(*three, followed, n_classes=3, seed=5, retrained_forget_accuracy=level)
         flag = FLAGS.get((method, checkpoint), "")
         expected: dict[str, Any] = {"updates": 3, "flag": flag, "reference_flag": ""}
         for kind in KINDS:

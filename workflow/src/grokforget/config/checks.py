@@ -48,6 +48,7 @@ def check(study: Study) -> None:
     _check_forget_sets(study)
     _check_references(study)
     _check_metrics(study)
+    _check_kept(study)
     _check_tuning(study)
     for name in study.settings if study.likelihood_ratio_attack else []:
         if len(seeds := study.seeds_of(name)) < 2:
@@ -193,6 +194,12 @@ def _check_metrics(study: Study) -> None:
         raise problem(
             "no metric of accuracy", kinds, "one of kind accuracy, which tables and figures show", at=["metrics"]
         )
+
+
+def _check_kept(study: Study) -> None:
+    for position, name in enumerate(study.keep_models if isinstance(study.keep_models, list) else []):
+        if name not in study.methods:
+            raise problem("no such method", name, sorted(study.methods), at=["keep_models", str(position)])
 
 
 def _check_tuning(study: Study) -> None:

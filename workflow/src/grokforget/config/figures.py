@@ -113,6 +113,13 @@ FIGURES: dict[str, FigureRow] = {
         shows=("settings", "methods", "study"),
         caption="Retain and test accuracy that every method and checkpoint has lost where as much is forgotten.",
     ),
+    "batch-norm": FigureRow(
+        "grokforget.figures.batch_norm:figure",
+        tables=("batch_norm",),
+        shows=("settings", "forget_sets", "methods", "study"),
+        caption="Forget and retain accuracy of every method and checkpoint with the running statistics of its batch norms as the "
+        "method left them, frozen during unlearning, and recalibrated on retained data.",
+    ),
     "designs": FigureRow(
         "grokforget.figures.designs:figure",
         tables=("unlearning",),

@@ -25,6 +25,12 @@ class Model(Component):
     libraries: ClassVar[tuple[str, ...]] = ()
     """The libraries beside torch whose locked versions decide what it computes."""
 
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether it has batch norms with running statistics, or may have some: then it is reported with these recalibrated, and
+        also as methods leave them and frozen."""
+        return False
+
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         """What was found and what is allowed, where the model cannot work on a data set."""
         if self.needs not in (None, data.inputs):

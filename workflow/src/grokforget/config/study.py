@@ -76,12 +76,18 @@ class Study(Strict):
     """Snapshots from which unlearning starts."""
     methods: dict[Name, MethodSettings] = Field(min_length=1)
     """Methods by name; the names are those of the tables."""
-    keep_models: Literal["all", "analysed"] = "all"
-    """Which unlearned models stay: all, or those of forget sets that an analysis after unlearning asks for. A large model is
-    many times as large as everything else that is kept of it."""
+    keep_models: Literal["all", "analysed"] | list[str] = "all"
+    """Which unlearned models stay: all, those of forget sets that an analysis after unlearning asks for, or, beside these,
+    those of the methods that are listed. A large model is many times as large as everything else that is kept of it."""
     trajectory_stride: int | None = Field(default=None, ge=1)
     """Updates between two evaluations during unlearning; null evaluates where the forget accuracy changes, before and after:
     nothing that is read at a level of forgetting is lost, for a small part of the evaluations."""
+    trajectory_examples: int | None = Field(default=None, ge=1)
+    """How many examples of each of forget, retain and test set the rows of trajectories and of candidates are of at most, their
+    results' rows too: drawn evenly, once a request. null is all of them. Metrics and analyses of the results are of all."""
+    recalibration_examples: int = Field(default=2000, ge=2)
+    """How many examples of the retain set at most, drawn once a request, the running statistics of batch norms are computed
+    anew on before every evaluation. Nothing to models without batch norms."""
     metrics: dict[Name, MetricSettings] = Field(min_length=1)
     """Metrics by name; their columns join those of ``unlearning.parquet``."""
     analyses: dict[Name, AnalysisSettings] = Field(default={})
@@ -101,6 +107,15 @@ class Study(Strict):
     def _named(cls, value: Any) -> Any:
         if isinstance(value, list):
             raise problem("a list", value[:2], "a mapping from names to settings")
+        return value
+
+    @field_validator("keep_models", mode="before")
+    @classmethod
+    def _kept(cls, value: Any) -> Any:
+        if value and isinstance(value, list) and all(isinstance(name, str) for name in value):
+            return no_repeats(value)
+        if value not in ("all", "analysed"):
+            raise problem("not one of the choices", value, "all, analysed, or a list of methods")
         return value
 
     @model_validator(mode="after")
@@ -171,10 +186,12 @@ class Study(Strict):
             if any(self.analysed(setting, name) for setting in self.settings)
         }
 
-    def keeps_models(self, setting: str, forget_set: str) -> bool:
-        """Whether the unlearned models of a forget set stay."""
+    def keeps_models(self, setting: str, forget_set: str, method: str) -> bool:
+        """Whether the models that a method makes on a forget set stay."""
+        if self.keep_models == "all" or (isinstance(self.keep_models, list) and method in self.keep_models):
+            return True
         asked = (name for name, analysis in self.analyses.items() if "after" in analysis.at)
-        return self.keep_models == "all" or any(forget_set in self.analysed(setting, name) for name in asked)
+        return any(forget_set in self.analysed(setting, name) for name in asked)
 
     def segments(self, setting: str) -> list[str]:
         """Names of a setting's training segments."""

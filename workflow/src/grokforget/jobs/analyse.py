@@ -64,7 +64,8 @@ def write_values(
 ) -> None:
     """Analyse models one after the other and write the values under the columns ``labels``.
 
-    All are looked at with one seed, that of the request: they are compared on the same draws. The values of a model that has
+    All are looked at with one seed, that of the request: they are compared on the same draws. Batch norms have statistics of
+    the request's retained data, before as after unlearning. The values of a model that has
     diverged are NaN (``analyses/base.py``).
     """
     spec = job.spec
@@ -74,7 +75,8 @@ def write_values(
     began, n = time.monotonic(), 0
     with progress(analysis.__name__, 0) as show:
         for subject in models:
-            request.model.load_state_dict(dict(subject.weights))
+            original, retrained = request.recalibrated(subject.original), request.recalibrated(subject.retrained)
+            request.load(subject.weights)
             request.model.eval()
             probe = Probe(
                 request.model,
@@ -82,8 +84,8 @@ def write_values(
                 request.objective,
                 request.seed,
                 spec.recipe,
-                subject.original,
-                subject.retrained,
+                original,
+                retrained,
             )
             with noted("model", ", ".join(f"{label} {name}" for label, name in subject.labels.items())):
                 own = {**subject.labels, FLAG: flag_of(subject.found, probe.finite)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,11 @@ def measure(job: Job[MeasureSpec]) -> None:
         checkpoint: outputs[spec.retrain][checkpoint].unknown() if flag else outputs[spec.retrain][checkpoint]
         for checkpoint, flag in flags[spec.retrain].items()
     }
+    # Of the same examples as the rows of all trajectories, which may be a part.
+    levels = {
+        checkpoint: math.nan if flag else float(trajectories[spec.retrain][checkpoint]["forget_accuracy"][-1])
+        for checkpoint, flag in flags[spec.retrain].items()
+    }
     rows: list[dict[str, Any]] = []
     for method in spec.methods:
         for checkpoint in spec.checkpoints:
@@ -50,6 +56,7 @@ def measure(job: Job[MeasureSpec]) -> None:
                 trajectory=trajectories[method][checkpoint],
                 n_classes=n_classes,
                 seed=spec.seed,
+                retrained_forget_accuracy=levels[checkpoint],
             )
             row: dict[str, Any] = {"checkpoint": checkpoint, "method": method}
             row |= {FLAG: flags[method][checkpoint], REFERENCE_FLAG: flags[spec.retrain][checkpoint]}

@@ -13,19 +13,25 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.data.subset import subset
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.methods.base import Method, Problem
 from grokforget.methods.runner import Record, unlearn
 from grokforget.models.build import build_model
+from grokforget.models.states import State, state_of
 from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.evaluate import evaluate
 from grokforget.training.objective import Objective
+from grokforget.training.recalibrate import recalibrate, recalibration_inputs
 
 if TYPE_CHECKING:
-    from grokforget.config.specs.runs import ComputeSpec
+    from grokforget.config.specs.runs import EvaluatedSpec
+
+MEASURES = [f"{split}_{measure}" for split in ("forget", "retain", "test") for measure in ("accuracy", "loss")]
+"""What a row of a trajectory says of a model."""
 
 
 class PreparedRequest:
@@ -33,10 +39,14 @@ class PreparedRequest:
 
     Reads ``examples`` and ``split`` of the job, and the file ``forget``. ``seed`` is that of all draws of the request: one
     for all checkpoints and methods, which so differ in their weights alone, not in the order of the batches or the noise.
+
+    A model with batch norms is looked at with their statistics on ``recalibration``, examples of the retain set drawn once:
+    every checkpoint, result and reference alike. Rows of trajectories are of ``looked_at``, so many ``trajectory_examples``
+    of each of forget, retain and test set, drawn once too; None: of all.
     """
 
-    def __init__(self, job: Job[Any], forget: Path, forget_set: str) -> None:
-        spec: ComputeSpec = job.spec
+    def __init__(self, job: Job[Any], forget: Path, forget_set: str, trajectory_examples: int | None = None) -> None:
+        spec: EvaluatedSpec = job.spec
         device = use_device(spec)
         table = ExampleTable.read(job.input("examples"))
         split, parted = Split.read(job.input("split")), ForgetSplit.read(forget)
@@ -48,6 +58,29 @@ class PreparedRequest:
         errors = {"missed": parted.missed, "mistaken": parted.mistaken}
         indices |= {name: index for name, index in errors.items() if len(index)}
         self.examples = {name: encoded(self.model, table, index, device) for name, index in indices.items()}
+        self.looked_at = {
+            name: subset(self.examples[name], trajectory_examples, derive_seed(self.seed, "trajectory", name))
+            for name in ("forget", "retain", "test")
+        }
+        self.recalibration = recalibration_inputs(
+            self.model,
+            self.examples["retain"],
+            spec.recalibration_examples,
+            derive_seed(self.seed, "recalibration"),
+        )
+
+    def load(self, weights: State) -> None:
+        """Give the model these weights, to be looked at: recalibrated."""
+        self.model.load_state_dict(dict(weights))
+        if self.recalibration is not None:
+            recalibrate(self.model, self.recalibration)
+
+    def recalibrated(self, weights: State) -> State:
+        """The weights as ``load`` would have them; nothing of nothing."""
+        if self.recalibration is None or not weights:
+            return weights
+        self.load(weights)
+        return state_of(self.model)
 
     def apply(
         self,
@@ -72,12 +105,13 @@ class PreparedRequest:
                 self.examples["test"],
                 stride=stride,
                 updates=updates,
+                looked_at=self.looked_at,
+                recalibration=self.recalibration,
                 on_update=lambda update: show(update, ""),
             )
         return self.model, record
 
     def accuracies(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
-        """What ``evaluate`` says of a model with these weights, of forget, retain and test set."""
-        self.model.load_state_dict(dict(weights))
-        splits = {name: self.examples[name] for name in ("forget", "retain", "test")}
-        return evaluate(self.model, splits, self.objective, self.objective.unlearning_loss)
+        """What the last row of a trajectory would say of a model with these weights."""
+        self.load(weights)
+        return evaluate(self.model, self.looked_at, self.objective, self.objective.unlearning_loss)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split
 from grokforget.jobs.found import is_found, metadata_of
@@ -13,9 +14,11 @@ from grokforget.models.build import build_model
 from grokforget.models.states import read_state
 from grokforget.runtime.files import write_tensors
 from grokforget.runtime.job import Job
+from grokforget.runtime.seeds import derive_seed
 from grokforget.training.evaluate import logits_of
 from grokforget.training.objective import Objective
 from grokforget.training.outputs import confidences
+from grokforget.training.recalibrate import recalibrate, recalibration_inputs
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import ShadowSpec
@@ -26,7 +29,8 @@ def shadow(job: Job[ShadowSpec]) -> None:
 
     Reads ``examples``, ``split``, ``checkpoints`` and, where the run has one, the ``forget`` set that it was trained without.
     Writes ``shadow``: ``confidence/<checkpoint>``, float64 (N,) in the order of the data set (``training/outputs.py``), and
-    ``member``, uint8 (N,): was the example trained on? Which checkpoints were found is noted with them.
+    ``member``, uint8 (N,): was the example trained on? Which checkpoints were found is noted with them. Batch norms have
+    statistics of what the run was trained on, as those of the models that are attacked.
     """
     spec = job.spec
     device = use_device(spec)
@@ -39,8 +43,12 @@ def shadow(job: Job[ShadowSpec]) -> None:
     member = np.zeros(len(table.labels), dtype=np.uint8)
     member[trained] = 1
     arrays = {"member": member}
+    seed = derive_seed(spec.seed, "recalibration")
+    inputs = recalibration_inputs(model, examples[torch.from_numpy(trained)], spec.recalibration_examples, seed)
     for checkpoint in spec.checkpoints:
         model.load_state_dict(read_state(job.input("checkpoints"), checkpoint))
+        if inputs is not None:
+            recalibrate(model, inputs)
         told = confidences(logits_of(model, examples.x), examples.y, objective)
         arrays[f"confidence/{checkpoint}"] = told.cpu().numpy()
     found = {checkpoint: is_found(job.input("checkpoints"), checkpoint) for checkpoint in spec.checkpoints}

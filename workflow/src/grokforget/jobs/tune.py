@@ -28,7 +28,8 @@ def tune(job: Job[TuneSpec]) -> None:
     Reads ``examples``, ``split``, ``checkpoints`` and, a file a forget set in the order of the spec, ``forget`` and
     ``retrained``, the checkpoints of the run without it. Writes ``table``, a row a (forget set, candidate, checkpoint) with
     the accuracies of the result, of the checkpoint before, and of the retrained reference; and ``trajectory``, the
-    accuracies of each at the updates by which its forget accuracy changes, as long as all outputs are finite.
+    accuracies of each at the updates by which its forget accuracy changes, as long as all outputs are finite. All of them are
+    of the same examples (``trajectory_examples``).
     """
     spec = job.spec
     rows: list[dict[str, Any]] = []
@@ -38,7 +39,7 @@ def tune(job: Job[TuneSpec]) -> None:
     for forget_set, forget, retrained in zip(
         spec.forget_sets, job.inputs["forget"], job.inputs["retrained"], strict=True
     ):
-        request = PreparedRequest(job, forget, forget_set)
+        request = PreparedRequest(job, forget, forget_set, spec.trajectory_examples)
         references = {name: request.accuracies(read_state(retrained, name)) for name in spec.checkpoints}
         for value, checkpoint in product(spec.candidates, spec.checkpoints):
             method = spec.method.model_copy(update={"settings": {**spec.method.settings, spec.parameter: value}})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from grokforget.data.examples import ExampleTable
-from grokforget.jobs.request import PreparedRequest
+from grokforget.jobs.request import MEASURES, PreparedRequest
 from grokforget.jobs.snapshots import chosen
 from grokforget.models.states import read_state
 from grokforget.runtime.errors import noted
@@ -21,7 +21,6 @@ from grokforget.statistics.levels import crossing
 if TYPE_CHECKING:
     from grokforget.config.specs.unlearning import UnlearnAlongTrainingSpec
 
-MEASURES = [f"{split}_{measure}" for split in ("forget", "retain", "test") for measure in ("accuracy", "loss")]
 AT_CHANCE = {
     "updates_to_chance": "update",
     "retain_accuracy_at_chance": "retain_accuracy",
@@ -38,7 +37,7 @@ def unlearn_along_training(job: Job[UnlearnAlongTrainingSpec]) -> None:
     that is never reached); no row, but all columns with their types, where the run diverged before its first update.
     """
     spec = job.spec
-    request = PreparedRequest(job, job.input("forget"), spec.forget_set)
+    request = PreparedRequest(job, job.input("forget"), spec.forget_set, spec.trajectory_examples)
     chance = 1 / ExampleTable.read(job.input("examples")).n_classes
     rows = []
     for step, path in chosen(job.inputs["snapshots"], spec.snapshots):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
@@ -14,14 +14,20 @@ from grokforget.models.states import state_of
 from grokforget.training.evaluate import accuracy_of, evaluate
 from grokforget.training.finite import all_finite, finite_outputs
 from grokforget.training.modes import modes_kept
+from grokforget.training.recalibrate import recalibrate, recalibrated
+
+LEFT, RECALIBRATED = "left", "recalibrated"
+"""Whose running statistics a result has: as the method left them, or recalibrated."""
 
 
 @dataclass
 class Record:
     """``trajectory``: one row an evaluated update, the first before any and the last (``final``) the result;
+    ``statistics``: the same of the result on all examples, ``LEFT`` and ``RECALIBRATED``, empty where nothing is recalibrated;
     ``diagnostics``: the method's own numbers, ``diverged``, and ``updates``, all that it made."""
 
     trajectory: list[dict[str, Any]] = field(default_factory=list)
+    statistics: dict[str, dict[str, float]] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
 
 
@@ -32,15 +38,21 @@ def unlearn(
     *,
     stride: int | None,
     updates: int | None = None,
+    looked_at: Mapping[str, Examples] | None = None,
+    recalibration: Tensor | None = None,
     on_update: Callable[[int], None] = lambda update: None,
 ) -> Record:
     """Apply ``method`` to ``problem.model`` in place.
 
     The result is the model after so many ``updates``, or where that is None (or more than the method makes) what the method
     leaves; the trajectory goes on to the method's end all the same. Its rows are accuracy in [0, 1] and unlearning loss
-    (nats) on forget, retain and test set before the first update, at every ``stride``-th, and of the result. With a stride
-    of None they are those of the updates that change the forget accuracy and of the updates before these, and of the last:
-    all that can be read off at a forget accuracy, for a small part of the evaluations.
+    (nats) on forget, retain and test set before the first update, at every ``stride``-th (of 0: at none), and of the result.
+    With a stride of None they are those of the updates that change the forget accuracy and of the updates before these, and of
+    the last: all that can be read off at a forget accuracy, for a small part of the evaluations. All rows are of the examples
+    ``looked_at`` (``forget``, ``retain`` and ``test``) where these are given, else of all.
+
+    Of a model with batch norms ``recalibration`` is the inputs whose statistics it has in every row and in the result
+    (``training/recalibrate.py``). The method itself goes on from its own statistics.
 
     A model with a weight that is not finite is left as it is then. ``diverged`` is 1 of a result with such a weight, or with
     an output on one of the three sets that is not finite (finite weights may overflow), whether unlearning or the training
@@ -48,35 +60,45 @@ def unlearn(
     in, and it has no gradients.
     """
     record = Record()
+    model, objective = problem.model, problem.objective
     splits: Mapping[str, Examples] = {"forget": problem.forget, "retain": problem.retain, "test": test}
+    shown = splits if looked_at is None else looked_at
 
     def look(update: int, final: bool) -> None:
-        objective = problem.objective
-        accuracies_and_losses = evaluate(problem.model, splits, objective, objective.unlearning_loss)
+        with recalibrated(model, recalibration):
+            accuracies_and_losses = evaluate(model, shown, objective, objective.unlearning_loss)
         record.trajectory.append({"update": update, "final": final, **accuracies_and_losses})
 
+    def forget_accuracy() -> float:
+        with recalibrated(model, recalibration):
+            return accuracy_of(model, shown["forget"], objective)
+
     look(0, final=False)
-    changes = Changes(problem, look) if stride is None else None
+    changes = Changes(model, forget_accuracy, look) if stride is None else None
     result: dict[str, Tensor] = {}
     update = 0
-    with modes_kept(problem.model):
+    with modes_kept(model):
         for update, _ in enumerate(method.run(problem), start=1):
             on_update(update)
             if changes:
                 changes.after(update)
             elif stride and update % stride == 0:
                 look(update, final=False)
-            if not all_finite(problem.model):
+            if not all_finite(model):
                 break
             if update == updates:
-                result = state_of(problem.model)
-    problem.model.zero_grad()
+                result = state_of(model)
+    model.zero_grad()
     if changes:
         changes.end(update)
     if result:
-        problem.model.load_state_dict(result)
+        model.load_state_dict(result)
     look(updates if result and updates else update, final=True)
-    finite = all_finite(problem.model) and finite_outputs(problem.model, *(part.x for part in splits.values()))
+    if recalibration is not None:
+        record.statistics[LEFT] = evaluate(model, splits, objective, objective.unlearning_loss)
+        recalibrate(model, recalibration)
+        record.statistics[RECALIBRATED] = evaluate(model, splits, objective, objective.unlearning_loss)
+    finite = all_finite(model) and finite_outputs(model, *(part.x for part in splits.values()))
     record.diagnostics |= {
         **method.diagnostics,
         "diverged": float(not finite),
@@ -88,17 +110,16 @@ def unlearn(
 class Changes:
     """Has a model looked at before and after every update that changes its forget accuracy."""
 
-    def __init__(self, problem: Problem, look: Callable[[int, bool], None]) -> None:
-        self.problem, self.look = problem, look
-        self.before, self.accuracy = state_of(problem.model), self.forget_accuracy()
+    def __init__(
+        self, model: nn.Module, forget_accuracy: Callable[[], float], look: Callable[[int, bool], None]
+    ) -> None:
+        self.model, self.forget_accuracy, self.look = model, forget_accuracy, look
+        self.before, self.accuracy = state_of(model), forget_accuracy()
         self.looked = 0
-
-    def forget_accuracy(self) -> float:
-        return accuracy_of(self.problem.model, self.problem.forget, self.problem.objective)
 
     def after(self, update: int) -> None:
         """Called after every update, in their order."""
-        model, accuracy = self.problem.model, self.forget_accuracy()
+        model, accuracy = self.model, self.forget_accuracy()
         now = state_of(model)
         if accuracy != self.accuracy:
             if self.looked < update - 1:

@@ -13,7 +13,11 @@ def measure(cell: Cell) -> dict[str, float]:
     """For the targets ``chance`` (1/K) and ``retrained`` (the reference's forget accuracy): ``updates_to_...``,
     ``retain_accuracy_at_...``, ``test_accuracy_at_...``, at the first evaluated update with forget accuracy ≤ target;
     NaN where it is never reached."""
-    targets = {"chance": 1 / cell.n_classes, "retrained": accuracy(cell.retrained, "forget")}
+    given = cell.retrained_forget_accuracy
+    targets = {
+        "chance": 1 / cell.n_classes,
+        "retrained": accuracy(cell.retrained, "forget") if given is None else given,
+    }
     return {
         key: value
         for name, target in targets.items()

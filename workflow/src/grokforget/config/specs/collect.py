@@ -107,6 +107,12 @@ def analysis(study: Study) -> list[Part]:
     return [*notes, *values(study, paths.BEFORE)]
 
 
+def batch_norm(study: Study) -> list[Part]:
+    """What the statistics of batch norms make of the results, where models have such."""
+    found = [one for one in cells(study) if study.settings[str(one["setting"])].model.has_batch_norm]
+    return parts(paths.BATCH_NORM, found)
+
+
 def membership(study: Study) -> list[Part]:
     """The attacks with shadow models."""
     if not study.likelihood_ratio_attack:
@@ -165,6 +171,13 @@ COLLECTED: dict[str, TableRow] = {
         ["update", "final"],
         lambda study: parts(paths.TRAJECTORY, cells(study)),
         "Accuracies and losses at every evaluated update of every cell; `final` marks the method's result.",
+    ),
+    "batch_norm": TableRow(
+        CELL,
+        ["statistics"],
+        batch_norm,
+        "Every cell of a model with batch norms by their running statistics: as the method left them, frozen during "
+        "unlearning, and recalibrated on retained data, as in all other tables.",
     ),
     "unlearning_along": TableRow(
         REQUEST,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokforget.config.specs.base import Item, JobSpec
-from grokforget.config.specs.runs import ComputeSpec, compute, examples, forgotten, segment_files
+from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, forgotten, segment_files
 from grokforget.config.training import RecipeSpec
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from grokforget.config.study import Study
 
 
-class AnalyseSpec(ComputeSpec):
+class AnalyseSpec(EvaluatedSpec):
     """One analysis, for one forget set, of checkpoints and of what the methods made of them."""
 
     function: ClassVar[str] = "grokforget.jobs.analyse:analyse"
@@ -28,7 +28,7 @@ class AnalyseSpec(ComputeSpec):
     """Whose results are, in the order of the inputs."""
 
 
-class AnalyseAlongTrainingSpec(ComputeSpec):
+class AnalyseAlongTrainingSpec(EvaluatedSpec):
     """One analysis, for one forget set, of snapshots along training."""
 
     function: ClassVar[str] = "grokforget.jobs.analyse:analyse_along_training"
@@ -38,7 +38,7 @@ class AnalyseAlongTrainingSpec(ComputeSpec):
     snapshots: int | None
 
 
-class ShadowSpec(ComputeSpec):
+class ShadowSpec(EvaluatedSpec):
     """What the models of one run say of every example."""
 
     function: ClassVar[str] = "grokforget.jobs.shadow:shadow"
@@ -61,7 +61,7 @@ def analyse(study: Study, setting: str, seed: str) -> dict[str, Item]:
     where = {"setting": setting, "seed": seed}
     methods = [name for name in study.methods if study.methods[name].kind != "original"]
     recipe = study.settings[setting].training.recipe()
-    shared = {**compute(study, setting, int(seed)), "recipe": recipe}
+    shared = {**evaluated(study, setting, int(seed)), "recipe": recipe}
     items = {}
     for name, analysis in study.analyses.items():
         for forget_set in study.analysed(setting, name):
@@ -103,7 +103,7 @@ def shadow(study: Study, setting: str) -> dict[str, Item]:
     the start of a job, and the attack waits for all."""
     items = {}
     for seed in study.seeds_of(setting):
-        spec = ShadowSpec(**compute(study, setting, seed), checkpoints=study.checkpoints_of(setting))
+        spec = ShadowSpec(**evaluated(study, setting, seed), checkpoints=study.checkpoints_of(setting))
         for train_set in study.trained(setting, seed):
             where = {"setting": setting, "seed": seed, "train_set": train_set}
             inputs = {

@@ -36,6 +36,13 @@ class ComputeSpec(JobSpec):
         return *self.libraries, *self.model.libraries
 
 
+class EvaluatedSpec(ComputeSpec):
+    """What every job depends on that looks at trained or unlearned models."""
+
+    recalibration_examples: int | None = None
+    """How many examples at most the statistics of batch norms are computed anew on; None: the model has none."""
+
+
 class PrepareSpec(JobSpec):
     """All examples of a data set."""
 
@@ -99,6 +106,15 @@ def compute(study: Study, setting: str, seed: int) -> dict[str, Any]:
         "seed": seed,
         "threads": study.threads,
         "device": study.device,
+    }
+
+
+def evaluated(study: Study, setting: str, seed: int) -> dict[str, Any]:
+    """The values of ``EvaluatedSpec``."""
+    normed = study.settings[setting].model.has_batch_norm
+    return {
+        **compute(study, setting, seed),
+        "recalibration_examples": study.recalibration_examples if normed else None,
     }
 
 

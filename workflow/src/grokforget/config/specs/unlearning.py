@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokforget.config.methods import REFERENCES
 from grokforget.config.specs.base import Item, JobSpec
-from grokforget.config.specs.runs import ComputeSpec, compute, examples, segment_files
+from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, segment_files
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
 
@@ -14,7 +14,14 @@ if TYPE_CHECKING:
     from grokforget.config.study import Study
 
 
-class UnlearnSpec(ComputeSpec):
+class FollowedSpec(EvaluatedSpec):
+    """What every job depends on that follows methods on their way."""
+
+    trajectory_examples: int | None = None
+    """How many examples of each set at most the rows of trajectories are of; None: all."""
+
+
+class UnlearnSpec(FollowedSpec):
     """One method on one forget set, from every checkpoint of a run."""
 
     function: ClassVar[str] = "grokforget.jobs.unlearn:unlearn"
@@ -27,7 +34,7 @@ class UnlearnSpec(ComputeSpec):
     """After how many the model is the result; None: the method's own end."""
 
 
-class UnlearnAlongTrainingSpec(ComputeSpec):
+class UnlearnAlongTrainingSpec(FollowedSpec):
     """One method on one forget set, from snapshots along training."""
 
     function: ClassVar[str] = "grokforget.jobs.unlearn_along_training:unlearn_along_training"
@@ -50,7 +57,7 @@ class MeasureSpec(JobSpec):
     seed: int
 
 
-class TuneSpec(ComputeSpec):
+class TuneSpec(FollowedSpec):
     """Every candidate of one method's hyper-parameter, on every forget set of the tuning, from every checkpoint."""
 
     function: ClassVar[str] = "grokforget.jobs.tune:tune"
@@ -62,10 +69,15 @@ class TuneSpec(ComputeSpec):
     checkpoints: list[str]
 
 
+def followed(study: Study, setting: str, seed: int) -> dict[str, Any]:
+    """The values of ``FollowedSpec``."""
+    return {**evaluated(study, setting, seed), "trajectory_examples": study.trajectory_examples}
+
+
 def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str, Item]:
     """All methods on one forget set of a run, an item each. Only the method that is the retrained model gets to see it."""
     where = {"setting": setting, "seed": seed}
-    shared = {**compute(study, setting, int(seed)), "checkpoints": study.checkpoints_of(setting)}
+    shared = {**followed(study, setting, int(seed)), "checkpoints": study.checkpoints_of(setting)}
     inputs = {
         **examples(study, setting, int(seed)),
         "forget": paths.FORGET.format(**where, forget_set=forget_set),
@@ -73,8 +85,8 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
     }
     retrained = paths.CHECKPOINT_WEIGHTS.format(**where, train_set=f"without-{forget_set}")
     patterns = {"trajectory": paths.TRAJECTORY, "outputs": paths.OUTPUTS, "diagnostics": paths.DIAGNOSTICS}
-    if study.keeps_models(setting, forget_set):
-        patterns = {"models": paths.MODELS, **patterns}
+    if study.settings[setting].model.has_batch_norm:
+        patterns["batch_norm"] = paths.BATCH_NORM
     items = {}
     for name in study.methods:
         method = study.method(setting, name)
@@ -86,7 +98,9 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
             updates=getattr(method, "updates", None),
         )
         own = {"retrained": retrained} if method.kind == "retrain" else {}
-        outputs = {what: p.format(**where, forget_set=forget_set, method=name) for what, p in patterns.items()}
+        kept = {"models": paths.MODELS} if study.keeps_models(setting, forget_set, name) else {}
+        written = {**kept, **patterns}
+        outputs = {what: p.format(**where, forget_set=forget_set, method=name) for what, p in written.items()}
         items[name] = Item(spec, {**inputs, **own}, outputs)
     return items
 
@@ -98,7 +112,7 @@ def unlearn_along_training(study: Study, setting: str, seed: str) -> dict[str, I
     for name in study.forget_sets_along(setting):
         where = {"setting": setting, "seed": seed, "forget_set": name}
         spec = UnlearnAlongTrainingSpec(
-            **compute(study, setting, int(seed)),
+            **followed(study, setting, int(seed)),
             method=study.method(setting, study.along_method).spec(),
             forget_set=name,
             snapshots=along.snapshots,
@@ -145,7 +159,7 @@ def tune(study: Study, setting: str, seed: str) -> dict[str, Item]:
     return {
         name: Item(
             TuneSpec(
-                **compute(study, setting, int(seed)),
+                **followed(study, setting, int(seed)),
                 method=study.method(setting, name).spec(),
                 parameter=candidates.parameter,
                 candidates=candidates.values,
