@@ -43,6 +43,7 @@ from grokforget.runtime.job import Job
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.evaluate import evaluate, logits_of
 from grokforget.training.recalibrate import recalibrate
+from pages import DOCS, code, read, section
 from small import small
 
 N, CLASSES = 60, 3
@@ -176,6 +177,9 @@ def test_a_cell_has_the_three_kinds_of_statistics_and_all_else_is_of_the_recalib
     method, frozen = METHODS[case]
     out = unlearned(run, method)
     table = read_table(out["batch_norm"])
+    labels = {"setting": "mlp", "seed": 0, "forget_set": "some", "method": "ascent"}
+    page = section(read(DOCS / "tables.md"), "batch_norm")
+    assert {*table.columns, *labels} - {*code(page)} == set(), "docs/tables.md says what each column is"
     assert table.columns.tolist() == ["checkpoint", "statistics", *MEASURES, "flag"]
     assert table[["checkpoint", "statistics"]].to_numpy().tolist() == [
         [name, kind] for name in CHECKPOINTS for kind in ("left", "recalibrated", "frozen")

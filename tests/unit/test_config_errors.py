@@ -109,6 +109,15 @@ MALFORMED = [
     # Measures: accuracy is what tables and figures show, and two of a kind would write the same columns.
     bad("metrics.accuracy", MISSING, "no metric of accuracy", "one of kind accuracy", at="metrics"),
     bad("metrics.again", {"kind": "membership", "splits": 5}, "given twice", "found 'membership'", "each kind once"),
+    # Models that are kept.
+    bad("keep_models", "some", "not one of the choices", "found 'some'", "all, analysed, or a list of methods"),
+    bad("keep_models", [], "not one of the choices", "found []"),
+    bad("keep_models", ["scrub", 3], "not one of the choices", "found ['scrub', 3]"),
+    bad("keep_models", ["scrub", "scrub"], "given twice", "found 'scrub'", at="keep_models.1"),
+    bad("keep_models", ["fisher", "scurb"], "no such method", "did you mean 'scrub'?", at="keep_models.1"),
+    # Parts of the examples.
+    bad("trajectory_examples", 0, "found 0", "greater than or equal to 1"),
+    bad("recalibration_examples", 1, "found 1", "greater than or equal to 2"),
     # Wrong types.
     bad("data.addition.modulus", "31", "found '31'", "a valid integer"),
     bad("data.addition.modulus", 31.0, "found 31.0", "a valid integer"),

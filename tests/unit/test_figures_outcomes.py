@@ -50,7 +50,10 @@ SPEC: dict[str, Any] = {
     },
     "claims": claims(),
 }
-NAMES = ("pareto", "matched", "designs", "controls", "attacks", "robustness", "relearning", "claims", "explanations")
+NAMES = (
+    *("pareto", "matched", "batch-norm", "designs", "controls", "attacks", "robustness", "relearning", "claims"),
+    "explanations",
+)
 MEANINGS = Meanings.model_validate(SPEC["study"])
 BUDGET = 30.0
 Tables = dict[str, pd.DataFrame]
@@ -108,9 +111,16 @@ def made(seeds: tuple[int, ...] = (3, 5), settings: tuple[str, ...] = ("a-mlp", 
         if row["seed"] != 99
         for level in levels
     ]
+    apart = np.random.default_rng(2).random
+    by_statistics = [
+        {**{key: row[key] for key in (*where, "method")}, "statistics": kind}
+        | {name: apart() for name in ("forget_accuracy", "retain_accuracy")}
+        for row, kind in product(cells, ("left", "frozen", "recalibrated"))
+    ]
     return {
         "matched": pd.DataFrame(read_at),
         "unlearning": pd.DataFrame(cells),
+        "batch_norm": pd.DataFrame(by_statistics),
         "membership": pd.DataFrame(attacks),
         "analysis": pd.DataFrame(values),
         "tuning": tuning,
@@ -322,6 +332,31 @@ def test_matched_forgetting_shows_what_the_chosen_candidates_lose_and_who_does_n
             if line.get_markersize() == 3.8 and line.get_markerfacecolor() == "white"
         ]
         assert sum(map(len, hollow)) == (level == "chance"), "one mean of one seed of two"
+
+
+def test_batch_norms_show_every_kind_of_statistics_and_the_recalibrated_retrained_model(drawn: Any) -> None:
+    tables = made()
+    figure = drawn("batch-norm", tables)
+    kinds = ("left", "frozen", "recalibrated")
+    lines = list(product(("original", "ascent", "scrub"), kinds))
+    for setting, name in product(SETTINGS, ("forget", "retain")):
+        axes = panel(figure, setting, f"{name} accuracy (%)")
+        here = tables["batch_norm"]
+        here = here[(here.setting == setting) & (here.forget_set == "within-50")]
+
+        def x(i: int, j: int, here: pd.DataFrame = here, name: str = name) -> float:
+            method, kind = lines[i]
+            labels = {"method": method, "statistics": kind, "checkpoint": CHECKPOINTS[j]}
+            return 100 * mean(here, f"{name}_accuracy", **labels)
+
+        assert marks(axes) == pytest.approx(expected(x, 9, 4))
+        ideal = here[(here.method == "retrain") & (here.statistics == "recalibrated")]
+        strokes = [path.vertices[:, 0] for part in axes.collections for path in part.get_paths() if len(path) == 2]
+        shown = {round(float(ends[0]), 6) for ends in strokes if ends[0] == ends[1]}
+        means = 100 * ideal.groupby("checkpoint")[f"{name}_accuracy"].mean()
+        assert {round(float(one), 6) for one in means} == shown
+    labels = [label.get_text() for label in panel(figure, "a-mlp", "forget accuracy (%)").get_yticklabels()]
+    assert labels[2:5] == ["(before), recalibrated", "ascent, left", "ascent, frozen"]
 
 
 def test_controls_stand_beside_the_checkpoints_of_their_setting(drawn: Any) -> None:
