@@ -13,10 +13,11 @@ rule prepare:
     # Before all else: what is wrong with a user's data is said before another data set is trained on.
     priority: 1
     conda:
-        "../../envs/tables.yaml"
+        "../../envs/data.yaml"
+    threads: lambda wildcards: STUDY.data[wildcards.data].threads
     resources:
         mem_mb=more(1000),
-        runtime=more(10),
+        runtime=more(60),
     message:
         "Prepare the data set {wildcards.data}"
     shell:

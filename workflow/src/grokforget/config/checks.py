@@ -54,6 +54,10 @@ def check(study: Study) -> None:
         if len(seeds := study.seeds_of(name)) < 2:
             at = ["settings", name, "seeds"] if study.settings[name].seeds else ["seeds"]
             raise problem("an attack without shadow models", seeds, "two seeds or more", at=at)
+        if share := study.data[study.settings[name].data].label_noise:
+            # A shadow model says how sure it is of the label that its own seed gave an example, not of the attacked one's.
+            at = ["data", study.settings[name].data, "label_noise"]
+            raise problem("label noise under `likelihood_ratio_attack`", share, "0, or another attack", at=at)
 
 
 def _check_names(study: Study) -> None:

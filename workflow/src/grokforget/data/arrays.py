@@ -23,13 +23,14 @@ class Arrays(OwnData):
     ``y_test``.
 
     ``inputs`` is ``vectors`` or ``images``; ``channels`` says where those of images stand, ``first``, ``last``, or None where
-    the shape tells. Images of uint8 are divided by 255.
+    the shape tells. Images of uint8 stay uint8.
     """
 
     inputs: str
     channels: str | None
 
-    def read(self, path: Path) -> Raw:
+    def read(self, *files: Path) -> Raw:
+        (path,) = files
         arrays = arrays_of(path)
         if sorted(arrays) not in [sorted(form) for form in FORMS]:
             allowed = "; or ".join(", ".join(form) for form in FORMS)
@@ -68,8 +69,6 @@ class Arrays(OwnData):
         """Vectors as they are, images (N, height, width) or (N, ...) with channels as (N, channels, height, width)."""
         if self.inputs == "vectors":
             return x
-        if x.dtype == np.uint8:
-            x = x / np.float32(255)
         if x.ndim == 3:
             return x[:, None]
         told = [place for place, axis in (("first", 1), ("last", 3)) if x.shape[axis] in (1, 3)]

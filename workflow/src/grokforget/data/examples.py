@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from grokforget.data.shape import DataShape
-from grokforget.runtime.files import read_tensors, write_tensors
+from grokforget.runtime.files import mapped_tensor, read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
@@ -47,9 +48,11 @@ class ExampleTable:
 
     @classmethod
     def read(cls, path: Path) -> ExampleTable:
-        arrays, metadata = read_tensors(path)
+        """As it was written, but that ``inputs`` is a read-only view of the file: of what is indexed alone there is a copy in
+        memory."""
+        arrays, metadata = read_tensors(path, leave=["inputs"])
         return cls(
-            arrays["inputs"],
+            mapped_tensor(path, "inputs"),
             arrays["labels"],
             int(metadata["n_classes"]),
             int(metadata["vocabulary"]),
@@ -68,12 +71,49 @@ class Split:
     validation: np.ndarray
     test: np.ndarray
 
-    def write(self, path: Path) -> None:
-        write_tensors(path, vars(self))
+    def write(self, path: Path, noise: LabelNoise | None = None) -> None:
+        """With the label noise where there is any."""
+        write_tensors(path, {**vars(self), **({} if noise is None else noise.arrays())})
 
     @classmethod
     def read(cls, path: Path) -> Split:
-        return cls(**read_tensors(path)[0])
+        return cls(**read_tensors(path, leave=LabelNoise.NAMES)[0])
+
+
+@dataclass(frozen=True)
+class LabelNoise:
+    """The training examples of a split whose labels were replaced: sorted int64 indices into the ``ExampleTable``, and the
+    labels that stand for theirs. They stand with the split in its file."""
+
+    index: np.ndarray
+    labels: np.ndarray
+    NAMES: ClassVar[tuple[str, str]] = ("noisy", "noisy_labels")
+
+    @classmethod
+    def drawn(
+        cls, share: float, train: np.ndarray, labels: np.ndarray, n_classes: int, generator: np.random.Generator
+    ) -> LabelNoise:
+        """A share of the training examples, rounded to a whole number of them, each with one of the other classes, all of them
+        equally likely."""
+        index = np.sort(generator.choice(train, round(share * len(train)), replace=False))
+        return cls(index, (labels[index] + generator.integers(1, n_classes, len(index))) % n_classes)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return dict(zip(self.NAMES, (self.index, self.labels), strict=True))
+
+
+def read_examples(examples: Path, split: Path) -> tuple[ExampleTable, Split]:
+    """The examples with the labels that a split's training examples have, noise and all, and the split.
+
+    What reads the labels of training examples reads them here.
+    """
+    table, (arrays, _) = ExampleTable.read(examples), read_tensors(split)
+    index, labels = (arrays.pop(name, no_indices()) for name in LabelNoise.NAMES)
+    if len(index):
+        changed = table.labels.copy()
+        changed[index] = labels
+        table = replace(table, labels=changed)
+    return table, Split(**arrays)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,25 @@ from pathlib import Path
 
 import numpy as np
 
-from grokforget.data.refusal import DataError, check_finite
+from grokforget.data.refusal import DataError, check_finite, listed
 
 WHOLE = re.compile(r"-?\d+")
+
+
+def known_classes(values: np.ndarray, names: tuple[str, ...], place: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:
+    """As ``classes_of`` for classes that are known: ``values`` (N,) are whole numbers in [0, K), and every class is there.
+    DataError where they are not."""
+    if values.dtype.kind not in "iu":
+        raise DataError(place, "labels of another type", values.dtype, "whole numbers")
+    allowed = f"0 to {len(names) - 1}, a class of {len(names)} for every example"
+    out = np.flatnonzero((values < 0) | (values >= len(names)))
+    if len(out):
+        found = f"{values[out[0]]}, that of example {out[0]}" + (f", and {len(out) - 1} more" if len(out) > 1 else "")
+        raise DataError(place, "labels out of range", found, allowed)
+    empty = [name for label, name in enumerate(names) if not np.any(values == label)]
+    if empty:
+        raise DataError(place, "classes without examples", listed(empty), "at least one example of every class")
+    return values.astype(np.int64), names
 
 
 def classes_of(values: np.ndarray, place: str | Path) -> tuple[np.ndarray, tuple[str, ...]]:

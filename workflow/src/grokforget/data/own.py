@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +10,8 @@ from typing import NamedTuple
 import numpy as np
 
 from grokforget.data.examples import ExampleTable, Split, drawn_by_class
-from grokforget.data.labels import classes_of
+from grokforget.data.labels import classes_of, known_classes
+from grokforget.data.normalise import normalised, pixel_constants
 from grokforget.data.refusal import DataError, check_finite
 
 GIVEN = ("train", "test")
@@ -29,6 +31,8 @@ class Raw(NamedTuple):
     """What the labels are called in the file; below, what the inputs and the parts are."""
     inputs_at: str = "x"
     parts_at: str = "split"
+    names: tuple[str, ...] = ()
+    """What the classes are called, where the labels are their numbers 0 to K-1 and all of them must be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,49 +40,64 @@ class OwnData:
     """A data set that ``examples`` reads from a path.
 
     ``train``, ``validation`` and ``test`` are numbers of examples (int) or shares (float) of all that are not in a given test
-    set; ``test`` None is all that are left over. ``sampling`` is ``stratified`` or ``balanced``, ``normalise`` is ``none`` or
-    ``standardise``.
+    set, where there is one ``test`` of that; ``test`` None is all that are left over, or all that are given. ``sampling`` is
+    ``stratified`` or ``balanced``, ``normalise`` is ``none``, ``standardise`` or ``mean`` and ``std`` of images' channels.
     """
 
     train: int | float
     validation: int | float
     test: int | float | None
     sampling: str
-    normalise: str
+    normalise: str | dict[str, list[float]]
 
-    def examples(self, path: Path) -> ExampleTable:
-        """All examples, float32. Raises DataError where the file cannot be used, or not be split as asked."""
-        raw = self.read(path)
+    def examples(self, *files: Path) -> ExampleTable:
+        """All examples, images of uint8 as they are and all others float32. Raises DataError where what the files hold cannot be
+        used, or not be split as asked."""
+        raw, place = self.read(*files), self.place(*files)
         if not raw.inputs.size:
             raise DataError(
-                path, f"{raw.inputs_at} without values", f"shape {raw.inputs.shape}", "examples with values"
+                place, f"{raw.inputs_at} without values", f"shape {raw.inputs.shape}", "examples with values"
             )
-        labels, names = classes_of(raw.labels, f"{path}: {raw.labels_at}")
-        test = None if raw.parts is None else given_test(raw.parts, f"{path}: {raw.parts_at}")
-        check_finite(path, raw.inputs_at, raw.inputs)
-        others = np.delete(labels, () if test is None else test)
-        self.counts(np.bincount(others, minlength=len(names)), names, test is not None, path)
-        inputs = raw.inputs
-        if self.normalise == "standardise":
-            inputs = standardised(inputs, np.delete(np.arange(len(labels)), () if test is None else test))
+        labels_at = f"{place}: {raw.labels_at}"
+        labels, names = (
+            known_classes(raw.labels, raw.names, labels_at) if raw.names else classes_of(raw.labels, labels_at)
+        )
+        test = None if raw.parts is None else given_test(raw.parts, f"{place}: {raw.parts_at}")
+        others = np.delete(np.arange(len(labels)), () if test is None else test)
+        self.counts(np.bincount(labels[others], minlength=len(names)), names, test is not None, place)
+        if test is not None:
+            self.of_given(labels[test], names, place)
+        if raw.inputs.dtype == np.uint8 and raw.inputs.ndim == 4:
+            mean, std = pixel_constants(raw.inputs, others, self.normalise, place)
+            return ExampleTable(raw.inputs, labels, len(names), names=names, test=test, mean=mean, std=std)
+        check_finite(place, raw.inputs_at, raw.inputs)
+        inputs = normalised(raw.inputs, others, self.normalise, place)
         with np.errstate(over="ignore"):
             inputs = inputs.astype(np.float32)
-        check_finite(path, f"{raw.inputs_at}, as float32,", inputs)
+        check_finite(place, f"{raw.inputs_at}, as float32,", inputs)
         return ExampleTable(inputs, labels, len(names), names=names, test=test)
 
-    def read(self, path: Path) -> Raw:
-        """What the file holds. Raises DataError."""
+    def read(self, *files: Path) -> Raw:
+        """What the files hold. Raises DataError."""
         raise NotImplementedError
 
+    def place(self, *files: Path) -> Path:
+        """What messages call the files by."""
+        return Path(os.path.commonpath(files))
+
     def split(self, labels: np.ndarray, generator: np.random.Generator, test: np.ndarray | None = None) -> Split:
-        """Train and validation examples drawn anew, and test examples likewise unless ``test`` has the indices of those that
-        are given."""
+        """Train, validation and test examples drawn anew, the latter from those with the indices ``test`` where these are
+        given; all of them where it has no size."""
         free = np.delete(np.arange(len(labels)), () if test is None else test)
         classes = np.unique(labels)
         sizes = np.array([np.sum(labels[free] == label) for label in classes])
         counts = self.counts(sizes, tuple(map(str, classes)), test is not None)
         train, validation, *drawn, _ = (free[part] for part in drawn_by_class(labels[free], counts, generator))
-        return Split(train, validation, drawn[0] if test is None else test)
+        if test is None:
+            return Split(train, validation, drawn[0])
+        if self.test is not None:
+            test = test[drawn_by_class(labels[test], self.of_given(labels[test])[None], generator)[0]]
+        return Split(train, validation, test)
 
     def counts(
         self, sizes: np.ndarray, names: tuple[str, ...], has_test: bool, place: str | Path = "the split"
@@ -91,8 +110,6 @@ class OwnData:
         asked = {"train": self.train, "validation": self.validation}
         if not has_test:
             asked["test"] = 1.0 if self.test is None else self.test
-        elif self.test is not None:
-            raise DataError(place, "a size of a test set that is given", f"test: {self.test}", "no size `test`")
         smallest = int(np.argmin(sizes))
         if sizes[smallest] < len(asked):
             found = f"{sizes[smallest]} in class {names[smallest]!r}" + (" outside the test set" if has_test else "")
@@ -108,6 +125,15 @@ class OwnData:
             counts.append(share)
             left = left - share
         return np.array(counts)
+
+    def of_given(self, labels: np.ndarray, names: tuple[str, ...] = (), place: str | Path = "the split") -> np.ndarray:
+        """How many of each class that there is in a given test set, with these ``labels``, are used: int64 (K,)."""
+        classes, sizes = np.unique(labels, return_counts=True)
+        if self.test is None:
+            return sizes
+        wanted = round(self.test * len(labels)) if isinstance(self.test, float) else self.test
+        called = tuple(names[label] if names else str(label) for label in classes)
+        return self.of_each(wanted, sizes, sizes, "test", called, place)
 
     def of_each(
         self, wanted: int, sizes: np.ndarray, most: np.ndarray, part: str, names: tuple[str, ...], place: str | Path
@@ -144,16 +170,6 @@ def in_proportion(wanted: int, sizes: np.ndarray, most: np.ndarray) -> np.ndarra
         short[shares == (most if missing > 0 else 1)] = -np.inf
         shares[np.argmax(short)] += np.sign(missing)
     return shares
-
-
-def standardised(inputs: np.ndarray, among: np.ndarray) -> np.ndarray:
-    """Every feature (N, features), or every channel of images (N, channels, height, width), with mean 0 and standard deviation
-    1 over the examples ``among``: float64. What is constant there becomes 0 where it has that value."""
-    values = inputs.astype(np.float64)
-    known, how = values[among], {"axis": (0, *range(2, values.ndim)), "keepdims": True}
-    # Of a constant, mean and deviation are its own value and 0 only up to rounding.
-    low, constant = known.min(**how), known.min(**how) == known.max(**how)
-    return (values - np.where(constant, low, known.mean(**how))) / np.where(constant, 1.0, known.std(**how))
 
 
 def given_test(parts: np.ndarray, place: str) -> np.ndarray:

@@ -37,7 +37,8 @@ class Table(OwnData):
     ignore: Sequence[str]
     separator: str
 
-    def read(self, path: Path) -> Raw:
+    def read(self, *files: Path) -> Raw:
+        (path,) = files
         names = names_of(path, self.separator)
         twice = [name for name, count in Counter(names).items() if count > 1]
         if twice:

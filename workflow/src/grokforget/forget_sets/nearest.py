@@ -21,9 +21,10 @@ class Nearest(NamedTuple):
 
 
 def nearest_of_class(train: TrainingExamples) -> Nearest:
-    """For images the Euclidean distance of the inputs, exactly 0 for exact copies. Tokens have no distance but 0, between
-    examples that hold the same tokens in whatever order: (a, b) and (b, a) in modular addition."""
-    compare = copies if np.issubdtype(train.inputs.dtype, np.integer) else neighbours
+    """For images and vectors the Euclidean distance of the inputs as they are stored, exactly 0 for exact copies. Tokens have no
+    distance but 0, between examples that hold the same tokens in whatever order: (a, b) and (b, a) in modular addition."""
+    # Pixels are uint8.
+    compare = copies if train.inputs.dtype == np.int64 else neighbours
     distance = np.full(len(train), np.inf)
     twins = [np.zeros(0, dtype=np.int64)] * len(train)
     for label in np.unique(train.labels):

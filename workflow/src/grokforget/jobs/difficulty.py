@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from grokforget.data.examples import ExampleTable, Split
+from grokforget.data.examples import read_examples
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.jobs.snapshots import chosen
 from grokforget.models.build import build_model
@@ -38,7 +38,8 @@ def difficulty(job: Job[DifficultySpec]) -> None:
     """
     spec = job.spec
     device = use_device(spec)
-    table, train = ExampleTable.read(job.input("examples")), Split.read(job.input("split")).train
+    table, split = read_examples(job.input("examples"), job.input("split"))
+    train = split.train
     model = build_model(spec.model, table.shape, seed=0).to(device)
     objective: Objective = spec.objective.build()
     examples = encoded(model, table, train, device)

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grokforget.data.examples import ExampleTable, ForgetSplit, Request, Split, TrainingExamples
+from grokforget.data.examples import (
+    ExampleTable,
+    ForgetSplit,
+    LabelNoise,
+    Request,
+    TrainingExamples,
+    read_examples,
+)
 from grokforget.jobs.text_files import write_text
 from grokforget.runtime.files import read_tensors
 from grokforget.runtime.job import Job
@@ -27,20 +34,27 @@ def prepare(job: Job[PrepareSpec]) -> None:
 
 
 def split(job: Job[SplitSpec]) -> None:
-    """Train, validation and test indices of one seed. Reads ``examples``, writes ``split``."""
+    """Train, validation and test indices of one seed, and which training examples have a wrong label. Reads ``examples``,
+    writes ``split``."""
     table = ExampleTable.read(job.input("examples"))
     generator = numpy_generator(job.spec.seed, "split")
     given = {} if table.test is None else {"test": table.test}
     parts = job.spec.data.build().split(table.labels, generator, **given)
     check_parts([parts.train, parts.validation, parts.test], len(table.labels))
-    parts.write(job.outputs["split"])
+    noise = None
+    if share := job.spec.label_noise:
+        noise = LabelNoise.drawn(
+            share, parts.train, table.labels, table.n_classes, numpy_generator(job.spec.seed, "label noise")
+        )
+    parts.write(job.outputs["split"], noise)
 
 
 def forget(job: Job[ForgetSpec]) -> None:
     """What to forget and what to retain. Reads ``examples``, ``split`` and, for a forget set that is drawn by it,
     ``difficulty``; writes ``forget``. Raises ValueError where the rule leaves nothing to forget or nothing to retain."""
     spec = job.spec
-    table, train = ExampleTable.read(job.input("examples")), Split.read(job.input("split")).train
+    table, parts = read_examples(job.input("examples"), job.input("split"))
+    train = parts.train
     difficulty = difficulty_of(job, train) if job.optional("difficulty") else None
     generator = numpy_generator(spec.seed, "forget", spec.name)
     given = TrainingExamples(table.labels[train], table.inputs[train], difficulty)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.data.examples import ForgetSplit, read_examples
 from grokforget.data.subset import subset
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.methods.base import Method, Problem
@@ -48,8 +48,8 @@ class PreparedRequest:
     def __init__(self, job: Job[Any], forget: Path, forget_set: str, trajectory_examples: int | None = None) -> None:
         spec: EvaluatedSpec = job.spec
         device = use_device(spec)
-        table = ExampleTable.read(job.input("examples"))
-        split, parted = Split.read(job.input("split")), ForgetSplit.read(forget)
+        table, split = read_examples(job.input("examples"), job.input("split"))
+        parted = ForgetSplit.read(forget)
         self.seed = derive_seed(spec.seed, forget_set)
         self.objective: Objective = spec.objective.build()
         self.model = build_model(spec.model, table.shape, seed=0).to(device)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.data.examples import ForgetSplit, read_examples
 from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.models.build import build_model
@@ -34,11 +34,11 @@ def shadow(job: Job[ShadowSpec]) -> None:
     """
     spec = job.spec
     device = use_device(spec)
-    table = ExampleTable.read(job.input("examples"))
+    table, split = read_examples(job.input("examples"), job.input("split"))
     model = build_model(spec.model, table.shape, seed=0).to(device)
     objective: Objective = spec.objective.build()
     forget = job.optional("forget")
-    trained = ForgetSplit.read(forget).retain if forget else Split.read(job.input("split")).train
+    trained = ForgetSplit.read(forget).retain if forget else split.train
     examples = encoded(model, table, np.arange(len(table.labels)), device)
     member = np.zeros(len(table.labels), dtype=np.uint8)
     member[trained] = 1

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from grokforget.data.examples import ExampleTable, ForgetSplit, Split
+from grokforget.data.examples import ForgetSplit, read_examples
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.models.build import build_model
 from grokforget.models.states import write_states
@@ -54,9 +54,8 @@ def train_and_write(job: Job[TrainSpec]) -> None:
     """What ``train_segment`` does. Raises DamagedFile where a snapshot in the scratch folder cannot be read back."""
     spec = job.spec
     device = use_device(spec)
-    table = ExampleTable.read(job.input("examples"))
+    table, splits = read_examples(job.input("examples"), job.input("split"))
     model = build_model(spec.model, table.shape, derive_seed(spec.seed, "initialisation")).to(device)
-    splits = Split.read(job.input("split"))
     forget = job.optional("forget")
     indices = vars(splits) | ({"train": ForgetSplit.read(forget).retain} if forget else {})
     examples = {name: encoded(model, table, index, device) for name, index in indices.items()}

@@ -31,6 +31,13 @@ UMASK = os.umask(0)
 os.umask(UMASK)
 SEALED = (".safetensors", ".parquet")
 """Endings of the files that carry their checksum."""
+NUMPY: dict[str, np.dtype] = {
+    "U8": np.dtype("u1"),
+    "I64": np.dtype("<i8"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+"""Of the types of safetensors those that data sets are made of."""
 
 _intact: set[tuple[str, int, int]] = set()
 
@@ -157,11 +164,25 @@ def read_metadata(path: Path) -> dict[str, Any]:
     return metadata
 
 
-def read_tensors(path: Path, prefix: str = "") -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Arrays by name, and the metadata; with ``prefix`` only the arrays whose name begins with it, named without it."""
+def read_tensors(
+    path: Path, prefix: str = "", leave: Sequence[str] = ()
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Arrays by name but for those to ``leave``, and the metadata; with ``prefix`` only the arrays whose name begins with it,
+    named without it."""
     with opened(path) as file:
-        names = [name for name in file.keys() if name.startswith(prefix)]  # noqa: SIM118 - not a dict
+        names = [name for name in file.keys() if name.startswith(prefix) and name not in leave]  # noqa: SIM118 - not a dict
         return {name.removeprefix(prefix): file.get_tensor(name) for name in names}, read_metadata(path)
+
+
+def mapped_tensor(path: Path, name: str) -> np.ndarray:
+    """One array of a safetensors file, mapped into memory and read-only: what is looked at is read, and no more is held. Raises
+    DamagedFile."""
+    check(path)
+    with open(path, "rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        told = json.loads(file.read(length))[name]
+    start = 8 + length + told["data_offsets"][0]
+    return np.asarray(np.memmap(path, NUMPY[told["dtype"]], "r", start, tuple(told["shape"])))
 
 
 def tensor_groups(path: Path) -> list[str]:

@@ -47,17 +47,21 @@ class PrepareSpec(JobSpec):
     """All examples of a data set."""
 
     function: ClassVar[str] = "grokforget.jobs.prepare:prepare"
-    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scikit-learn", "pandas", "pyarrow", "pillow")
+    libraries: ClassVar[tuple[str, ...]] = (
+        *("numpy", "scikit-learn", "pandas", "pyarrow"),
+        *("pillow", "scipy", "torchvision"),
+    )
     data: ComponentSpec
 
 
 class SplitSpec(JobSpec):
-    """Train, validation and test indices of one seed."""
+    """Train, validation and test indices of one seed, and its label noise."""
 
     function: ClassVar[str] = "grokforget.jobs.prepare:split"
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     data: ComponentSpec
     seed: int
+    label_noise: float
 
 
 class ForgetSpec(JobSpec):
@@ -155,7 +159,7 @@ def prepare(study: Study, data: str) -> dict[str, Item]:
 
 def split(study: Study, data: str, seed: str) -> dict[str, Item]:
     """A data set's split for one seed."""
-    spec = SplitSpec(data=study.data[data].spec(), seed=int(seed))
+    spec = SplitSpec(data=study.data[data].spec(), seed=int(seed), label_noise=study.data[data].label_noise)
     inputs = {"examples": paths.EXAMPLES.format(data=data)}
     return {"": Item(spec, inputs, {"split": paths.SPLIT.format(data=data, seed=seed)})}
 

@@ -1,0 +1,1 @@
+"""Settings of data sets by where they come from; ``config.data`` has those that need no files, and all by kind."""
