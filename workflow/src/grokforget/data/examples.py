@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -117,15 +117,37 @@ def read_examples(examples: Path, split: Path) -> tuple[ExampleTable, Split]:
 
 
 @dataclass(frozen=True)
+class Rows:
+    """The rows ``index`` (n,) of an ``array``: as many as are asked for are read, and of a rule that asks for none, none."""
+
+    array: np.ndarray
+    index: np.ndarray
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.array.dtype
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    def __getitem__(self, positions: np.ndarray | slice | int) -> np.ndarray:
+        rows: np.ndarray = self.array[self.index[positions]]
+        return rows
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        return np.asarray(self[:], dtype=dtype)
+
+
+@dataclass(frozen=True)
 class TrainingExamples:
     """What a forget set's rule is given: the n training examples in the order of ``Split.train``.
 
-    ``labels`` (n,) int64, ``inputs`` (n, ...) as in the ``ExampleTable``, and ``difficulty`` (n,) float64, higher is harder,
-    for a rule that asks for it and None for all others.
+    ``labels`` (n,) int64, ``inputs`` (n, ...) as in the ``ExampleTable``, an array or something to index as one, and
+    ``difficulty`` (n,) float64, higher is harder, for a rule that asks for it and None for all others.
     """
 
     labels: np.ndarray
-    inputs: np.ndarray
+    inputs: np.ndarray | Rows
     difficulty: np.ndarray | None = None
 
     def __len__(self) -> int:

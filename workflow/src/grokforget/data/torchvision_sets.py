@@ -91,7 +91,7 @@ class VisionData(OwnData):
     def fetched(self) -> list[Half]:
         """What torchvision finds, or downloads. DataError where that fails."""
         known, root = KNOWN[self.kind], self.root()
-        with readable(known, root, "a connection, or its files or the arrays put there"):
+        with readable(known, root, f"a connection to the internet; or, in that folder, its files or {self.kind}.npz"):
             if known.channels == 3:
                 return [half_of(part) for part in of_both(known, root, download=True)]
             # torchvision takes what was unpacked there as it is; only of the archives does it know the checksums.

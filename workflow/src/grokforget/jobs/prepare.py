@@ -13,6 +13,7 @@ from grokforget.data.examples import (
     ForgetSplit,
     LabelNoise,
     Request,
+    Rows,
     TrainingExamples,
     read_examples,
 )
@@ -57,7 +58,7 @@ def forget(job: Job[ForgetSpec]) -> None:
     train = parts.train
     difficulty = difficulty_of(job, train) if job.optional("difficulty") else None
     generator = numpy_generator(spec.seed, "forget", spec.name)
-    given = TrainingExamples(table.labels[train], table.inputs[train], difficulty)
+    given = TrainingExamples(table.labels[train], Rows(table.inputs, train), difficulty)
     answer = spec.forget_set.build(given, generator)
     request = answer if isinstance(answer, Request) else Request(requested=answer, intended=answer)
     chosen = ForgetSplit(

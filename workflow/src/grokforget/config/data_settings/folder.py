@@ -67,6 +67,9 @@ class ImageFolder(OwnFile):
         parts = [absolute(self.path) / part for part in ("train", "test")]
         return [str(part) for part in parts] if all(part.is_dir() for part in parts) else []
 
+    def may_bring_test(self) -> bool:
+        return bool(self.parts())
+
     def conflict(self) -> tuple[object, str] | None:
         if self.fit == "crop" and not self.size:
             return "`fit: crop` without a size", "`size` beside it"

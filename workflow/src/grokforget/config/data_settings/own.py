@@ -79,11 +79,20 @@ class OwnData(DataSet):
     channel."""
 
     def conflict(self) -> tuple[object, str] | None:
-        # A share for testing may be one of a given test set: that is seen when the data are.
-        shares = [part for part in (self.train, self.validation) if isinstance(part, float)]
+        parts = (self.train, self.validation, 0 if self.may_bring_test() else self.test or 0)
+        shares = [part for part in parts if isinstance(part, float)]
         if sum(shares) > 1 + 1e-9:
             return f"shares {' + '.join(map(str, shares))}", "at most 1 in all"
+        if isinstance(self.normalise, Constants):
+            numbers = (len(self.normalise.mean), len(self.normalise.std))
+            if set(numbers) != {self.image_channels or numbers[0]}:
+                allowed = f"{self.image_channels or 'as many'} of each, one a channel"
+                return f"{numbers[0]} means and {numbers[1]} deviations", allowed
         return None
+
+    def may_bring_test(self) -> bool:
+        """Whether there may be a test set among the data, of which a share of ``test`` then is."""
+        return True
 
 
 class OwnFile(OwnData):
@@ -141,6 +150,9 @@ class Table(OwnFile):
     normalise: Literal["none", "standardise"] = "standardise"
     """``standardise``: mean 0 and standard deviation 1 of every column, over all rows that are not in a given test set: the
     same constants for every seed."""
+
+    def may_bring_test(self) -> bool:
+        return self.split_column is not None
 
     def conflict(self) -> tuple[object, str] | None:
         named = [self.label, self.split_column, *self.ignore]

@@ -54,9 +54,9 @@ class VisionData(OwnData):
         return [] if self.download else [str(path) for path in self.found()]
 
     def found(self) -> list[Path]:
-        """Of ``archives`` those that are there."""
-        names = [absolute(self.folder) / name for name in self.archives]
-        return [file for name in names for file in (name, name.with_name(f"{name.name}.gz")) if file.is_file()]
+        """Of ``archives`` those that are there, as they were downloaded rather than unpacked: of that the checksum is known."""
+        choices = [[absolute(self.folder) / f"{name}{end}" for end in (".gz", "")] for name in self.archives]
+        return [next(file for file in both if file.is_file()) for both in choices if any(map(Path.is_file, both))]
 
     @model_validator(mode="after")
     def _there(self) -> Self:
@@ -71,13 +71,6 @@ class VisionData(OwnData):
     def conflict(self) -> tuple[object, str] | None:
         if self.original_side % self.image_side:
             return f"side {self.side}", f"a divisor of the images' own {self.original_side}"
-        if isinstance(self.normalise, Constants):
-            numbers = (len(self.normalise.mean), len(self.normalise.std))
-            if set(numbers) != {self.image_channels}:
-                return (
-                    f"{numbers[0]} means and {numbers[1]} deviations",
-                    f"{self.image_channels} of each, one a channel",
-                )
         parts = {"train": self.train, "validation": self.validation, "test": self.test}
         counts = {name: size for name, size in parts.items() if isinstance(size, int)}
         for name, size in counts.items() if self.sampling == "balanced" else ():
