@@ -104,6 +104,22 @@ def pictures(folder: Path) -> str:
     return "{kind: image-folder, path: mine, train: 0.5, validation: 0.2}"
 
 
+def mnist(folder: Path) -> str:
+    """Forty images of MNIST's form, in its unpacked files, of which torchvision knows no checksum."""
+    raw = folder / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, n in (("train", 30), ("t10k", 20)):
+        pixels = np.random.default_rng(n).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        for what, array in (("images-idx3", pixels), ("labels-idx1", np.arange(n, dtype=np.uint8) % 10)):
+            head = bytes([0, 0, 8, array.ndim]) + b"".join(size.to_bytes(4, "big") for size in array.shape)
+            (raw / f"{part}-{what}-ubyte").write_bytes(head + array.tobytes())
+    return "{kind: mnist, train: 20, validation: 10, test: 10, side: 14, label_noise: 0.2}"
+
+
+def other_pixel(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+
+
 def same_time(change: Callable[[Path], object], path: Path) -> None:
     """Change a file without a new time stamp, on it or on the folder that it lies in."""
     stamps = {one: one.stat() for one in (path, path.parent)}
@@ -123,8 +139,9 @@ def other_values(path: Path) -> None:
     [
         (arrays, "mine.npz", other_values),
         (pictures, "mine/dog/3.png", lambda path: Image.new("L", (4, 4), 255).save(path)),
+        (mnist, "data/MNIST/raw/t10k-images-idx3-ubyte", other_pixel),
     ],
-    ids=["a file", "an image in a folder"],
+    ids=["a file", "an image in a folder", "a file of torchvision's"],
 )
 def test_what_changes_under_its_name_makes_its_data_and_what_follows_anew(
     make: Callable[[Path], str], file: str, change: Callable[[Path], object], tmp_path: Path
@@ -160,3 +177,14 @@ def test_a_file_that_cannot_be_used_stops_before_anything_is_trained(tmp_path: P
     done = workspace.snakemake(study=study, check=False)
     assert "study.yaml:7: data.mine.path: no such file: found 'mine.npz'; allowed: a file that is there" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_a_data_set_that_is_not_there_is_missed_before_any_work(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    done = workspace.snakemake(study=study_of(tmp_path, "{kind: cifar10, train: 1000, validation: 100}"), check=False)
+    assert done.returncode != 0
+    missed = f"study.yaml:7: data.mine.folder: no cifar-10-batches-py/data_batch_1 in {tmp_path}/data: found 'data'"
+    assert missed in done.stdout
+    assert "cifar10.npz, or `download: true`" in done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "results").exists()
