@@ -88,6 +88,7 @@ def forgetting(rule: dict[str, Any], *says: str, at: str) -> Any:
 
 METHODS = "fine-tune, fisher, gradient-ascent, nabla-tau, original, retrain, scrub"
 PENALTY = f"{MLP}.training.penalty"
+AUGMENTATION = f"{MLP}.training.augmentation"
 MALFORMED = [
     # Unknown keys, with the nearest known one.
     bad(
@@ -208,6 +209,22 @@ MALFORMED = [
     ),
     bad(PENALTY, "jacobian", "found 'jacobian'"),
     bad(PENALTY, 0.1, "found 0.1"),
+    # Augmentations, and what a recipe computes in.
+    bad(AUGMENTATION, {"kind": "crop-flip"}, "does not fit", "crop-flip of tokens", "data of images, or null"),
+    pytest.param(
+        both(
+            both(put("data.addition", {"kind": "digits", "train": 100, "validation": 100}), put("analyses", {})),
+            put(AUGMENTATION, {"kind": "crop-flip", "padding": 8}),
+        ),
+        f": {AUGMENTATION}: ",
+        ("padding 8 of images of 8 pixels", "less than their side"),
+        id="padding as large as the images",
+    ),
+    bad(AUGMENTATION, {"kind": "crop"}, "found 'crop'", "mean 'crop-flip'?", at=f"{AUGMENTATION}.kind"),
+    bad(AUGMENTATION, {"kind": "crop-flip", "padding": -1}, "found -1", at=f"{AUGMENTATION}.padding"),
+    bad(f"{MLP}.training.precision", "float16", "found 'float16'", "bfloat16"),
+    bad(f"{MLP}.training.snapshot_precision", "half", "found 'half'", "float32, bfloat16"),
+    bad(f"{MLP}.training.cuda_graph", "yes", "found 'yes'"),
     # Relative ascent.
     bad(
         "methods.relative",

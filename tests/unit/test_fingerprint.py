@@ -11,6 +11,7 @@ import pytest
 
 import grokforget
 from grokforget.config.analyses import ANALYSES
+from grokforget.config.augmentations import AUGMENTATIONS
 from grokforget.config.data import DATA_SETS
 from grokforget.config.figures import FIGURES
 from grokforget.config.forget_sets import FORGET_SETS
@@ -239,7 +240,7 @@ def test_a_module_that_is_not_of_the_package_is_an_error(rewrite: Edit, name: st
 # The real package.
 COMPONENTS = sorted(
     component.implementation
-    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, PENALTIES, ANALYSES)
+    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, PENALTIES, AUGMENTATIONS, ANALYSES)
     for component in registry.values()
 )
 JOBS = sorted({kind.function for kind in job_specs()})

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from grokforget.config.analyses import ANALYSES
+from grokforget.config.augmentations import AUGMENTATIONS
 from grokforget.config.data import DATA_SETS
 from grokforget.config.forget_sets import FORGET_SETS
 from grokforget.config.manual import PAGE as FILE
@@ -52,7 +53,9 @@ def test_every_key_says_what_it_is() -> None:
     assert not silent, "write a docstring below these"
 
 
-@pytest.mark.parametrize("registry", [DATA_SETS, MODELS, PENALTIES, FORGET_SETS, METHODS, METRICS, ANALYSES])
+@pytest.mark.parametrize(
+    "registry", [DATA_SETS, MODELS, PENALTIES, AUGMENTATIONS, FORGET_SETS, METHODS, METRICS, ANALYSES]
+)
 def test_every_kind_has_a_section_with_its_keys(registry: dict[str, Any]) -> None:
     for kind, settings in registry.items():
         told = rows(section(kind))

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from grokforget.config.analyses import ANALYSES
+from grokforget.config.augmentations import AUGMENTATIONS
 from grokforget.config.data import DATA_SETS
 from grokforget.config.figures import FIGURES
 from grokforget.config.forget_sets import FORGET_SETS
@@ -78,7 +79,9 @@ def test_the_laptop_study_uses_the_values_that_were_chosen() -> None:
         assert getattr(method, "updates", None) == (int(float(row["updates"])) if row["updates"] else None), row
 
 
-@pytest.mark.parametrize("registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, ANALYSES, PENALTIES])
+@pytest.mark.parametrize(
+    "registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, ANALYSES, PENALTIES, AUGMENTATIONS]
+)
 def test_every_entry_names_code_that_exists(registry: dict) -> None:
     from grokforget.runtime.components import load_implementation
 

@@ -242,6 +242,15 @@ CASES = {
     "cnn-sam": ("cnn", training({**ADAMW, "sam_rho": 0.05}, loss="mse")),
     "mlp-orthogonal": ("mlp", training(ADAMW, penalty={"kind": "template-orthogonality", "strength": 0.1})),
     "mlp-jacobian": ("mlp", training(ADAMW, batch_size=16, penalty={"kind": "jacobian", "strength": 0.1})),
+    "cnn-crop-flip": (
+        "cnn",
+        training({**SGD, **COSINE}, batch_size=16, augmentation={"kind": "crop-flip", "padding": 2}),
+    ),
+    "cnn-bfloat16": ("cnn", training(ADAMW, batch_size=16, precision="bfloat16")),
+    "mlp-bfloat16-jacobian": (
+        "mlp",
+        training(ADAMW, precision="bfloat16", penalty={"kind": "jacobian", "strength": 0.1}),
+    ),
     "transformer-jacobian-sam": (
         "transformer",
         training({**ADAMW, "sam_rho": 0.05}, penalty={"kind": "jacobian", "strength": 0.1}),
@@ -279,12 +288,14 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
         training({**SGD, **WARMUP}),
         training(SGD, penalty={"kind": "jacobian", "strength": 0.1}),
         training(SGD, penalty={"kind": "template-orthogonality", "strength": 0.1}),
+        training(SGD, augmentation={"kind": "crop-flip", "padding": 1}),
+        training(SGD, precision="bfloat16"),
     ],
 )
 def test_each_addition_to_a_recipe_changes_the_run(tasks: dict[str, Any], recipe: TrainingSettings) -> None:
     weights = []
     for each in (recipe, training(SGD)):
-        run = Run(tasks, "mlp", each)
+        run = Run(tasks, "cnn", each)
         state = run.begin()
         run.go(state)
         weights.append(state.model.state_dict())

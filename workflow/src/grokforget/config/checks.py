@@ -250,6 +250,11 @@ def _check_components(study: Study) -> None:
         reason = setting.model.conflict() or setting.model.conflict_with(study.data[setting.data])
         if reason:
             raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
+        augmentation = setting.training.augmentation
+        reason = augmentation.conflict_with(study.data[setting.data]) if augmentation else None
+        if reason:
+            at = ["settings", name, "training", "augmentation"]
+            raise problem("an augmentation that does not fit", reason[0], reason[1], at=at)
         for forget_set, rule in study.forget_sets.items():
             reason = rule.conflict_with(study.data[setting.data])
             if reason:

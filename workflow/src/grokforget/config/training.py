@@ -6,11 +6,13 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from grokforget.config.augmentations import AugmentationSettings
 from grokforget.config.base import Strict, problem
 from grokforget.config.penalties import PenaltySettings
 from grokforget.runtime.components import ComponentSpec
 
 Accuracy = Annotated[float, Field(gt=0, lt=1)]
+Precision = Literal["float32", "bfloat16"]
 
 
 class OptimizerSettings(Strict):
@@ -78,11 +80,15 @@ class RecipeSpec(BaseModel):
 
     optimizer: OptimizerSpec
     batch_size: int | None
+    augmentation: ComponentSpec | None
+    precision: Precision
+    cuda_graph: bool
     penalty: ComponentSpec | None
     evaluate_every: int
     evaluations_per_decade: int
     snapshots_per_decade: int
     snapshot_change: float
+    snapshot_precision: Precision
 
 
 class TrainingSettings(Strict):
@@ -93,6 +99,15 @@ class TrainingSettings(Strict):
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
+    augmentation: AugmentationSettings | None = None
+    """What is done to the images of every batch; evaluation and unlearning see them as they are."""
+    precision: Precision = "float32"
+    """Of the forward and backward pass in training. ``bfloat16`` is torch's autocast: weights, optimizer and loss stay float32,
+    and so do evaluation, unlearning and analyses. Fast on GPUs, and on processors with ``avx512_bf16`` or ``amx_bf16`` among the
+    flags of /proc/cpuinfo; on others slower than float32."""
+    cuda_graph: bool = True
+    """On a GPU: a step's kernels are recorded once and launched together, which small models need to keep a GPU busy. Without
+    meaning on a CPU, with SAM and with a penalty, whose steps are launched kernel by kernel."""
     penalty: PenaltySettings | None = None
     """A term beside the loss; the curves show the loss without it."""
     steps: int = Field(ge=1)
@@ -107,6 +122,9 @@ class TrainingSettings(Strict):
     """Log-spaced snapshots of the weights."""
     snapshot_change: float = Field(default=0.05, gt=0, le=1)
     """A further snapshot whenever train or validation accuracy has moved by this since the last one."""
+    snapshot_precision: Precision = "float32"
+    """Of the weights in the snapshots, from which checkpoints are taken; ``bfloat16`` takes half the disk and rounds them to 8
+    bits. The state that training goes on from is exact."""
 
     @model_validator(mode="after")
     def _whole_segments(self) -> Self:
@@ -128,8 +146,12 @@ class TrainingSettings(Strict):
 
     def recipe(self) -> RecipeSpec:
         """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs."""
-        settings = self.model_dump(mode="json", exclude={"loss", "penalty", "steps", "segment_steps"})
-        return RecipeSpec(**settings, penalty=self.penalty.spec() if self.penalty else None)
+        settings = self.model_dump(mode="json", exclude={"loss", "augmentation", "penalty", "steps", "segment_steps"})
+        return RecipeSpec(
+            **settings,
+            augmentation=self.augmentation.spec() if self.augmentation else None,
+            penalty=self.penalty.spec() if self.penalty else None,
+        )
 
     def objective(self) -> ComponentSpec:
         """What the model is trained for: to tell classes apart, by this loss."""

@@ -12,6 +12,11 @@ from torch import Tensor
 from grokforget.runtime.seeds import derive_seed
 
 
+def on_device(drawn: Tensor, device: torch.device) -> Tensor:
+    """What was drawn on the CPU, on the device, without waiting for what a GPU has still to do."""
+    return drawn if device.type == "cpu" else drawn.pin_memory().to(device, non_blocking=True)
+
+
 @dataclass(frozen=True)
 class Examples:
     """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, on the model's device."""
@@ -70,9 +75,10 @@ class DeviceLoader:
         return (self.examples[index] for index in self.order(number))
 
     def order(self, number: int) -> tuple[Tensor, ...]:
-        """The positions of an epoch's batches, int64 on the CPU, where a GPU run draws the same numbers."""
+        """The positions of an epoch's batches, int64 on the examples' device. Drawn on the CPU, so that a GPU run draws the
+        same numbers, and moved once an epoch."""
         generator = torch.Generator().manual_seed(derive_seed(self.seed, *self.labels, number))
-        order = torch.randperm(len(self.examples), generator=generator)
+        order = on_device(torch.randperm(len(self.examples), generator=generator), self.examples.y.device)
         ends = [(self.batch_size or 1) * number for number in range(1, self.per_epoch)]
         return order.tensor_split(ends)
 

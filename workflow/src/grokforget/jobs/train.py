@@ -60,7 +60,8 @@ def train_and_write(job: Job[TrainSpec]) -> None:
     indices = vars(splits) | ({"train": ForgetSplit.read(forget).retain} if forget else {})
     examples = {name: encoded(model, table, index, device) for name, index in indices.items()}
 
-    snapshots: Snapshots = OnDisk(job.scratch) if job.scratch else InMemory()
+    precision = spec.recipe.snapshot_precision
+    snapshots: Snapshots = OnDisk(job.scratch, precision) if job.scratch else InMemory(precision)
     state, done = begin(model, spec, job.optional("state"), job.scratch)
     saved = time.monotonic()
 

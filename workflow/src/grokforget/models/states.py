@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -30,14 +31,24 @@ def write_states(path: Path, states: Mapping[str, State], metadata: Mapping[str,
         save_file(tensors, beside, tensor_metadata(metadata))
 
 
+def rounded(state: State, dtype: torch.dtype) -> State:
+    """The state with what is float32 in the dtype; what has it already is not copied."""
+    return {name: value.to(dtype) if value.dtype is torch.float32 else value for name, value in state.items()}
+
+
 def read_state(path: Path, name: str) -> dict[str, Tensor]:
-    """One state dict; KeyError with the names there are where it is missing."""
+    """One state dict, of which what was rounded to bfloat16 to be kept is float32 again; KeyError with the names there are
+    where it is missing."""
     prefix = f"{name}/"
     with opened(path, "pt") as file:
         keys = list(file.keys())
-        state = {key.removeprefix(prefix): file.get_tensor(key) for key in keys if key.startswith(prefix)}
+        state = {key.removeprefix(prefix): _exact(file.get_tensor(key)) for key in keys if key.startswith(prefix)}
     if not state:
         raise KeyError(
             f"{path} holds no state {name!r}; it holds: {', '.join(sorted({k.split('/')[0] for k in keys}))}"
         )
     return state
+
+
+def _exact(value: Tensor) -> Tensor:
+    return value.float() if value.dtype is torch.bfloat16 else value

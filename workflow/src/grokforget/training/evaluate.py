@@ -15,8 +15,9 @@ from grokforget.training.objective import Objective
 BATCH = 512
 """Examples per forward pass on a processor, whose cache then holds what one layer of a small network gives to the next: a
 convolutional network takes half of the time that it takes with 4096, an MLP or a transformer the same."""
-GPU_BATCH = 4096
-"""Examples per forward pass on a GPU, where small networks wait for their kernels to be launched."""
+GPU_BATCH = 1024
+"""Examples per forward pass on a GPU, where small networks wait for their kernels to be launched, and large ones take a
+megabyte an example."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Outputs and targets of all examples → their mean loss, a scalar: one of an ``Objective``'s."""

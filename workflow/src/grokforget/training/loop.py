@@ -2,26 +2,25 @@
 
 A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
 state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches, the
-learning rate, and what a penalty draws.
+learning rate, and what an augmentation or a penalty draws. On a GPU nothing waits for it but an evaluation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from grokforget.data.loader import Examples, training_loader
+from grokforget.training.augmentations.base import Augmentation
 from grokforget.training.evaluate import evaluate, weight_norm
+from grokforget.training.gradient import Gradient
 from grokforget.training.modes import fewest_examples
 from grokforget.training.objective import Objective
 from grokforget.training.optimizers import learning_rate, make_optimizer
-from grokforget.training.penalties.base import Penalty
-from grokforget.training.sam import sharpness_aware
 from grokforget.training.schedule import evaluation_steps, log_steps
 
 if TYPE_CHECKING:
@@ -76,7 +75,8 @@ def train(
     snapshots all that is needed to go on from there, when it comes back as ``done``.
     """
     model, optimizer = state.model, state.optimizer
-    penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
+    gradient = Gradient(model, objective, recipe, seed)
+    augmentation: Augmentation | None = recipe.augmentation.build() if recipe.augmentation else None
     loader = training_loader(splits["train"], recipe.batch_size, seed, fewest_examples(model, "moving"))
     first = state.step
     evaluations = evaluation_steps(first + 1, stop, recipe.evaluations_per_decade, recipe.evaluate_every)
@@ -104,24 +104,16 @@ def train(
             segment.snapshots.append(state.step)
         on_evaluation(row)
 
-    def gradient(batch: Examples) -> None:
-        optimizer.zero_grad()
-        loss = objective.training_loss(model(batch.x), batch.y)
-        if penalty:
-            loss = loss + penalty(model, batch, seed=seed, step=state.step)
-        loss.backward()
-
     if first == 0:
         look()
     model.train()
     while state.step < stop and not state.diverged:
         batch = loader.batch(state.step)
+        if augmentation:
+            batch = Examples(augmentation(batch.x, seed=seed, step=state.step), batch.y)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe.optimizer, state.step)
-        if recipe.optimizer.sam_rho:
-            sharpness_aware(model, recipe.optimizer.sam_rho, partial(gradient, batch))
-        else:
-            gradient(batch)
+        gradient(batch, state.step)
         optimizer.step()
         state.step += 1
         if state.step in evaluations or state.step in grid or state.step == stop:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from grokforget.models.states import State, read_state, write_states
+import torch
+
+from grokforget.models.states import State, read_state, rounded, write_states
 from grokforget.runtime.files import check
 
 
@@ -21,13 +23,15 @@ class Snapshots(Protocol):
 
 
 class InMemory:
-    """Snapshots as copies in memory, where there is no folder to write to."""
+    """Snapshots as copies in memory, in a precision, where there is no folder to write to."""
 
-    def __init__(self) -> None:
+    def __init__(self, precision: str = "float32") -> None:
         self.states: dict[int, State] = {}
+        self.dtype: torch.dtype = getattr(torch, precision)
 
     def keep(self, step: int, weights: State) -> None:
-        self.states[step] = {name: value.detach().clone() for name, value in weights.items()}
+        copies = {name: value.detach().clone() for name, value in weights.items()}
+        self.states[step] = rounded(copies, self.dtype)
 
     def read(self, steps: Iterable[int]) -> dict[str, State]:
         return {str(step): self.states[step] for step in steps}
@@ -37,15 +41,16 @@ class OnDisk:
     """A file a snapshot in a folder: a long run holds no more than its own weights, and one that was killed finds its
     snapshots there. A file of a step that is reached again is written again."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, precision: str = "float32") -> None:
         self.folder = folder
+        self.dtype: torch.dtype = getattr(torch, precision)
 
     def keep(self, step: int, weights: State) -> None:
-        write_states(self.path(step), {str(step): weights})
+        write_states(self.path(step), {str(step): rounded(weights, self.dtype)})
 
     def read(self, steps: Iterable[int]) -> dict[str, State]:
         """The tensors are views of the files (safetensors maps them), so that joining them reads rather than loads them."""
-        return {str(step): read_state(self.path(step), str(step)) for step in steps}
+        return {str(step): rounded(read_state(self.path(step), str(step)), self.dtype) for step in steps}
 
     def check(self, steps: Iterable[int]) -> None:
         """Raise DamagedFile unless the snapshots of all steps are there and intact."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from grokforget.data.loader import Examples
+from grokforget.data.loader import Examples, on_device
 from grokforget.models.linear import twice_differentiable
 from grokforget.models.points import continuous
 from grokforget.runtime.seeds import derive_seed
@@ -35,7 +35,7 @@ class Jacobian(Penalty):
             logits = logits_at(points)
         # Drawn on the CPU, so that a GPU run draws the same numbers.
         generator = torch.Generator().manual_seed(derive_seed(seed, "jacobian penalty", step))
-        directions = torch.randn(logits.shape, generator=generator, dtype=logits.dtype).to(logits.device)
+        directions = on_device(torch.randn(logits.shape, generator=generator, dtype=logits.dtype), logits.device)
         directions = directions / directions.norm(dim=1, keepdim=True)
         (projected,) = torch.autograd.grad(logits, points, directions, create_graph=True)
         squares = logits.shape[1] * projected.flatten(1).square().sum(1)

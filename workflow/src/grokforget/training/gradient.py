@@ -1,0 +1,69 @@
+"""The gradient that one update of training follows."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from grokforget.data.loader import Examples
+from grokforget.training.cuda_graph import RecordedGradient
+from grokforget.training.objective import Objective
+from grokforget.training.penalties.base import Penalty
+from grokforget.training.sam import sharpness_aware
+
+if TYPE_CHECKING:
+    from grokforget.config.training import RecipeSpec
+
+log = logging.getLogger("grokforget")
+
+
+class Gradient:
+    """Puts into ``.grad`` the gradient of the recipe's loss, its penalty included, where SAM takes it.
+
+    Under ``bfloat16`` the model alone computes in it, by autocast: the loss is that of its outputs in float32, and a penalty
+    passes through the model in float32. On a GPU, without penalty and SAM, the passes are recorded as a CUDA graph.
+    """
+
+    def __init__(self, model: nn.Module, objective: Objective, recipe: RecipeSpec, seed: int) -> None:
+        self.model, self.objective, self.recipe, self.seed = model, objective, recipe, seed
+        self.penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
+        self.recordable = recipe.cuda_graph and not recipe.penalty and not recipe.optimizer.sam_rho
+        self.recorded: RecordedGradient | None = None
+
+    def __call__(self, batch: Examples, step: int) -> None:
+        """Of the batch of update number ``step`` (from 0)."""
+        if self.recordable and self.recorded is None and batch.x.is_cuda:
+            self.record(batch)
+        if self.recorded and self.recorded.fits(batch):
+            self.recorded(batch)
+        elif self.recipe.optimizer.sam_rho:
+            sharpness_aware(self.model, self.recipe.optimizer.sam_rho, lambda: self.passes(batch, step))
+        else:
+            self.passes(batch, step)
+
+    def passes(self, batch: Examples, step: int) -> None:
+        """Forward and backward at the weights as they are."""
+        self.model.zero_grad()
+        loss = self.loss(batch)
+        if self.penalty:
+            loss = loss + self.penalty(self.model, batch, seed=self.seed, step=step)
+        loss.backward()
+
+    def loss(self, batch: Examples) -> Tensor:
+        """The training loss, a scalar, float32."""
+        if self.recipe.precision == "float32":
+            return self.objective.training_loss(self.model(batch.x), batch.y)
+        with torch.autocast(batch.x.device.type, getattr(torch, self.recipe.precision)):
+            outputs = self.model(batch.x)
+        return self.objective.training_loss(outputs.float(), batch.y)
+
+    def record(self, batch: Examples) -> None:
+        """Once; a model that cannot be recorded is trained kernel by kernel, slower and no other."""
+        self.recordable = False
+        try:
+            self.recorded = RecordedGradient(self.model, self.loss, batch)
+        except RuntimeError as error:
+            log.warning("no CUDA graph of this model, whose steps are launched kernel by kernel: %s", error)
