@@ -34,7 +34,7 @@ TABLES = collecting.tables_of(STUDY)
 PAPER_TABLES = deriving.paper_tables_of(STUDY, TABLES)
 FIGURES = drawing.figures_of(STUDY, [*TABLES, *collecting.SUMMARIES])
 PRODUCTS = collecting.products(TABLES, PAPER_TABLES, FIGURES)
-preflight.lead_jobs()
+preflight.lead_jobs(STUDY.jobs_per_gpu)
 look_after(preflight.look, Path(RESULTS), workflow.output_settings.dryrun)
 
 

@@ -1,14 +1,19 @@
-"""Every job of a machine gets a GPU of its own. No GPU is needed: only their names are dealt with."""
+"""Every job of a machine gets a GPU, on which no more run than may. No GPU is needed: only their names are dealt with."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import torch
 
 from grokforget.runtime import gpu as devices
+from grokforget.runtime.errors import explain, meets_all
 
 SOURCE = Path(devices.__file__).parents[2]
 HOLD = "from grokforget.runtime import gpu as devices; print(devices.claim(), flush=True); input()"
@@ -21,6 +26,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(devices, "FOLDER", tmp_path / "locks")
     monkeypatch.setattr(devices, "_held", [])
     monkeypatch.setenv("PYTHONPATH", str(SOURCE))
+    for name in (devices.SHARED, devices.WORKSPACE):
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     return tmp_path
 
 
@@ -87,3 +95,73 @@ def test_without_the_variable_the_machine_is_asked(monkeypatch: pytest.MonkeyPat
     program.unlink()
     monkeypatch.setenv("PATH", str(tmp_path))
     assert devices.visible() == []
+
+
+@contextmanager
+def holders(monkeypatch: pytest.MonkeyPatch, *shared: int) -> Iterator[list[str]]:
+    """Processes that have claimed GPUs one after the other, each told how many jobs a GPU may have."""
+    processes, names = [], []
+    try:
+        for jobs in shared:
+            monkeypatch.setenv(devices.SHARED, str(jobs))
+            process, name = holder()
+            processes.append(process)
+            names.append(name)
+        monkeypatch.setattr(devices, "FOLDER", next(Path(devices.FOLDER.parent).glob("grokforget-gpus-*")))
+        yield names
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def test_jobs_that_share_gpus_fill_them_evenly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0,1")
+    with holders(monkeypatch, 2, 2, 2) as names:
+        assert names == ["0", "1", "0"]
+        assert devices.claim(patience=0.1) == "1"
+        monkeypatch.setattr(devices, "_held", [])
+        monkeypatch.setenv(devices.VISIBLE, "0")
+        with pytest.raises(devices.NoDevice, match="have been taken by other jobs"):
+            devices.claim(patience=0.1)
+
+
+@pytest.mark.parametrize(("first", "second"), [(1, 3), (3, 1), (1, 1)])
+def test_a_job_that_wants_a_gpu_alone_shares_it_with_no_other_study(
+    first: int, second: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    with holders(monkeypatch, first):
+        devices.share(second)
+        with pytest.raises(devices.NoDevice, match="have been taken by other jobs"):
+            devices.claim(patience=0.1)
+
+
+def test_a_job_on_a_gpu_adds_up_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0")
+    devices.claim()
+    assert os.environ[devices.WORKSPACE] == ":4096:8"
+
+
+OUT_OF_MEMORY = (
+    "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.11 GiB of which 1.00 GiB is free."
+)
+
+
+def test_too_little_memory_says_how_much_is_needed_and_what_lowers_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1 * 2**30, 79 * 2**30))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda: 48 * 2**30)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 45 * 2**30)
+    error = torch.OutOfMemoryError(OUT_OF_MEMORY)
+    error.add_note("checkpoint grokked")
+    told = explain(error)
+    assert "needed at least 47.5 GiB, the GPU has 79.0 GiB, of which other jobs and CUDA itself hold 30.0 GiB" in told
+    assert "`batch_size`" in told
+    assert "`jobs_per_gpu`" in told
+    assert "(checkpoint grokked)" in told
+    assert not meets_all(error), "another method may take less"
+
+
+def test_other_errors_are_none_of_memory() -> None:
+    assert not devices.is_out_of_memory(RuntimeError("out of memory"))
+    assert not devices.is_out_of_memory(type("OutOfMemoryError", (Exception,), {"__module__": "mine"})())

@@ -51,6 +51,21 @@ def test_a_job_computes_without_subnormal_numbers_and_its_weights_are_the_same_b
     assert torch.equal(weight, flushed_weight)
 
 
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_gpu_computes_in_float32_where_that_is_asked_for_and_the_same_every_time(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as it can be told without one: torch's switches are there all the same."""
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    otherwise = [(cudnn, "allow_tf32", True), (cudnn, "benchmark", True), (cudnn, "deterministic", False)]
+    for where, name, value in (*otherwise, (matmul, "allow_tf32", True)):
+        monkeypatch.setattr(where, name, value)
+    assert use_device(SimpleNamespace(threads=1, device=device)).type == device
+    on_gpu = device == "cuda"
+    assert (cudnn.allow_tf32, matmul.allow_tf32, cudnn.benchmark) == (not on_gpu,) * 3
+    assert cudnn.deterministic == on_gpu
+
+
 FAULTS = """
 import resource, sys, torch
 from types import SimpleNamespace

@@ -98,6 +98,9 @@ class Study(Strict):
     tuning: TuningSettings = TuningSettings()
     device: Literal["cpu", "cuda"] = "cpu"
     """Where training and unlearning run."""
+    jobs_per_gpu: int = Field(default=1, ge=1, le=64)
+    """How many jobs share a GPU, whose memory must hold them all; small models leave most of one idle. It changes no result.
+    Snakemake's ``--resources gpu=N`` counts places: the number of GPUs times this."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the
     outcome."""

@@ -28,7 +28,22 @@ def use_device(spec: ComputeSpec) -> torch.device:
     torch.set_num_threads(spec.threads)
     torch.set_flush_denormal(True)
     keep_freed_memory()
+    if spec.device == "cuda":
+        compute_exactly()
     return torch.device(spec.device)
+
+
+def compute_exactly() -> None:
+    """Have a GPU compute in the precision that is asked for, and the same every time.
+
+    cuDNN would by itself compute float32 convolutions in TF32, with 10 bits of mantissa: then neither forgetting nor a
+    gradient were those of a CPU within any useful tolerance. Of its algorithms it takes those that add up in one order, and
+    chooses them by rule: timing them (``benchmark``) may choose others in every process, and a resumed run were another.
+    """
+    torch.backends.cuda.matmul.allow_tf32 = False
+    torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.deterministic = True
 
 
 def keep_freed_memory() -> None:

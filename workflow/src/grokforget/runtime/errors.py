@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grokforget.runtime import paths
 from grokforget.runtime.files import DamagedFile
-from grokforget.runtime.gpu import NoDevice
+from grokforget.runtime.gpu import NoDevice, is_out_of_memory, memory_needed
 from grokforget.runtime.record import read_record
 
 REMEDIES = {
@@ -37,6 +37,8 @@ def explain(error: Exception) -> str:
     notes = "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
     if isinstance(error, DamagedFile):
         return f"{error}. {condemn(error.path)}"
+    if is_out_of_memory(error):
+        return f"{memory_needed(error)}{notes}. What was finished is kept."
     if _number(error) in REMEDIES:
         return f"{error}{notes}: {REMEDIES[_number(error)]}. What was finished is kept."
     return f"{type(error).__name__}: {error}{notes}"

@@ -1,21 +1,28 @@
-"""Which GPU a job takes: one that no other job of this machine has, since Snakemake counts GPUs but does not hand them out."""
+"""Which GPU a job takes: one on which no more jobs run than may, since Snakemake counts GPUs but does not hand them out."""
 
 from __future__ import annotations
 
 import fcntl
 import logging
 import os
+import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 log = logging.getLogger("grokforget")
 VISIBLE = "CUDA_VISIBLE_DEVICES"
+SHARED = "GROKFORGET_JOBS_PER_GPU"
+"""The study's ``jobs_per_gpu``, as its jobs are told of it: it is no part of what they are."""
+WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+"""Without it cuBLAS may add up in another order every time."""
 FOLDER = Path(tempfile.gettempdir()) / f"grokforget-gpus-{os.getuid()}"
-_held: list[IO[str]] = []
+_held: list[ExitStack] = []
 
 
 class NoDevice(Exception):
@@ -32,11 +39,17 @@ def visible() -> list[str]:
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
 
 
-def claim(patience: float = 3600.0) -> str:
-    """Take a GPU that no other job has until this process ends, however it ends, and let this process see it alone.
+def share(jobs: int) -> None:
+    """Let the jobs that this process starts run so many at once on a GPU."""
+    os.environ[SHARED] = str(jobs)
 
-    Before torch is imported; once it has one, a process keeps it. Waits for one for ``patience`` seconds, since other
-    studies may have them; raises NoDevice.
+
+def claim(patience: float = 3600.0) -> str:
+    """Take a place on a GPU until this process ends, however it ends, and let this process see that GPU alone.
+
+    A GPU has as many places as ``jobs_per_gpu`` says; jobs that say 1 have it alone, whatever other studies say. Before
+    torch is imported; once it has one, a process keeps it. Waits for one for ``patience`` seconds, since other studies may
+    have them; raises NoDevice.
     """
     if _held:
         return os.environ[VISIBLE]
@@ -47,20 +60,55 @@ def claim(patience: float = 3600.0) -> str:
         )
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     until = time.monotonic() + patience
+    places = int(os.environ.get(SHARED, "1"))
+    os.environ.setdefault(WORKSPACE, ":4096:8")
     while True:
-        for name in names:
-            file = open(FOLDER / name.replace("/", "-"), "a", encoding="utf-8")  # noqa: SIM115 - held until the process ends
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                file.close()
-                continue
-            _held.append(file)
-            os.environ[VISIBLE] = name
-            log.info("on GPU %s of %s", name, ", ".join(names))
-            return name
+        # Every GPU gets its first job before one gets its second.
+        for place in range(places):
+            for name in names:
+                if locks := _take(FOLDER / name.replace("/", "-"), place, places):
+                    _held.append(locks)
+                    os.environ[VISIBLE] = name
+                    log.info("on GPU %s of %s", name, ", ".join(names))
+                    return name
         if time.monotonic() > until:
             raise NoDevice(
                 f"all GPUs ({', '.join(names)}) have been taken by other jobs for {patience / 60:.0f} minutes"
             )
         time.sleep(1)
+
+
+def _take(file: Path, place: int, places: int) -> ExitStack | None:
+    """Locks on a place of a GPU, where it is free: one on the GPU, shared unless it is the only place, and one on the place."""
+    wanted = [(file, fcntl.LOCK_SH if places > 1 else fcntl.LOCK_EX)]
+    wanted += [(file.with_name(f"{file.name}.{place}"), fcntl.LOCK_EX)] if places > 1 else []
+    with ExitStack() as locks:
+        for path, kind in wanted:
+            opened = locks.enter_context(open(path, "a", encoding="utf-8"))
+            try:
+                fcntl.flock(opened, kind | fcntl.LOCK_NB)
+            except OSError:
+                return None
+        return locks.pop_all()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether it is torch's complaint that a GPU has too little memory; torch is not imported to see that."""
+    return type(error).__name__ == "OutOfMemoryError" and type(error).__module__.partition(".")[0] == "torch"
+
+
+def memory_needed(error: Exception) -> str:
+    """How much a job needed at least that a GPU had no memory for, and which settings lower it."""
+    torch: Any = sys.modules["torch"]
+    free, total = torch.cuda.mem_get_info()
+    asked = re.search(r"Tried to allocate ([\d.]+) ([KMG])iB", str(error))
+    more = float(asked[1]) * 2.0 ** {"K": 10, "M": 20, "G": 30}[asked[2]] if asked else 0.0
+    others = max(0, total - free - torch.cuda.memory_reserved())
+    needed, of_all, of_others = (
+        f"{bytes_ / 2**30:.1f} GiB" for bytes_ in (torch.cuda.max_memory_allocated() + more, total, others)
+    )
+    return (
+        f"too little memory on the GPU: the job needed at least {needed}, the GPU has {of_all}, of which other jobs and CUDA "
+        f"itself hold {of_others}; give a smaller `batch_size` (of the recipe where training failed, of the method where "
+        "unlearning did), or fewer `jobs_per_gpu`"
+    )

@@ -67,8 +67,9 @@ class Settings:
         return cls(sorted(forced), workflow.resource_settings.nodes is None, jobs)
 
 
-def lead_jobs() -> None:
-    """Let the jobs that this Snakemake starts run this checkout's package with this Python, and end with it.
+def lead_jobs(jobs_per_gpu: int = 1) -> None:
+    """Let the jobs that this Snakemake starts run this checkout's package with this Python, so many at once on a GPU, and end
+    with it.
 
     The jobs run ``python -m grokforget``, so that `snakemake` works by its full path too and the package need not be installed.
     """
@@ -76,6 +77,7 @@ def lead_jobs() -> None:
     for name, folder in first.items():
         places = [place for place in os.environ.get(name, "").split(os.pathsep) if place and place != str(folder)]
         os.environ[name] = os.pathsep.join([str(folder), *places])
+    gpu.share(jobs_per_gpu)
     signals.lead()
 
 
