@@ -464,6 +464,7 @@ def test_jobs_end_with_the_snakemake_whose_children_they_are(monkeypatch: pytest
     monkeypatch.setenv("PATH", os.environ["PATH"])
     monkeypatch.setenv("PYTHONPATH", "")
     monkeypatch.setenv(signals.LEADER, "before:1")
+    monkeypatch.setenv(gpu.SHARED, "")
     lead_jobs()
     assert os.environ[signals.LEADER].endswith(f":{os.getpid()}")
 
@@ -473,8 +474,10 @@ def test_jobs_find_this_package_and_this_python_first(monkeypatch: pytest.Monkey
     monkeypatch.setenv("PATH", f"/usr/bin:{python}::/bin")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
     monkeypatch.setenv(signals.LEADER, "")
+    monkeypatch.setenv(gpu.SHARED, "")
     for _ in range(2):
-        lead_jobs()
+        lead_jobs(3)
+        assert os.environ[gpu.SHARED] == "3"
         assert os.environ["PATH"] == f"{python}:/usr/bin:/bin"
         assert os.environ["PYTHONPATH"] == f"{SOURCE}:/somewhere"
 

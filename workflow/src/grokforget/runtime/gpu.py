@@ -60,7 +60,7 @@ def claim(patience: float = 3600.0) -> str:
         )
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     until = time.monotonic() + patience
-    places = int(os.environ.get(SHARED, "1"))
+    places = int(os.environ.get(SHARED) or "1")
     os.environ.setdefault(WORKSPACE, ":4096:8")
     while True:
         # Every GPU gets its first job before one gets its second.
@@ -104,9 +104,8 @@ def memory_needed(error: Exception) -> str:
     asked = re.search(r"Tried to allocate ([\d.]+) ([KMG])iB", str(error))
     more = float(asked[1]) * 2.0 ** {"K": 10, "M": 20, "G": 30}[asked[2]] if asked else 0.0
     others = max(0, total - free - torch.cuda.memory_reserved())
-    needed, of_all, of_others = (
-        f"{bytes_ / 2**30:.1f} GiB" for bytes_ in (torch.cuda.max_memory_allocated() + more, total, others)
-    )
+    amounts = (torch.cuda.max_memory_allocated() + more, total, others)
+    needed, of_all, of_others = (f"{amount / 2**30:.1f} GiB" for amount in amounts)
     return (
         f"too little memory on the GPU: the job needed at least {needed}, the GPU has {of_all}, of which other jobs and CUDA "
         f"itself hold {of_others}; give a smaller `batch_size` (of the recipe where training failed, of the method where "
