@@ -17,7 +17,7 @@ export PATH := $(abspath $(VENV))/bin:$(PATH)
 export OMP_NUM_THREADS = 1
 
 .PHONY: reproduce check why verify clean-stale store empty-store summary test test-all lint format schema benchmark \
-  faults rulegraph report tuning docs clean
+  gpu-check faults rulegraph report tuning docs clean
 
 reproduce: check
 	snakemake --cores $(CORES) $(CONFIG)
@@ -75,6 +75,10 @@ schema: $(VENV)/.installed
 
 benchmark: $(VENV)/.installed
 	PYTHONPATH=workflow/src:tests python -m benchmarks
+
+# All that needs a GPU, in under 8 minutes, with one report: gpu-check.md. Another Python: make gpu-check PYTHON=python3 VENV=none
+gpu-check: $(filter-out none/.installed,$(VENV)/.installed)
+	PYTHONPATH=workflow/src:tests $(if $(filter none,$(VENV)),$(PYTHON),python) -m gpu $(if $(REHEARSE),--rehearse)
 
 # A hundred faults at random moments: FAULTS=20 for fewer, ONLY="3 17" for some again.
 FAULTS ?= 104

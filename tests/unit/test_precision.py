@@ -58,7 +58,7 @@ def run(given: RecipeSpec, snapshots: Snapshots, scale: float = 1.0) -> tuple[Tr
 
 def test_a_gradient_in_bfloat16_is_that_of_autocast_with_the_loss_in_float32() -> None:
     model, plain, batch = Layers(), Layers(), data()["train"]
-    Gradient(model, OBJECTIVE, recipe(precision="bfloat16"), 0)(batch, 0)
+    Gradient(model, OBJECTIVE, recipe(precision="bfloat16"), 0, whole=24)(batch, 0)
     with torch.autocast("cpu", torch.bfloat16):
         outputs = plain(batch.x)
     assert outputs.dtype is torch.bfloat16
@@ -77,7 +77,7 @@ def test_a_gradient_in_bfloat16_is_that_of_autocast_with_the_loss_in_float32() -
 
 def test_the_loss_of_outputs_in_bfloat16_has_the_digits_of_float32() -> None:
     model, batch = Layers(), data()["train"]
-    loss = Gradient(model, OBJECTIVE, recipe(precision="bfloat16"), 0).loss(batch)
+    loss = Gradient(model, OBJECTIVE, recipe(precision="bfloat16"), 0, whole=24).loss(batch)
     assert loss.dtype is torch.float32
     assert loss.bfloat16().float() != loss
 

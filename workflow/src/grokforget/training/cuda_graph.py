@@ -41,10 +41,6 @@ class RecordedGradient:
             model.load_state_dict(before)
             torch.cuda.set_rng_state(random)
 
-    def fits(self, batch: Examples) -> bool:
-        """Whether the batch has the shape that was recorded; the last one of an epoch may be shorter."""
-        return batch.x.shape == self.x.shape
-
     def __call__(self, batch: Examples) -> None:
         self.x.copy_(batch.x)
         self.y.copy_(batch.y)

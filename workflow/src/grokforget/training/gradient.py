@@ -24,20 +24,21 @@ class Gradient:
     """Puts into ``.grad`` the gradient of the recipe's loss, its penalty included, where SAM takes it.
 
     Under ``bfloat16`` the model alone computes in it, by autocast: the loss is that of its outputs in float32, and a penalty
-    passes through the model in float32. On a GPU, without penalty and SAM, the passes are recorded as a CUDA graph.
+    passes through the model in float32. On a GPU, without penalty and SAM, the passes of all batches of ``whole`` examples
+    are recorded as a CUDA graph; the last batch of an epoch may hold others.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, recipe: RecipeSpec, seed: int) -> None:
-        self.model, self.objective, self.recipe, self.seed = model, objective, recipe, seed
+    def __init__(self, model: nn.Module, objective: Objective, recipe: RecipeSpec, seed: int, whole: int) -> None:
+        self.model, self.objective, self.recipe, self.seed, self.whole = model, objective, recipe, seed, whole
         self.penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
         self.recordable = recipe.cuda_graph and not recipe.penalty and not recipe.optimizer.sam_rho
         self.recorded: RecordedGradient | None = None
 
     def __call__(self, batch: Examples, step: int) -> None:
         """Of the batch of update number ``step`` (from 0)."""
-        if self.recordable and self.recorded is None and batch.x.is_cuda:
+        if self.recordable and len(batch) == self.whole and batch.x.is_cuda:
             self.record(batch)
-        if self.recorded and self.recorded.fits(batch):
+        if self.recorded and len(batch) == self.whole:
             self.recorded(batch)
         elif self.recipe.optimizer.sam_rho:
             sharpness_aware(self.model, self.recipe.optimizer.sam_rho, lambda: self.passes(batch, step))
@@ -61,7 +62,8 @@ class Gradient:
         return self.objective.training_loss(outputs.float(), batch.y)
 
     def record(self, batch: Examples) -> None:
-        """Once; a model that cannot be recorded is trained kernel by kernel, slower and no other."""
+        """Once, also where a run goes on from a shorter batch. A model that cannot be recorded is trained kernel by kernel,
+        slower and no other."""
         self.recordable = False
         try:
             self.recorded = RecordedGradient(self.model, self.loss, batch)

@@ -75,7 +75,8 @@ def train(
     snapshots all that is needed to go on from there, when it comes back as ``done``.
     """
     model, optimizer = state.model, state.optimizer
-    gradient = Gradient(model, objective, recipe, seed)
+    n = len(splits["train"])
+    gradient = Gradient(model, objective, recipe, seed, whole=min(recipe.batch_size or n, n))
     augmentation: Augmentation | None = recipe.augmentation.build() if recipe.augmentation else None
     loader = training_loader(splits["train"], recipe.batch_size, seed, fewest_examples(model, "moving"))
     first = state.step
