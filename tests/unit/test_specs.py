@@ -209,7 +209,13 @@ def test_what_a_study_does_not_ask_for_is_not_there(study: Study) -> None:
         *(f"figures/{name}" for name in ("alignment", "alignment-pairs", "pareto", "attacks")),
     }
     data = ["labels"]
-    assert list(every_job["tables/matched"][""].inputs) == ["tuning", "tuning_trajectories", "unlearning", "trajectories", *data]
+    assert list(every_job["tables/matched"][""].inputs) == [
+        "tuning",
+        "tuning_trajectories",
+        "unlearning",
+        "trajectories",
+        *data,
+    ]
     assert list(left["tables/matched"][""].inputs) == ["unlearning", "trajectories", *data], "of the cells themselves"
     assert not [key for key in left if "seed9" in key]
     assert left.keys() <= every
