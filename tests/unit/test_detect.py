@@ -51,6 +51,7 @@ CURVES = {
         memorising(),
         sigmoid(STEPS, 20, 0.1, 0.6) - sigmoid(STEPS, 120, 0.0, 0.4, slope=60) + sigmoid(STEPS, 4000, 0.0, 0.8),
     ),
+    "late rise": (memorising(at=4000), sigmoid(STEPS, 30, 0.1, 0.5) + sigmoid(STEPS, 3500, 0.0, 0.15, slope=60)),
     "immediate generalisation": (memorising(), sigmoid(STEPS, 80, 0.1, 0.95)),
     "no memorisation": (sigmoid(STEPS, 100, 0.1, 0.9), sigmoid(STEPS, 4000, 0.1, 0.9)),
     "did not finish": (memorising(), sigmoid(STEPS, 80, 0.1, 0.2)),
@@ -69,14 +70,32 @@ def test_there_is_a_curve_of_every_kind() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_kind_of_a_clean_curve(kind: str) -> None:
     train, validation = CURVES[kind]
-    assert read(train, validation, diverged=kind == "diverged").kind == kind
+    assert read(train, validation, rule(kind), diverged=kind == "diverged").kind == kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("seed", range(5))
 def test_kind_of_a_noisy_curve(kind: str, seed: int) -> None:
     train, validation = CURVES[kind]
-    assert read(train, noisy(validation, seed), diverged=kind == "diverged").kind == kind
+    assert read(train, noisy(validation, seed), rule(kind), diverged=kind == "diverged").kind == kind
+
+
+def rule(kind: str) -> str:
+    """By which such a curve is read."""
+    return "late-rise" if kind == "late rise" else "plateau"
+
+
+def test_a_late_rise_begins_at_the_best_before_the_training_data_were_fitted() -> None:
+    train, validation = CURVES["late rise"]
+    curve = read(train, validation, "late-rise", early_train_accuracy=0.6)
+    assert curve.plateau == pytest.approx(0.5, abs=0.01)
+    assert (curve.final, curve.transition) == (pytest.approx(0.65, abs=0.01), True)
+    assert decades(curve.t_grok, 3500) < CLEAN
+    assert curve.t_grok < curve.t_mem, "half the way may be made before the last training example is fitted"
+    # A constant rate leaves it where an early-stopped model stands.
+    flat = read(train, sigmoid(STEPS, 30, 0.1, 0.5), "late-rise", early_train_accuracy=0.6)
+    assert (flat.kind, flat.transition) == ("did not finish", False)
+    assert read(train, validation).plateau == pytest.approx(0.65, abs=0.01), "the plateau after memorisation is another"
 
 
 @pytest.mark.parametrize("kind", ["grokking", "delayed generalisation", "double descent"])
@@ -96,9 +115,9 @@ def test_generalising_before_memorising_is_no_transition() -> None:
 
 
 def test_only_runs_with_a_transition_have_one() -> None:
-    rising = {"grokking", "delayed generalisation", "double descent"}
+    rising = {"grokking", "delayed generalisation", "double descent", "late rise"}
     for kind, curves in CURVES.items():
-        assert read(*curves, diverged=kind == "diverged").transition == (kind in rising), kind
+        assert read(*curves, rule(kind), diverged=kind == "diverged").transition == (kind in rising), kind
 
 
 def test_one_lucky_evaluation_before_memorisation_is_no_double_descent() -> None:

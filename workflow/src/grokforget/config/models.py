@@ -98,6 +98,10 @@ class ResNet(Model):
     preactivation: bool = False
     """Whether norm and ReLU stand before a block's convolutions."""
 
+    @property
+    def has_batch_norm(self) -> bool:
+        return self.norm == "batch"
+
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         least = {"3x3": 8, "7x7": 32}[self.stem]
         if data.image_side and data.image_side < least:
@@ -148,6 +152,10 @@ class TorchvisionModel(Model):
     """Its name there, such as ``resnet18``."""
     options: dict[str, bool | int | float | str | list[int]] = Field(default={})
     """Further arguments of its builder, such as ``width_per_group`` or ``aux_logits``."""
+
+    @property
+    def has_batch_norm(self) -> bool:
+        return True
 
     @field_validator("name")
     @classmethod

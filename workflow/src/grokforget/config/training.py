@@ -162,9 +162,11 @@ class TrainingSettings(Strict):
 class SelectionSettings(Strict):
     """How t_mem, t_grok and the checkpoints are read off a run's curves."""
 
-    transition: Literal["accuracy", "plateau"]
+    transition: Literal["accuracy", "plateau", "late-rise"]
     """``accuracy``: t_grok is where validation accuracy reaches ``grokked_accuracy`` (algorithmic data); ``plateau``:
-    where it has made half its way from the plateau after memorisation to its final value (natural data)."""
+    where it has made half its way from the plateau after memorisation to its final value (natural data); ``late-rise``: half
+    its way from the best that it had before the training data were fitted (up to ``early_train_accuracy``) to its final value,
+    which is what the paper's θ_pre and θ_grok lie on either side of, and which annealing alone may bring about."""
     memorised_accuracy: Accuracy = 0.99
     """t_mem: first step with this train accuracy, sustained."""
     grokked_accuracy: Accuracy = 0.99

@@ -28,7 +28,8 @@ NEAR_CHANCE = 0.25
 class Grokking:
     """What a run's curves say.
 
-    ``plateau`` and ``final`` are the validation accuracy after memorisation and at the end; ``gap`` is t_grok - t_mem,
+    ``plateau`` and ``final`` are the validation accuracy after memorisation (of a late rise, at its best before it) and at the
+    end; ``gap`` is t_grok - t_mem,
     ``gap_share`` gap / t_grok and ``delay`` log10(t_grok / t_mem), both NaN where a threshold is reached at step 0: there
     is no share of no time; ``sharpness`` 1 / (log10 t_.9 - log10 t_.1) per decade; ``t_derivative`` and
     ``t_sigmoid`` are the two automatic detectors, ``kind`` one of ``KINDS``.
@@ -55,6 +56,7 @@ KINDS = (
     "grokking",
     "delayed generalisation",
     "double descent",
+    "late rise",
     "immediate generalisation",
     "no memorisation",
     "did not finish",
@@ -112,10 +114,17 @@ def read_curve(
         kind = "diverged" if diverged else "no memorisation"
         return Grokking(t_mem=t_mem, plateau=math.nan, final=final, kind=kind, transition=False, **nothing)
 
-    plateau = float(np.median(validation_accuracy[(steps >= t_mem) & (steps <= 2 * t_mem)]))
+    before = (steps > 0) & (steps <= t_mem) & (train_accuracy <= settings.early_train_accuracy)
+    late = settings.transition == "late-rise" and bool(before.any())
+    if late:
+        # Of the accuracies before the training data are fitted the best: where an early-stopped model stands.
+        start = int(np.argmax(np.where(before, validation_accuracy, -1)))
+        plateau, after = float(validation_accuracy[start]), steps >= steps[start]
+    else:
+        plateau = float(np.median(validation_accuracy[(steps >= t_mem) & (steps <= 2 * t_mem)]))
+        after = steps >= t_mem
     rise = final - plateau
     rises = rise > max(3 * float(np.std(tail)), MIN_RISE)
-    after = steps >= t_mem
 
     if settings.transition == "accuracy":
         t_grok = first_sustained(steps, validation_accuracy >= settings.grokked_accuracy, sustained)
@@ -140,7 +149,9 @@ def read_curve(
         final=final,
         t_derivative=steepest(steps[after], validation_accuracy[after]) if rises else math.nan,
         t_sigmoid=sigmoid_midpoint(steps[after], validation_accuracy[after]) if rises else math.nan,
-        kind=kind_of_curve(steps, validation_accuracy, t_mem, plateau, final, transition, n_classes),
+        kind="late rise"
+        if late and transition
+        else kind_of_curve(steps, validation_accuracy, t_mem, plateau, final, transition, n_classes),
         transition=transition,
     )
 
@@ -156,7 +167,7 @@ def kind_of_curve(
 ) -> str:
     """The kind of a curve that memorised.
 
-    With a transition: ``double descent`` where the accuracy had been higher before it fell to the plateau, ``grokking``
+    With a transition after memorisation: ``double descent`` where the accuracy had been higher before it fell to the plateau, ``grokking``
     from chance, ``delayed generalisation`` from above chance. Without one: ``immediate generalisation`` where the run
     is past half way from chance to 1 when it has memorised, else ``did not finish``.
     """
