@@ -167,9 +167,9 @@ def kind_of_curve(
 ) -> str:
     """The kind of a curve that memorised.
 
-    With a transition after memorisation: ``double descent`` where the accuracy had been higher before it fell to the plateau, ``grokking``
-    from chance, ``delayed generalisation`` from above chance. Without one: ``immediate generalisation`` where the run
-    is past half way from chance to 1 when it has memorised, else ``did not finish``.
+    With a transition after memorisation: ``double descent`` where the accuracy had been higher before it fell to the plateau,
+    ``grokking`` from chance, ``delayed generalisation`` from above chance. Without one: ``immediate generalisation`` where
+    the run is past half way from chance to 1 when it has memorised, else ``did not finish``.
     """
     chance = 1 / n_classes
     if not transition:
