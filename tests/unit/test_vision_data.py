@@ -10,8 +10,11 @@ import hashlib
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -212,6 +215,48 @@ def test_a_download_that_fails_says_what_to_put_where(
     message = str(raised.value)
     assert message.startswith(f"{tmp_path}/new: files of {KNOWN[kind].name} that cannot be read: found ")
     assert f"{kind}.npz" in message
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a server of the test's folder."""
+    monkeypatch.setenv("no_proxy", "*")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(tmp_path)))
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.parametrize("kind", ["svhn", "mnist", "cifar10"])
+def test_what_is_missing_or_was_interrupted_is_downloaded_and_compared(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch, served: str
+) -> None:
+    """From a server that stands for the internet."""
+    examples, made = write(tmp_path / "there", kind, monkeypatch), getattr(torchvision().datasets, KNOWN[kind].name)
+    if kind == "svhn":
+        named = {part: [f"{served}/there/{name}", name, known] for part, (_, name, known) in made.split_list.items()}
+        monkeypatch.setattr(made, "split_list", named)
+    elif kind == "mnist":
+        # The first mirror fails.
+        monkeypatch.setattr(made, "mirrors", [f"{served}/there/none/", f"{served}/there/MNIST/raw/"])
+    else:
+        packed = Path(shutil.make_archive(str(tmp_path / "packed"), "gztar", tmp_path / "there", made.base_folder))
+        monkeypatch.setattr(made, "url", f"{served}/{packed.name}")
+        monkeypatch.setattr(made, "tgz_md5", md5(packed.read_bytes()))
+    settings = settings_of(kind, tmp_path / "here", download=True)
+    assert_is(read(settings), examples, kind)
+    for file in [path for path in (tmp_path / "here").rglob("*") if path.is_file()]:
+        file.write_bytes(file.read_bytes()[:50])
+    assert_is(read(settings), examples, kind)
+    monkeypatch.setattr(f"{made.__module__}.check_integrity", lambda *_: False)
+    monkeypatch.setattr("torchvision.datasets.utils.check_integrity", lambda *_: False)
+    with pytest.raises(
+        DataError, match=f"files of {KNOWN[kind].name} that cannot be read: found File not found or corr"
+    ):
+        read(settings)
 
 
 # What is refused when the study is read.
