@@ -55,7 +55,8 @@ FORGET, RETAIN = examples(8, 1), examples(25, 2)
 
 def recipe(**changes: Any) -> RecipeSpec:
     rest = {"evaluations_per_decade": 1, "evaluate_every": 10**9, "snapshots_per_decade": 1, "snapshot_change": 1.0}
-    return RecipeSpec(**({"penalty": None, "batch_size": None, "optimizer": ADAMW, **rest} | changes))
+    plain = {"augmentation": None, "precision": "float32", "cuda_graph": True, "snapshot_precision": "float32"}
+    return RecipeSpec(**({"penalty": None, "batch_size": None, "optimizer": ADAMW, **plain, **rest} | changes))
 
 
 def probe(model: nn.Module, original: nn.Module, loss: str = "cross-entropy", **changes: Any) -> Probe:

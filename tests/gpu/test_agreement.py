@@ -90,7 +90,7 @@ class Few:
                 return
 
 
-@pytest.mark.parametrize("kind", kinds())
+@pytest.mark.parametrize("kind", kinds() or [pytest.param("", marks=pytest.mark.skip("pydantic is not installed"))])
 def test_unlearning(kind: str) -> None:
     before, ours, record = unlearned(kind, "cpu")
     _, theirs, other = unlearned(kind, DEVICE)

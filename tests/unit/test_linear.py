@@ -53,6 +53,13 @@ def test_outputs_and_gradients_are_those_of_torch(shape: tuple[int, ...]) -> Non
     assert torch.equal(layer(x), layer(x))
 
 
+def test_autocast_computes_in_its_own_type() -> None:
+    layer, x = layer_and_input(300, 200)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert layer(x).dtype is torch.bfloat16
+        assert torch.equal(layer(x), nn.functional.linear(x, layer.weight, layer.bias))
+
+
 def test_what_is_small_or_of_another_type_is_left_to_torch() -> None:
     layer, x = layer_and_input(300, 200)
     few = x[: LEAST // 200 // 200 - 1]

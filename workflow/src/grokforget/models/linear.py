@@ -35,8 +35,10 @@ class Linear(nn.Linear):
 
 
 def suits(x: Tensor, weight: Tensor) -> bool:
-    """Whether oneDNN can multiply the two, and faster than MKL."""
+    """Whether oneDNN can multiply the two, and faster than MKL; under autocast PyTorch has it multiply in bfloat16 itself."""
     both = (x, weight)
+    if torch.is_autocast_enabled("cpu"):
+        return False
     return onednn_is_faster() and all(t.dtype is torch.float32 and t.device.type == "cpu" for t in both)
 
 
