@@ -27,15 +27,15 @@ class CropFlip(Augmentation):
         return torch.cat([corners, mirrored])
 
     def __call__(self, images: Tensor, *, seed: int, step: int) -> Tensor:
-        n, _, height, width = images.shape
+        n, channels, height, width = images.shape
         top, left, mirrored = on_device(self.draw(n, seed, step), images.device)[:, :, None]
-        column = torch.arange(width, device=images.device)
+        number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))
+        rows = number[:, None] * (height + 2 * self.padding) + top + row
         columns = left + torch.where(mirrored.bool(), width - 1 - column, column)
-        rows = top + torch.arange(height, device=images.device)
-        padded = functional.pad(images, [self.padding] * 4).permute(0, 2, 3, 1)
-        number = torch.arange(n, device=images.device)[:, None, None]
-        cut = padded[number, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
-        # A cut has its channels last; what is stored with them first is given back so.
+        # The pixels of the padded images, one behind the other, of which every new pixel is one.
+        pixels = functional.pad(images, [self.padding] * 4).permute(0, 2, 3, 1).reshape(-1, channels)
+        source = rows[:, :, None] * (width + 2 * self.padding) + columns[:, None, :]
+        cut = pixels.index_select(0, source.flatten()).view(n, height, width, channels).permute(0, 3, 1, 2)
         return cut.contiguous(memory_format=_format(images))
 
 
