@@ -605,6 +605,37 @@ def test_a_penalty_is_part_of_training_as_code_and_settings(study: Study) -> Non
     assert made["code"] != without["code"]
 
 
+def test_an_augmentation_is_part_of_training_as_code_and_settings() -> None:
+    code = "grokforget.training.augmentations.crop_flip"
+    digits: dict[str, Any] = {"kind": "digits", "train": 100, "validation": 100}
+    plain = small(data__digits=digits, settings__mlp__data="digits", analyses=None)
+    augmented = small(
+        data__digits=digits,
+        settings__mlp__data="digits",
+        analyses=None,
+        settings__mlp__training__augmentation={"kind": "crop-flip", "padding": 3},
+    )
+    made, without = (content(runs.train(each, "mlp", "0", "full", "001")) for each in (augmented, plain))
+    assert made["spec"]["recipe"]["augmentation"]["settings"] == {"padding": 3, "flip": True}
+    assert {*made["implementations"]} - {*without["implementations"]} == {code}
+    assert made["code"] != without["code"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("precision", "bfloat16"), ("snapshot_precision", "bfloat16"), ("cuda_graph", False)]
+)
+def test_what_a_run_computes_in_is_part_of_it(study: Study, key: str, value: Any) -> None:
+    other = small(**{f"settings__mlp__training__{key}": value})
+    made, before = (content(runs.train(each, "mlp", "0", "full", "001")) for each in (other, study))
+    assert made["spec"] != before["spec"]
+    assert made["spec"]["recipe"][key] == value
+
+
+def test_how_many_jobs_share_a_gpu_is_no_part_of_them(study: Study) -> None:
+    made, before = (content(runs.train(each, "mlp", "0", "full", "001")) for each in (small(jobs_per_gpu=4), study))
+    assert made == before
+
+
 def test_the_last_of_many_segments_can_be_asked_for_alone() -> None:
     """As a job does that Snakemake runs on a cluster: it reads the workflow anew, for itself alone."""
     many = {"settings__mlp__training__steps": 20 * 900, "settings__mlp__training__segment_steps": 20}
