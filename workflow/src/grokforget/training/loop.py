@@ -112,6 +112,7 @@ def train(
         batch = loader.batch(state.step)
         if augmentation:
             batch = Examples(augmentation(batch.x, seed=seed, step=state.step), batch.y)
+        # A number: fused updates pass it to their kernel, where a tensor's value would be waited for.
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe.optimizer, state.step)
         gradient(batch, state.step)
