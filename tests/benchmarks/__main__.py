@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import torch
 
-from benchmarks import attacks, cka, cnn_step, evaluation, fisher, linear, local_complexity, transformer_step
+from benchmarks import (
+    attacks,
+    cka,
+    cnn_step,
+    evaluation,
+    fisher,
+    linear,
+    local_complexity,
+    resnet_step,
+    transformer_step,
+)
 
 torch.set_num_threads(1)
-for benchmark in (transformer_step, linear, cnn_step, evaluation, fisher, local_complexity, cka, attacks):
+for benchmark in (transformer_step, linear, cnn_step, resnet_step, evaluation, fisher, local_complexity, cka, attacks):
     print(benchmark.run())

@@ -400,9 +400,11 @@ def test_layers_are_the_relus_or_the_other_activations_and_the_representation() 
 def test_features_are_flattened_maps_of_every_example() -> None:
     cnn = CNN(DataShape((1, 8, 8), 3), channels=[2, 3], kernel_size=3, hidden=5).double().eval()
     x = gaussian(300, 1, 8, 8)  # more than one forward pass
-    got = outputs(cnn, "features.4", Examples(x, torch.zeros(300)))
+    got = outputs(cnn, ["features.4"], Examples(x, torch.zeros(300)))["features.4"]
     torch.testing.assert_close(got, cnn.features[:5](x).flatten(1))
-    torch.testing.assert_close(outputs(cnn, "representation", Examples(x, torch.zeros(300))), cnn.features(x))
+    torch.testing.assert_close(
+        outputs(cnn, ["representation"], Examples(x, torch.zeros(300)))["representation"], cnn.features(x)
+    )
 
 
 @pytest.mark.parametrize("blocks", [1, 2])
@@ -410,8 +412,8 @@ def test_features_of_a_transformer_belong_to_their_examples(blocks: int) -> None
     model = Transformer(DataShape((2,), 3, 5), layers=blocks, width=6, heads=2, mlp_width=7).double().eval()
     pairs = torch.tensor([[0, 1], [1, 0], [4, 4], [2, 3]])
     for layer in layers(model):
-        together = outputs(model, layer, Examples(pairs, torch.zeros(4)))
-        alone = torch.cat([outputs(model, layer, Examples(pair[None], torch.zeros(1))) for pair in pairs])
+        together = outputs(model, [layer], Examples(pairs, torch.zeros(4)))[layer]
+        alone = torch.cat([outputs(model, [layer], Examples(pair[None], torch.zeros(1)))[layer] for pair in pairs])
         assert len(together) == 4
         torch.testing.assert_close(together, alone)
     torch.testing.assert_close(model.output(together), model(pairs))
@@ -435,7 +437,7 @@ class Tables(nn.Module):
 
 def test_features_of_shared_tables_are_told_by_the_per_example_forward() -> None:
     model, x = Tables(), torch.tensor([4, 1, 1, 0, 2, 2, 3])
-    got = outputs(model, "relu", Examples(x, torch.zeros(7)))
+    got = outputs(model, ["relu"], Examples(x, torch.zeros(7)))["relu"]
     assert torch.equal(got, model.token.weight.detach()[x].clamp(min=0))
 
 
@@ -454,7 +456,7 @@ class Shared(nn.Module):
 
 def test_an_activation_called_twice_gives_both_outputs_as_they_were() -> None:
     x = torch.tensor([[-1.0, 0.5, 3.0]])
-    got = outputs(Shared(), "relu", Examples(x, torch.zeros(1)))
+    got = outputs(Shared(), ["relu"], Examples(x, torch.zeros(1)))["relu"]
     assert got.tolist() == [[0, 0.5, 3, 0, 0, 2]]
 
 
@@ -463,7 +465,7 @@ def test_an_error_half_way_leaves_no_hook() -> None:
     model.output = nn.Linear(9, 3)
     for layer in layers(model):
         with pytest.raises(RuntimeError):
-            outputs(model, layer, one_each(gaussian(4, 5).float()))
+            outputs(model, [layer], one_each(gaussian(4, 5).float()))
         assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 

@@ -125,8 +125,8 @@ def test_its_units_are_heads_and_neurons_and_its_features_those_of_its_activatio
         ("blocks.1.mlp_in", 16),
     ]
     assert cka_layers(model) == ["blocks.0.activation", "blocks.1.activation", "representation"]
-    features = outputs(model.double(), "blocks.0.activation", Examples(PIXELS, torch.zeros(5, dtype=torch.int64)))
-    assert features.shape == (5, 4 * 16)
+    features = outputs(model.double(), ["blocks.0.activation"], Examples(PIXELS, torch.zeros(5, dtype=torch.int64)))
+    assert features["blocks.0.activation"].shape == (5, 4 * 16)
 
 
 def test_its_fisher_diagonal_is_told_by_its_layers_and_is_that_of_single_examples() -> None:

@@ -17,13 +17,14 @@ SPLITS = ("forget", "retain", "test")
 
 
 @nan_where_diverged
-def ablation(probe: Probe, *, shares: Sequence[float], draws: int, examples: int) -> list[Value]:
-    """Accuracies in [0, 1] after a share of every layer's units is removed: the forget-specific ones, or random ones.
+def ablation(probe: Probe, *, shares: Sequence[float], draws: int, examples: int, evaluated: int) -> list[Value]:
+    """Accuracies in [0, 1] after a share of every layer's units is removed: the forget-specific ones, or random ones; in eval
+    mode, of up to ``evaluated`` examples of a set.
 
     Units are those of ``modules.py``, and how specific one is says ``specificity``, from up to ``examples`` of either set.
     Of every layer the same share goes, rounded to whole units: the random ones, ``draws`` times drawn, are then as many in
     each layer as the specific ones, and units of different kinds need not be ranked against each other. Removed means
-    that all weights of a unit are zero. (Behind a normalisation layer it would still give that layer's constant.)
+    that all weights of a unit are zero, those of a norm behind it among them, so that it gives 0.
 
     ``ablated_accuracy`` has the parts ``<split>/none``, ``<split>/<share>/specific``, ``<split>/<share>/random`` (mean
     over draws) and ``<split>/<share>/random_sd`` (n - 1; not for one draw), for all of ``forget``, ``retain`` and
@@ -35,9 +36,12 @@ def ablation(probe: Probe, *, shares: Sequence[float], draws: int, examples: int
     scores = specificity(probe, layers, examples)
     ranked = {name: score.argsort(descending=True, stable=True) for name, score in scores.items()}
     model = copy.deepcopy(probe.model).eval()
-    values = [
-        Value("ablated_accuracy", f"{split}/none", accuracy) for split, accuracy in _accuracies(probe, model).items()
-    ]
+    sets = {split: probe.some(split, evaluated) for split in SPLITS}
+
+    def accuracies() -> dict[str, float]:
+        return {split: accuracy_of(model, part, probe.objective) for split, part in sets.items()}
+
+    values = [Value("ablated_accuracy", f"{split}/none", accuracy) for split, accuracy in accuracies().items()]
     for share in shares:
         count = {layer.name: int(share * layer.units + 0.5) for layer in layers}
         values.append(Value("ablated_units", f"{share:g}", float(sum(count.values()))))
@@ -46,7 +50,7 @@ def ablation(probe: Probe, *, shares: Sequence[float], draws: int, examples: int
             model.load_state_dict(probe.model.state_dict())
             for layer in layers:
                 remove(model, layer, order[layer.name][: count[layer.name]])
-            return _accuracies(probe, model)
+            return accuracies()
 
         specific = without(ranked)
         generators = [probe.generator("ablation", draw) for draw in range(draws)]
@@ -54,7 +58,7 @@ def ablation(probe: Probe, *, shares: Sequence[float], draws: int, examples: int
             without({layer.name: torch.randperm(layer.units, generator=g) for layer in layers}) for g in generators
         ]
         for split in SPLITS:
-            drawn = torch.tensor([accuracies[split] for accuracies in random], dtype=torch.float64)
+            drawn = torch.tensor([of_draw[split] for of_draw in random], dtype=torch.float64)
             values.append(Value("ablated_accuracy", f"{split}/{share:g}/specific", specific[split]))
             values.append(Value("ablated_accuracy", f"{split}/{share:g}/random", drawn.mean().item()))
             if draws > 1:
@@ -102,7 +106,3 @@ def remove(model: nn.Module, layer: Layer, units: Tensor) -> None:
     for part in layer.parts:
         parameter = model.get_parameter(part.parameter)
         by_unit(parameter, part, layer.units)[units.to(parameter.device)] = 0
-
-
-def _accuracies(probe: Probe, model: nn.Module) -> dict[str, float]:
-    return {split: accuracy_of(model, probe.examples[split], probe.objective) for split in SPLITS}

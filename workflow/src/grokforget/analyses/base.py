@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from grokforget.config.training import RecipeSpec
 
 
+LOOKED_AT = 1024
+"""Examples of a set whose outputs tell whether a model is finite: all of a small one, while a pass over all images of a large
+one would take longer than many an analysis."""
+
+
 class Value(NamedTuple):
     """One number of an analysis: ``part`` says of what (a layer's name, say), and is empty for the whole."""
 
@@ -66,10 +71,10 @@ class Probe:
 
     @functools.cached_property
     def finite(self) -> bool:
-        """Whether every weight of the model is finite, and every output on every example of the request."""
+        """Whether every weight of the model is finite, and every output on ``LOOKED_AT`` examples of each set of the request."""
         tensors = [
             *self.model.parameters(),
-            *(logits_of(self.model, part.x) for part in self.examples.values() if len(part)),
+            *(logits_of(self.model, part.x[:LOOKED_AT]) for part in self.examples.values() if len(part)),
         ]
         return all(bool(tensor.isfinite().all()) for tensor in tensors)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,8 @@ BATCH = 256
 """Examples per forward pass: all activations of a pass are in memory at once."""
 OTHERS = (*ACTIVATIONS.values(), nn.GELU, nn.SiLU, nn.Hardswish, nn.ReLU6)
 """Activations that are looked at in a model without ReLU."""
+HELD_FLOATS = 2**26
+"""Numbers of features that are held for several layers at once: half a gigabyte."""
 REPRESENTATION = "representation"
 """Name of what enters the output layer."""
 CONTROL = "_control"
@@ -73,9 +76,10 @@ def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
         same = [(a.y[i] == b.y[j]).double().mean().item() for i, j in pairs[kind]]
         values.append(Value(named(kind, "_rows"), "", float(len(pairs[kind][0][0]))))
         values.append(Value(named(kind, "_same_class_share"), "", sum(same) / matchings))
-    for layer in layers(model):
-        pools = {id(pool): pool for pool in (forget, like_forget, mixed, control)}  # often the last three are one
-        features = {key: outputs(model, layer, as_double(pool)) for key, pool in pools.items()}
+    pools = {
+        id(pool): as_double(pool) for pool in (forget, like_forget, mixed, control)
+    }  # often the last three are one
+    for layer, features in by_layer(model, pools):
         known: Pools = {}
         for kind, (a, b, _) in kinds.items():
             drawn = compare(features[id(a)], features[id(b)], pairs[kind], known)
@@ -168,30 +172,55 @@ def layers(model: nn.Module) -> list[str]:
     return [*(found or others), REPRESENTATION]
 
 
-@torch.no_grad()
-def outputs(model: nn.Module, layer: str, examples: Examples) -> Tensor:
-    """Features (N, D) of every example at one layer, flattened; of all its calls side by side if there are several."""
-    forward = getattr(model, "per_example_forward", model)
-    seen: list[Tensor] = []
-    if layer == REPRESENTATION:
-        last: nn.Module = model.get_submodule(str(model.output_layer))
-        handle = last.register_forward_pre_hook(lambda _, args: seen.append(args[0].flatten(1).clone()))
-    else:
-        # A clone, since a later layer may work in place.
-        handle = model.get_submodule(layer).register_forward_hook(
-            lambda _, args, output: seen.append(output.flatten(1).clone())
-        )
+def by_layer(model: nn.Module, pools: Mapping[int, Examples]) -> Iterator[tuple[str, dict[int, Tensor]]]:
+    """Every layer's name with its features of every pool; as many layers in one pass as ``HELD_FLOATS`` has room for."""
+    names = layers(model)
+    first = next(iter(pools.values()))
+    example = Examples(first.x[:1], first.y[:1])
+    widths = {name: features.shape[1] for name, features in outputs(model, names, example).items()}
+    rows = sum(map(len, pools.values()))
+    while names:
+        floats = accumulate(rows * widths[name] for name in names)
+        held = [
+            name
+            for number, (name, sum_) in enumerate(zip(names, floats, strict=True))
+            if not number or sum_ <= HELD_FLOATS
+        ]
+        features = {key: outputs(model, held, pool) for key, pool in pools.items()}
+        for name in held:
+            yield name, {key: of_layers.pop(name) for key, of_layers in features.items()}
+        names = names[len(held) :]
 
-    def passes() -> Iterator[Tensor]:
+
+@torch.no_grad()
+def outputs(model: nn.Module, names: Sequence[str], examples: Examples) -> dict[str, Tensor]:
+    """Features (N, D) of every example at each of the layers, flattened; of all its calls side by side if there are several."""
+    forward = getattr(model, "per_example_forward", model)
+    seen: dict[str, list[Tensor]] = {name: [] for name in names}
+    handles = []
+    for name in names:
+        if name == REPRESENTATION:
+            last: nn.Module = model.get_submodule(str(model.output_layer))
+            hook = last.register_forward_pre_hook(
+                lambda _, args: seen[REPRESENTATION].append(args[0].flatten(1).clone())
+            )
+        else:
+            # A clone, since a later layer may work in place.
+            hook = model.get_submodule(name).register_forward_hook(
+                lambda _, args, output, name=name: seen[name].append(output.flatten(1).clone())
+            )
+        handles.append(hook)
+    found: dict[str, list[Tensor]] = {name: [] for name in names}
+    try:
         for x in examples.x.split(BATCH):
             forward(x)
-            yield torch.cat(seen, dim=1)
-            seen.clear()
-
-    try:
-        return torch.cat(list(passes()))
+            for name, calls in seen.items():
+                found[name].append(torch.cat(calls, dim=1))
+                calls.clear()
     finally:
-        handle.remove()
+        for handle in handles:
+            handle.remove()
+    return {name: torch.cat(parts) for name, parts in found.items()}
 
 
 Pools = dict[tuple[int, bool], Tensor]

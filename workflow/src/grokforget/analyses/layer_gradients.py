@@ -3,7 +3,8 @@ allows it.
 
 With input a and output gradient δ at L positions, an example's gradient of a linear layer (or of a convolution, after
 unfolding) is Σ_l δ_l a_lᵀ; with the bias, a gets a 1 at its end. Lengths and inner products follow from those of the a
-and the δ. Layers of other kinds get their gradients one by one (``torch.func``), for the examples of one call.
+and the δ. Of normalisations, which have few parameters, the gradients are sums over positions. Layers of other kinds get
+theirs one by one (``torch.func``), for the examples of one call.
 """
 
 from __future__ import annotations
@@ -162,6 +163,8 @@ def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
         and (
             isinstance(module, nn.Linear)
             or (isinstance(module, nn.Embedding) and module.padding_idx is None and not module.scale_grad_by_freq)
+            or isinstance(module, nn.LayerNorm | nn.GroupNorm)
+            or (isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) and module.running_mean is not None)
             or (
                 isinstance(module, nn.Conv2d)
                 and module.groups == 1
@@ -176,6 +179,8 @@ def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
 
 def _factors(module: nn.Module, inputs: Tensor, deltas: Tensor) -> Gradients:
     n = len(deltas)
+    if isinstance(module, nn.LayerNorm | nn.GroupNorm | nn.BatchNorm1d | nn.BatchNorm2d):
+        return _of_norm(module, inputs, deltas)
     if isinstance(module, nn.Embedding):
         return Lookups(inputs.reshape(n, -1), deltas.reshape(n, -1, deltas.shape[-1]))
     if isinstance(module, nn.Conv2d):
@@ -185,6 +190,25 @@ def _factors(module: nn.Module, inputs: Tensor, deltas: Tensor) -> Gradients:
     if module.bias is not None:
         inputs = torch.cat([inputs, torch.ones_like(inputs[..., :1])], dim=-1)
     return Outer(inputs, deltas)
+
+
+def _of_norm(module: nn.Module, inputs: Tensor, deltas: Tensor) -> Formed:
+    """A normalisation multiplies normalised features by its weight and adds its bias: sums over positions, few numbers. A batch
+    norm normalises by its running statistics, being in eval mode."""
+    match module:
+        case nn.LayerNorm():
+            normalised = functional.layer_norm(inputs, module.normalized_shape, eps=module.eps)
+            over = tuple(range(1, inputs.dim() - len(module.normalized_shape)))
+        case nn.GroupNorm():
+            normalised = functional.group_norm(inputs, module.num_groups, eps=module.eps)
+            over = tuple(range(2, inputs.dim()))
+        case nn.BatchNorm1d() | nn.BatchNorm2d():
+            normalised = functional.batch_norm(inputs, module.running_mean, module.running_var, eps=module.eps)
+            over = tuple(range(2, inputs.dim()))
+    products = normalised * deltas
+    weight, bias = (each.sum(over) if over else each for each in (products, deltas))
+    parts = [weight.flatten(1), bias.flatten(1)] if module.bias is not None else [weight.flatten(1)]
+    return Formed(torch.cat(parts, dim=1))
 
 
 class _PerExample(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Literal, NamedTuple
 
 import torch
@@ -13,6 +14,9 @@ from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
 from grokforget.analyses.modules import hidden_layers, pieces
 from grokforget.data.loader import Examples
 from grokforget.training.objective import Objective
+
+HELD_FLOATS = 2**25
+"""Numbers of single examples' gradients that are in memory at once, but for one layer's: a quarter of a gigabyte."""
 
 
 class Fit(NamedTuple):
@@ -109,22 +113,34 @@ def gradient_products(
 ) -> tuple[Tensor, Tensor]:
     """Scalar products of per-example gradients of the unlearning loss: in each module (M, N, N), and in what is in none (N, N).
 
-    Layer by layer, so that never more than one layer's gradients are held.
+    As many layers at a time as ``HELD_FLOATS`` has room for their gradients.
     """
     layers = hidden_layers(model)
-    found: list[Tensor] = []
-    for layer in layers:
-        gradients = per_example_gradients(model, examples, objective, [part.parameter for part in layer.parts])
-        product = torch.zeros(layer.units, len(examples), len(examples), dtype=torch.float64, device=examples.y.device)
-        # One parameter after the other: put together, a layer's gradients would be held twice.
-        for of_units in pieces(layer, gradients):
-            product += inner_products(of_units)
-        found.append(product.sum(0, keepdim=True) if whole_layers else product)
     inside = {part.parameter for layer in layers for part in layer.parts}
-    outside = [name for name, _ in model.named_parameters() if name not in inside]
-    others = per_example_gradients(model, examples, objective, outside)
-    rest = [inner_products(g.flatten(1)[:, None])[0] for g in others.values()]
-    return torch.cat(found), torch.stack(rest).sum(0)
+    groups = [[part.parameter for part in layer.parts] for layer in layers]
+    groups.append([name for name, _ in model.named_parameters() if name not in inside])
+    sizes = [len(examples) * sum(model.get_parameter(name).numel() for name in group) for group in groups]
+    found: list[Tensor] = []
+    rest = torch.zeros(len(examples), len(examples), dtype=torch.float64, device=examples.y.device)
+    first = 0
+    while first < len(groups):
+        fitting = sum(sum_ <= HELD_FLOATS for sum_ in accumulate(sizes[first:]))
+        last = first + max(fitting, 1)
+        names = [name for group in groups[first:last] for name in group]
+        gradients = per_example_gradients(model, examples, objective, names)
+        for layer in layers[first:last]:
+            product = torch.zeros(
+                layer.units, len(examples), len(examples), dtype=torch.float64, device=examples.y.device
+            )
+            # One parameter after the other: put together, a layer's gradients would be held twice.
+            for of_units in pieces(layer, gradients):
+                product += inner_products(of_units)
+            found.append(product.sum(0, keepdim=True) if whole_layers else product)
+        if last == len(groups):
+            others = [inner_products(gradients[name].flatten(1)[:, None])[0] for name in groups[-1]]
+            rest = torch.stack(others).sum(0)
+        first = last
+    return torch.cat(found), rest
 
 
 @torch.enable_grad()

@@ -23,6 +23,9 @@ from grokforget.training.adversarial import Box, PerExample, data_box, gradient
 BATCH = 128
 """Examples attacked at a time: in float64 and without gradients of the weights, about what training on as many takes."""
 
+CHUNK = 4096
+"""Examples that are points at a time, to tell their range: in float64 pixels take eight times their room."""
+
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Largest other logit minus that of the true class (N,): positive where the prediction is wrong."""
@@ -56,7 +59,8 @@ def robustness(probe: Probe, *, radii: Sequence[float], steps: int, step_share: 
     points, forward = continuous(model, data.x)
     unit = unit_of(model, data.x)
     start = torch.rand(points.shape, generator=probe.generator("attack"), dtype=torch.float64).to(points.device) * 2 - 1
-    box = Box(*(end.double() for end in data_box(continuous(model, part.x)[0] for part in probe.examples.values())))
+    everything = (x for part in probe.examples.values() for x in part.x.split(CHUNK))
+    box = Box(*(end.double() for end in data_box(continuous(model, x)[0] for x in everything)))
     found: dict[tuple[str, str], list[Tensor]] = {}
     for index in torch.arange(len(data), device=points.device).split(BATCH):
         attacked = Examples(points[index], data.y[index])

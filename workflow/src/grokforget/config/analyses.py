@@ -122,6 +122,8 @@ class Ablation(Analysis):
     """Random draws of the baseline."""
     examples: Count = 256
     """Examples of either set that specificity is told from."""
+    evaluated: Count = 1024
+    """Examples of each set that the accuracy is taken over; all where there are no more."""
 
 
 class Robustness(Analysis):
