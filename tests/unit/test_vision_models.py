@@ -154,6 +154,12 @@ def test_torchvisions_models_give_torchvisions_outputs(name: str) -> None:
     torch.testing.assert_close(model(model.encode(pixels)), theirs((pixels / 255 - mean) / std), rtol=1e-3, atol=1e-4)
     assert not any(getattr(module, "inplace", False) for module in model.modules())
     assert model.get_submodule(model.output_layer).out_features == 4
+    fresh = fresh_copy(model, seed=1)
+    for name, own in model.named_parameters():
+        if own.numel() > 5000:
+            assert fresh.get_parameter(name).std().item() == pytest.approx(own.std().item(), rel=0.1), (
+                "as torchvision draws it"
+            )
 
 
 def test_options_grey_images_and_attention_of_torchvisions() -> None:
