@@ -19,11 +19,11 @@ from grokforget.data.examples import ExampleTable, Split
 from grokforget.data.loader import Examples
 from grokforget.data.modular import Modular
 from grokforget.data.shape import DataShape
-from grokforget.data.torchvision_cpu import torchvision
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.models.cnn import CNN
 from grokforget.models.images import ImageModel
 from grokforget.models.mlp import MLP
+from grokforget.models.resnet import ResNet
 from grokforget.models.transformer import Transformer
 from grokforget.runtime.seeds import numpy_generator
 from grokforget.training.augmentations.crop_flip import CropFlip
@@ -73,28 +73,8 @@ def dropping(shape: DataShape) -> Normed:
     return model
 
 
-class StandIn(ImageModel):
-    """torchvision's ResNet-18 with a 3x3 stem."""
-
-    def __init__(self, shape: DataShape) -> None:
-        super().__init__(shape)
-        self.net = torchvision().models.resnet18(num_classes=shape.n_classes)
-        self.net.conv1, self.net.maxpool = nn.Conv2d(3, 64, 3, padding=1, bias=False), nn.Identity()
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def encode(self, x: Tensor) -> Tensor:
-        return super().encode(x).contiguous(memory_format=torch.channels_last)
-
-    def from_embedding(self, x: Tensor) -> Tensor:
-        return self.net(x)
-
-
 def resnet18(shape: DataShape, width: int = 64) -> nn.Module:
     """The ResNet-18 that throughput is measured with: 3x3 stem, batch norm, post-activation."""
-    try:
-        from grokforget.models.resnet import ResNet
-    except ImportError:
-        return StandIn(shape)
     return ResNet(shape, depth=18, width=width, stem="3x3", norm="batch", preactivation=False)
 
 

@@ -354,6 +354,7 @@ MALFORMED = [
     bad(f"{MLP}.methods.scrub", 3, "found 3"),
     # Tuning.
     bad("tuning.seed", 1, "found 1", "not in `seeds`"),
+    bad("tuning.settings", ["nothing"], "no such setting that is no control", "'nothing'", at="tuning.settings.0"),
     bad("tuning.candidates.scrab", {"values": [0.1]}, "found 'scrab'", METHODS, "did you mean 'scrub'?"),
     bad("tuning.candidates.scrub.values", [], "found []", "at least 1"),
     bad("tuning.candidates.scrub.values", [0.1, 0.1], "given twice", at="tuning.candidates.scrub.values.1"),

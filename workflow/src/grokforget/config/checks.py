@@ -210,6 +210,10 @@ def _check_tuning(study: Study) -> None:
     tunes = bool(study.tuning.candidates) or "seed" in study.tuning.model_fields_set
     if tunes and any(study.tuning.seed in study.seeds_of(name) for name in study.settings):
         raise problem("a reported seed", study.tuning.seed, "a seed that is not in `seeds`", at=["tuning", "seed"])
+    for position, name in enumerate(study.tuning.settings or []):
+        if name not in study.main_settings:
+            at = ["tuning", "settings", str(position)]
+            raise problem("no such setting that is no control", name, study.main_settings, at=at)
     for name, candidates in study.tuning.candidates.items():
         at = ["tuning", "candidates", name]
         if name not in study.methods:

@@ -45,8 +45,10 @@ class TuningSettings(Strict):
 
     seed: int = Field(default=1000, ge=0, lt=2**31)
     """Training seed of the tuning runs; not one of the study's seeds."""
+    settings: SomeNames | None = None
+    """In which settings; null is all of them but the controls, which are never tuned."""
     forget_sets: SomeNames | None = None
-    """On which of a setting's forget sets the candidates are tried; null is all of them. Controls are not tuned."""
+    """On which of a setting's forget sets the candidates are tried; null is all of them."""
     candidates: dict[str, Candidates] = Field(default={})
     """Method → what to try. The choice is copied into the settings' ``methods``."""
 
@@ -170,8 +172,9 @@ class Study(Strict):
         return self._some_of(setting, self.along_training.forget_sets)
 
     def forget_sets_tuned(self, setting: str) -> list[str]:
-        """The forget sets on which candidates are tried; none for a control."""
-        return self._some_of(setting, self.tuning.forget_sets)
+        """The forget sets on which candidates are tried; none for a control, and for a setting that is not tuned."""
+        tuned = self.tuning.settings is None or setting in self.tuning.settings
+        return self._some_of(setting, self.tuning.forget_sets) if tuned else []
 
     def analysed(self, setting: str, name: str) -> list[str]:
         """The forget sets for which an analysis is done; none where it does not fit the data."""

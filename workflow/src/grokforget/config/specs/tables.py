@@ -196,9 +196,10 @@ def matched_item(study: Study) -> Item:
     spec = MatchedSpec(
         seed=study.tuning.seed, settings=study.main_settings, **{kind: study.name_of(kind) for kind in REFERENCES}
     )
-    tried = [name for name in study.tuning.candidates if any(map(study.tuning_seeds, spec.settings))]
+    tried = [name for name in spec.settings if study.tuning_seeds(name)]
     names = ["tuning", "tuning_trajectories"] if tried else []
-    if set(study.methods) - {spec.original, spec.retrain, *tried}:
+    unlearning = set(study.methods) - {spec.original, spec.retrain}
+    if tried != spec.settings or unlearning - study.tuning.candidates.keys():
         names += ["unlearning", "trajectories"]
     labels = [paths.LABELS.format(data=study.settings[name].data) for name in spec.settings]
     return Item(spec, {**tidy(names), "labels": labels}, tidy(MATCHED))
