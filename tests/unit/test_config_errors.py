@@ -140,7 +140,7 @@ MALFORMED = [
     bad("methods.fisher.kind", "fischer", "found 'fischer'", "nabla-tau, scrub", "mean 'fisher'?"),
     bad("methods.fisher.kind", "zzzzz", "found 'zzzzz'", "original, retrain, gradient-ascent,"),
     bad("data.addition.kind", "modula", "found 'modula'", "digits, modular", "mean 'modular'?"),
-    bad(f"{MLP}.model.kind", "mpl", "found 'mpl'", "mlp, cnn, transformer", "mean 'mlp'?"),
+    bad(f"{MLP}.model.kind", "mpl", "found 'mpl'", "mlp, cnn, resnet, vit, torchvision, transformer", "mean 'mlp'?"),
     bad(
         "forget_sets.within-50.kind",
         "within-class",
