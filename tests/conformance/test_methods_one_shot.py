@@ -310,3 +310,18 @@ def test_defaults_are_the_published_ones() -> None:
     settings = {kind: METHODS[kind]().spec().settings for kind in KINDS}
     assert settings["ssd"] == {"alpha": 10.0, "dampening": 1.0, "batch_size": 1}
     assert settings["influence"] == {"alpha": 1.0, "examples": 1000, "damping": 1.0}
+
+
+@pytest.mark.parametrize(("kind", "values"), [("fisher", (1e-4, 1e-2)), ("ssd", (0.5, 1.0))])
+def test_candidates_that_share_what_they_work_out_give_what_they_give_alone(
+    kind: str, values: tuple[float, float]
+) -> None:
+    shared: dict[str, object] = {}
+    for value in values:
+        alone, together = problem(), problem()
+        together.shared = shared
+        for given in (alone, together):
+            list(build(kind, alpha=value).run(given))
+        assert difference(plain.weights_of(alone.model), plain.weights_of(together.model)) == 0
+        assert difference(plain.weights_of(alone.model), plain.weights_of(problem().model)) > 0
+    assert len(shared) == 1, "worked out once"

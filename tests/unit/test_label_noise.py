@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from grokforget.config.specs import runs
+from grokforget.config.specs import runs, unlearning
 from grokforget.data.examples import ExampleTable, LabelNoise, Split, TrainingExamples, read_examples
 from grokforget.jobs.difficulty import difficulty
 from grokforget.jobs.prepare import forget, prepare, split
@@ -115,7 +115,8 @@ def test_all_jobs_see_the_same_noisy_labels(tmp_path: Path, monkeypatch: pytest.
     forget(Job(data, {"forget": tmp_path / "forget"}, rule.spec))
     assert np.array_equal(seen["forget"], table.labels[parts.train])
 
-    request = PreparedRequest(Job(data, {}, item.spec), tmp_path / "forget", "within")
+    spec = next(iter(unlearning.unlearn(study, "mlp", "0", "within").values())).spec
+    request = PreparedRequest(Job(data, {}, spec), tmp_path / "forget", "within")
     together = np.concatenate([request.examples[name].y.numpy() for name in ("forget", "retain")])
     assert np.array_equal(np.sort(together), np.sort(table.labels[parts.train]))
     assert np.array_equal(request.examples["test"].y.numpy(), table.labels[parts.test])

@@ -89,15 +89,17 @@ class PreparedRequest:
         retrained: Mapping[str, Tensor],
         stride: int | None,
         updates: int | None = None,
+        shared: dict[str, Any] | None = None,
     ) -> tuple[nn.Module, Record]:
         """Unlearn from ``weights``, as ``methods.runner.unlearn`` does; the model is the request's own and serves until the
-        next call."""
+        next call. ``shared`` is what other candidates of the method worked out of the same weights (``Problem.once``)."""
         self.model.load_state_dict(dict(weights))
         built: Method = method.build()
         forget, retain, validation = (self.examples[name] for name in ("forget", "retain", "validation"))
         # For models with dropout: the draws must not depend on what this process did before.
         torch.manual_seed(self.seed)
         problem = Problem(self.model, forget, retain, validation, self.objective, self.seed, retrained)
+        problem.shared = {} if shared is None else shared
         with progress(type(built).__name__, 0) as show:
             record = unlearn(
                 built,

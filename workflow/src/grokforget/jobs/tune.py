@@ -41,11 +41,12 @@ def tune(job: Job[TuneSpec]) -> None:
     ):
         request = PreparedRequest(job, forget, forget_set, spec.trajectory_examples)
         references = {name: request.accuracies(read_state(retrained, name)) for name in spec.checkpoints}
+        shared: dict[str, dict[str, Any]] = {checkpoint: {} for checkpoint in spec.checkpoints}
         for value, checkpoint in product(spec.candidates, spec.checkpoints):
             method = spec.method.model_copy(update={"settings": {**spec.method.settings, spec.parameter: value}})
             with noted(f"{forget_set}, {spec.parameter} {value}, checkpoint", checkpoint):
                 weights = read_state(job.input("checkpoints"), checkpoint)
-                _, record = request.apply(method, weights, {}, stride=None)
+                _, record = request.apply(method, weights, {}, stride=None, shared=shared[checkpoint])
             labels: dict[str, Any] = {
                 "forget_set": forget_set,
                 "checkpoint": checkpoint,

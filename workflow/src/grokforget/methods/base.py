@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,15 @@ class Problem:
     objective: Objective
     seed: int
     retrained: Mapping[str, Tensor] = field(default_factory=dict)
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What was worked out of the model before any update, the forget and the retain set: another candidate on the very same
+    takes it over (``once``)."""
+
+    def once(self, name: str, work_out: Callable[[], Any]) -> Any:
+        """What ``work_out`` gives, done once for all problems that share it under this name."""
+        if name not in self.shared:
+            self.shared[name] = work_out()
+        return self.shared[name]
 
     def batches(
         self, name: Literal["forget", "retain"], size: int, epoch: int, batch_statistics: BatchStatistics = "moving"

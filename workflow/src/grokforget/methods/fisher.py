@@ -21,7 +21,7 @@ class FisherForgetting(Method):
 
     def run(self, problem: Problem) -> Iterator[None]:
         model = problem.model
-        fisher = fisher_diagonal(model, problem.retain)
+        fisher = problem.once("fisher diagonal", lambda: fisher_diagonal(model, problem.retain))
         forgotten = whole_class(problem.forget.y, problem.retain.y)
         with torch.no_grad():
             for name, parameter in model.named_parameters():

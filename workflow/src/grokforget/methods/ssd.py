@@ -31,16 +31,10 @@ class SelectiveSynapticDampening(Method):
         self.alpha, self.dampening, self.batch_size = alpha, dampening, batch_size
 
     def run(self, problem: Problem) -> Iterator[None]:
-        model, forget, retain = problem.model, problem.forget, problem.retain
-        scale = self.scale(problem)
-        of_forget = self.importance(problem, "forget", forget, scale)
-        if self.batch_size == 1:
-            of_retain = self.importance(problem, "retain", retain, scale)
-            share = len(forget) / (len(forget) + len(retain))
-            of_all = {name: share * value + (1 - share) * of_retain[name] for name, value in of_forget.items()}
-        else:
-            everything = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
-            of_all = self.importance(problem, "all", everything, scale)
+        model = problem.model
+        of_forget, of_all = problem.once(
+            f"importances, batches of {self.batch_size}", lambda: self.importances(problem)
+        )
         dampened = 0
         with torch.no_grad():
             for name, parameter in model.named_parameters():
@@ -50,6 +44,18 @@ class SelectiveSynapticDampening(Method):
                 dampened += int(selected.sum())
         self.diagnostics = {"ssd_dampened_share": dampened / sum(p.numel() for p in model.parameters())}
         yield
+
+    def importances(self, problem: Problem) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """By parameter, of the forget set and of all training examples."""
+        forget, retain = problem.forget, problem.retain
+        scale = self.scale(problem)
+        of_forget = self.importance(problem, "forget", forget, scale)
+        if self.batch_size == 1:
+            of_retain = self.importance(problem, "retain", retain, scale)
+            share = len(forget) / (len(forget) + len(retain))
+            return of_forget, {name: share * value + (1 - share) * of_retain[name] for name, value in of_forget.items()}
+        everything = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
+        return of_forget, self.importance(problem, "all", everything, scale)
 
     def scale(self, problem: Problem) -> float:
         """A factor on all losses, of which only ratios matter: the squared gradients of losses below 1e-19, of examples that
