@@ -32,6 +32,7 @@ from conformance.problems import (
 from grokforget.config import methods as registry
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
+from grokforget.data.subset import subset
 from grokforget.methods.base import Method, Problem
 from grokforget.methods.descent import FineTune, GradientAscent
 from grokforget.methods.fisher import FisherForgetting
@@ -41,6 +42,7 @@ from grokforget.methods.relative_ascent import RelativeAscent
 from grokforget.methods.scrub import Scrub, reference_error, rewind_epoch
 from grokforget.models.cnn import CNN
 from grokforget.models.transformer import Transformer
+from grokforget.runtime.seeds import derive_seed
 from grokforget.training import evaluate
 from grokforget.training.distillation import distillation
 from grokforget.training.evaluate import accuracy_and_loss
@@ -812,5 +814,18 @@ def test_defaults_are_the_published_ones() -> None:
         "bound": 0.1, "learning_rate": 1e-5, "epochs": 10, "batch_size": 64, **forget_alone
     }  # fmt: skip
     assert settings["delete"] == {"learning_rate": 1e-3, "epochs": 20, "batch_size": 128, **forget_alone}
-    assert settings["fisher"] == {"alpha": 1e-6}
+    assert settings["fisher"] == {"alpha": 1e-6, "examples": None}
     assert settings["original"] == settings["retrain"] == {}
+
+
+def test_the_information_is_taken_over_so_many_retain_examples_drawn_by_the_request() -> None:
+    whole, drawn, again = problem(), problem(), problem()
+    list(FisherForgetting(alpha=1e-2).run(whole))
+    for given in (drawn, again):
+        list(FisherForgetting(alpha=1e-2, examples=5).run(given))
+    assert difference(plain.weights_of(drawn.model), plain.weights_of(again.model)) == 0
+    assert difference(plain.weights_of(drawn.model), plain.weights_of(whole.model)) > 0
+    part = subset(problem().retain, 5, derive_seed(problem().seed, "unlearning", "fisher examples"))
+    by_hand = replace(problem(), retain=part)
+    list(FisherForgetting(alpha=1e-2).run(by_hand))
+    assert difference(plain.weights_of(drawn.model), plain.weights_of(by_hand.model)) == 0

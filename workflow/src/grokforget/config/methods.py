@@ -117,6 +117,8 @@ class FisherForgetting(Component):
     kind: Literal["fisher"] = "fisher"
     alpha: float = Field(default=1e-6, gt=0)
     """α, scale of the noise variance; published sweep 1e-8 to 1e-5."""
+    examples: Count | None = None
+    """Retain examples, drawn once, that the Fisher information is taken over, for large data; published: all, null."""
 
 
 class FineTune(Updates):

@@ -55,6 +55,8 @@ class Setting(Strict):
     """Of the study's; null is all of them."""
     checkpoints: Checkpoints | None = None
     """Instead of the study's."""
+    trajectory_stride: int | None = Field(default=None, ge=1)
+    """Instead of the study's; null is the study's."""
     resources: Resources = Resources()
     methods: dict[str, dict[str, Any]] = Field(default={})
     """Changes to the study's methods in this setting, by method name: the same for all checkpoints."""

@@ -7,21 +7,25 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from grokforget.methods.base import Method, Problem
+from grokforget.data.subset import subset
+from grokforget.methods.base import UNLEARNING, Method, Problem
 from grokforget.methods.fisher_diagonal import fisher_diagonal
+from grokforget.runtime.seeds import derive_seed
 
 CLAMP, OUTPUT_CLAMP, FORGOTTEN_ROW = 1e3, 1e2, 1e-4
 
 
 class FisherForgetting(Method):
-    """One shot: θ ← μ + √v · N(0, 1), where v falls with what the retain set says of a weight. Of classification."""
+    """One shot: θ ← μ + √v · N(0, 1), where v falls with what the retain set, or so many ``examples`` of it drawn evenly, says
+    of a weight. Of classification."""
 
-    def __init__(self, *, alpha: float) -> None:
-        self.alpha = alpha
+    def __init__(self, *, alpha: float, examples: int | None = None) -> None:
+        self.alpha, self.examples = alpha, examples
 
     def run(self, problem: Problem) -> Iterator[None]:
         model = problem.model
-        fisher = problem.once("fisher diagonal", lambda: fisher_diagonal(model, problem.retain))
+        drawn = subset(problem.retain, self.examples, derive_seed(problem.seed, UNLEARNING, "fisher examples"))
+        fisher = problem.once("fisher diagonal", lambda: fisher_diagonal(model, drawn))
         forgotten = whole_class(problem.forget.y, problem.retain.y)
         with torch.no_grad():
             for name, parameter in model.named_parameters():

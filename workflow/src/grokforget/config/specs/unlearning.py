@@ -94,7 +94,7 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
             **shared,
             method=method.spec(),
             forget_set=forget_set,
-            stride=study.trajectory_stride,
+            stride=study.settings[setting].trajectory_stride or study.trajectory_stride,
             updates=getattr(method, "updates", None),
         )
         own = {"retrained": retrained} if method.kind == "retrain" else {}
