@@ -94,12 +94,14 @@ report: $(VENV)/.installed
 rulegraph: $(VENV)/.installed
 	snakemake --rulegraph mermaid-js $(CONFIG)
 
-# The figures and tables that README.md and docs/results.md show, from a finished laptop study.
-PAGES = claims explanations table1
-SHOWN = figure1a figure1b figure2 claims matched explanations pareto controls alignment complexity modules
-docs:
-	mkdir -p docs/laptop
-	cp $(SHOWN:%=results/laptop/figures/%.png) $(PAGES:%=results/laptop/paper/%.md) docs/laptop/
+# The figures and tables that README.md and docs/ show, from a finished study.
+PAGES = claims explanations table1 published
+SHOWN = figure1a figure1b figure2 claims matched explanations pareto controls alignment complexity modules batch-norm
+docs: $(VENV)/.installed
+	@$(KNOWN) to=docs/$${results##*/} && mkdir -p $$to && \
+	  for file in $(SHOWN:%=figures/%.png) $(PAGES:%=paper/%.md); do \
+	    if [ -e $$results/$$file ]; then cp $$results/$$file $$to/; fi; \
+	  done
 
 clean:
 	rm -rf $(VENV) .snakemake
