@@ -102,7 +102,7 @@ MADE_BY_READERS = {"workflow/studies/mine.yaml"}
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], **ids)
 def test_paths_exist(page: Path) -> None:
     """What a page names by its path from the repository's root."""
-    made = {"results", ".snakemake", ".venv"}
+    made = {"results", "data", ".snakemake", ".venv"}
     tops = "|".join(re.escape(path.name) for path in ROOT.iterdir() if path.is_dir() and path.name not in made)
     for name in {
         one for span in code(read(page)) for one in re.findall(rf"^(?:{tops})/[\w./-]+$", span)
@@ -119,7 +119,7 @@ def test_the_map_has_every_folder() -> None:
     )
     named = {one.split("/")[0] for row in rows(mapped) for one in code(row[0])}
     visible = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
-    assert visible - {"build"} <= named
+    assert visible - {"build", "data"} <= named
     tests = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("_")}
     assert tests <= {one for row in rows(mapped) if row[0] == "`tests`" for one in code(row[1])}
 

@@ -1,0 +1,108 @@
+"""The studies of the repository: each loads in a folder without data, and its controls are what they are called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grokforget.config.loader import ConfigError, load_study
+from grokforget.config.study import Study
+from image_files import put_imagenet
+
+ROOT = Path(__file__).parents[2]
+STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
+of_each = pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+PUBLISHED = {"gradient-ascent", "nabla-tau", "scrub", "fisher", "fine-tune"}
+"""The kinds of the paper's algorithms."""
+
+
+@pytest.fixture
+def loaded(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    """The study in a folder that has of all data ImageNet alone, which cannot be fetched."""
+    monkeypatch.chdir(tmp_path)
+    if path.stem == "paper-vision":
+        put_imagenet(tmp_path)
+    return load_study(path)
+
+
+@of_each
+def test_studies_load_and_fetch_what_they_need(path: Path, loaded: Study) -> None:
+    assert loaded.study == {"config.yaml": "laptop"}.get(path.name, path.stem)
+    known = [data for data in loaded.data.values() if hasattr(data, "download")]
+    assert all(data.download for data in known), "`snakemake --configfile FILE` is to work from nothing"
+
+
+def test_missing_images_are_told_with_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        load_study(ROOT / "workflow" / "studies" / "paper-vision.yaml")
+    assert "data.imagenet100.path: no such folder: found 'data/imagenet'" in str(raised.value)
+    assert "data.imagenet100.classes: no such file: found 'data/imagenet100.txt'" in str(raised.value)
+
+
+def flat(value: Any, name: str = "") -> dict[str, Any]:
+    """A nested mapping as one, by dotted names; one of a kind counts as a whole."""
+    if not isinstance(value, dict) or "kind" in value:
+        return {name: value}
+    inner = [flat(one, f"{name}.{key}".lstrip(".")) for key, one in value.items()]
+    return {key: one for part in inner for key, one in part.items()}
+
+
+CHANGED = {
+    "constant-rate": {"optimizer.schedule", "optimizer.decay_steps"},
+    "cosine": {"optimizer.schedule", "optimizer.decay_steps"},
+    "augmented": {"augmentation"},
+    "spline-orthogonal": {"penalty"},
+    "spline-jacobian": {"penalty"},
+    "no-grokking": {"optimizer.weight_decay"},
+    "sam": {"optimizer.sam_rho"},
+}
+"""What of a recipe a control of that name changes, and nothing else; which snapshots are kept is no matter of training."""
+
+
+@of_each
+def test_a_control_changes_what_it_is_called_for_and_nothing_else(path: Path, loaded: Study) -> None:
+    for name, setting in loaded.settings.items():
+        # The digits' controls are trained without the large initialisation, and stop earlier: config.yaml says why.
+        if not setting.control or setting.control.name not in CHANGED or setting.data == "digits-300":
+            continue
+        base = loaded.settings[setting.control.of]
+        assert (setting.model, setting.initialisation_scale) == (base.model, base.initialisation_scale), name
+        ours, theirs = (flat(one.training.model_dump(mode="json")) for one in (setting, base))
+        changed = {key for key in ours if ours[key] != theirs[key] and not key.startswith("snapshot")}
+        assert changed == CHANGED[setting.control.name], name
+
+
+@of_each
+def test_an_annealed_run_ends_where_its_cosine_does(path: Path, loaded: Study) -> None:
+    for name, setting in loaded.settings.items():
+        optimizer = setting.training.optimizer
+        if optimizer.schedule == "cosine":
+            assert optimizer.decay_steps == setting.training.steps, name
+
+
+IMAGES = [path for path in STUDIES if path.stem not in ("config", "smoke")]
+
+
+@pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
+def test_studies_of_images_ask_the_papers_question_in_its_terms(path: Path, loaded: Study) -> None:
+    assert loaded.seeds == [0, 1, 2]
+    assert loaded.tuning.seed not in loaded.seeds
+    assert loaded.checkpoints == ["early", "memorised", "grokked"]
+    if path.stem != "late-rises":
+        assert {method.kind for method in loaded.methods.values()} == {"original", "retrain", *PUBLISHED}
+        assert {"gradient-alignment", "cka", "local-complexity"} <= loaded.analysed_kinds()
+    annealed = {name for name in loaded.main_settings if loaded.settings[name].training.optimizer.schedule == "cosine"}
+    twins = {
+        setting.control.of
+        for setting in loaded.settings.values()
+        if setting.control and setting.control.name == "constant-rate"
+    }
+    # Of the ResNet on two cores, of the hour and of label noise there is none: twins cost as much as what they are compared with.
+    assert annealed - twins <= {
+        "cifar10-small": {"resnet"},
+        "cifar10-1h": {"resnet", "cnn"},
+        "late-rises": {"noisy"},
+    }.get(path.stem, set())

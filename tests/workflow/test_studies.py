@@ -1,0 +1,19 @@
+"""Every study of the repository can be planned in a folder without data, by a machine without a GPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from image_files import put_imagenet
+from snakemake_runs import REPOSITORY, Workspace
+
+STUDIES = sorted((REPOSITORY / "workflow" / "studies").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+def test_a_study_of_the_repository_is_planned(path: Path, tmp_path: Path) -> None:
+    put_imagenet(tmp_path)
+    planned = Workspace(tmp_path).planned(study=path)
+    assert {"prepare", "train", "select", "unlearn", "collect", "claims", "figure", "provenance"} <= planned.keys()
