@@ -221,6 +221,19 @@ def test_robustness_is_told_of_every_radius(tmp_path: Path) -> None:
     assert columns == ["under attack, ε 0.01 mean", "under attack, ε 0.1 mean"]
 
 
+def test_what_the_transition_under_attack_leaves_out_are_snapshots_and_not_checkpoints(tmp_path: Path) -> None:
+    everything = of_everything()
+    checkpoints = pd.concat(
+        everything["checkpoints"].assign(checkpoint=name, flag=flag)
+        for name, flag in (("memorised", ""), ("grokked", "not found"))
+    )
+    along = everything["along"].drop(columns="checkpoint")
+    along = pd.concat([along.assign(flag=""), along.assign(step=200, flag="diverged")])
+    numbers, text = laid(tmp_path, "robustness-along", along=along, checkpoints=checkpoints)
+    assert numbers["fitted at step mean"].tolist() == [15]
+    assert text.partition("Left out: ")[2].partition(".")[0] == "a: cells of 2 of 2 runs diverged"
+
+
 def cells_of_another_analysis() -> list[dict[str, Any]]:
     return value("align", "gradient_cosine", "", 0.5)
 
@@ -268,6 +281,8 @@ def of_everything() -> dict[str, pd.DataFrame]:
         "membership": unlearning[where].assign(lira_auc=0.7, lira_accuracy=0.55),
         "analysis": pd.concat([COSINES, analysis]),
         "summary": summary(unlearning),
+        "along": frame(value("robust", "clean_accuracy", "", 0.9, 0.8)).assign(step=100),
+        "checkpoints": pd.DataFrame({"setting": "a", "train_set": "full", "seed": [0, 1], "t_mem": [10.0, 20.0]}),
     }
 
 

@@ -54,6 +54,19 @@ def test_a_study_has_the_paper_tables_that_it_has_something_for() -> None:
     assert paper_tables_of(least, TIDY) == ["table1", "membership"]
 
 
+def test_a_study_has_the_transition_under_attack_where_robustness_is_analysed_along_training() -> None:
+    mlp = {**deepcopy(STUDY["settings"]["mlp"]), "data": "pixels"}
+    images = {"data": {"pixels": {"kind": "digits", "train": 200}}, "settings": {"mlp": mlp}}
+    for at, there in ((["before", "after"], False), (["before", "along"], True)):
+        found = study(**images, analyses={"attacked": {"kind": "robustness", "at": at}})
+        assert ("robustness-along" in paper_tables_of(found, [*TIDY, "along"])) == there
+    # Of tokens no accuracy under attack is measured, at whatever moment.
+    tokens = study(analyses={"attacked": {"kind": "robustness", "at": ["along"]}})
+    assert "robustness-along" not in paper_tables_of(tokens, [*TIDY, "along"])
+    item = paper_table_item(found, "robustness-along", [*TIDY, "along"])
+    assert item.inputs == {name: f"tables/{name}.parquet" for name in ("along", "checkpoints")}
+
+
 def test_a_paper_table_reads_what_the_study_has_of_its_tables() -> None:
     both = paper_table_item(study(), "membership", TIDY)
     assert both.inputs == {name: f"tables/{name}.parquet" for name in ("unlearning", "membership")}

@@ -19,8 +19,9 @@ class PaperTableRow:
     caption: str
     analysis: str | None = None
     """The kind of analysis that it shows."""
-    needs: Literal["controls", "random"] | None = None
-    """``controls``: settings that are controls of others; ``random``: forget sets drawn from all classes."""
+    needs: Literal["controls", "random", "along"] | None = None
+    """``controls``: settings that are controls of others; ``random``: forget sets drawn from all classes; ``along``: its analysis
+    along training."""
     fields: tuple[str, ...] = ROWS_OF_ALL
     """The fields of ``PaperTableSpec`` that it is told."""
 
@@ -85,6 +86,13 @@ PAPER_TABLES = {
         ("analysis",),
         "Test accuracy before and after unlearning, clean and under adversarial attack.",
         analysis="robustness",
+    ),
+    "robustness-along": PaperTableRow(
+        "grokforget.tables.attacked:robustness_along",
+        ("along", "checkpoints"),
+        "Whether and when test accuracy, clean and under adversarial attack, rises after the training data are fitted.",
+        analysis="robustness",
+        needs="along",
     ),
 }
 """A table's name → its row."""

@@ -52,6 +52,17 @@ class Grokking:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class Rise:
+    """What an accuracy does after memorisation: its level then (``plateau``) and at the end (``final``), whether that is a rise
+    (``rises``), and the step at which it has made half its way (``t_half``; NaN where it does not rise)."""
+
+    plateau: float
+    final: float
+    rises: bool
+    t_half: float
+
+
 KINDS = (
     "grokking",
     "delayed generalisation",
@@ -93,6 +104,30 @@ def crossing_time(steps: np.ndarray, accuracy: np.ndarray, level: float, sustain
     return float(np.exp(log_steps[0] + share * (log_steps[1] - log_steps[0])))
 
 
+def arrived(steps: np.ndarray, accuracy: np.ndarray) -> np.ndarray:
+    """The accuracies (m,) where a run has arrived."""
+    return accuracy[steps >= (1 - TAIL_SHARE) * steps[-1]]
+
+
+def is_rise(plateau: float, tail: np.ndarray) -> bool:
+    """Whether accuracies where a run has arrived lie above a plateau by more than they scatter."""
+    return float(np.median(tail)) - plateau > max(3 * float(np.std(tail)), MIN_RISE)
+
+
+def rise_after(steps: np.ndarray, accuracy: np.ndarray, t_mem: float, sustained: int = 1) -> Rise:
+    """The rise of any accuracy (n,) above the plateau that it has from ``t_mem`` to twice that, read off as ``read_curve`` reads
+    the validation accuracy; where no step lies there, the plateau is the first value after it."""
+    tail = arrived(steps, accuracy)
+    final, after = float(np.median(tail)), steps >= t_mem
+    if not after.any():
+        return Rise(math.nan, final, False, math.nan)
+    there = after & (steps <= 2 * t_mem)
+    plateau = float(np.median(accuracy[there])) if there.any() else float(accuracy[after][0])
+    rises = is_rise(plateau, tail)
+    half = after & (accuracy >= plateau + 0.5 * (final - plateau))
+    return Rise(plateau, final, rises, first_sustained(steps, half, sustained) if rises else math.nan)
+
+
 def read_curve(
     steps: np.ndarray,
     train_accuracy: np.ndarray,
@@ -105,7 +140,7 @@ def read_curve(
     """Measure one run. Arrays (n,) of a run's evaluations in order of steps."""
     sustained = settings.sustained
     t_mem = first_sustained(steps, train_accuracy >= settings.memorised_accuracy, sustained)
-    tail = validation_accuracy[steps >= (1 - TAIL_SHARE) * steps[-1]]
+    tail = arrived(steps, validation_accuracy)
     final = float(np.median(tail))
     if math.isnan(t_mem) or diverged:
         nothing = dict.fromkeys(
@@ -124,7 +159,7 @@ def read_curve(
         plateau = float(np.median(validation_accuracy[(steps >= t_mem) & (steps <= 2 * t_mem)]))
         after = steps >= t_mem
     rise = final - plateau
-    rises = rise > max(3 * float(np.std(tail)), MIN_RISE)
+    rises = is_rise(plateau, tail)
 
     if settings.transition == "accuracy":
         t_grok = first_sustained(steps, validation_accuracy >= settings.grokked_accuracy, sustained)

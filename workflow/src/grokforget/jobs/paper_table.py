@@ -25,7 +25,7 @@ def paper_table(job: Job[PaperTableSpec]) -> None:
     spec = job.spec
     tables = {name: read_table(paths[0]) for name, paths in job.inputs.items() if paths}
     table: PaperTable = spec.table.build({name: counted(given) for name, given in tables.items()}, spec)
-    note = f"{table.note} {note_of(tables.values())}".strip()
+    note = f"{table.note} {note_of(tables[name] for name in table.shows or tables)}".strip()
     write_text(job.outputs["csv"], csv(table.numbers))
     write_text(job.outputs["md"], markdown(table.text, note))
     write_text(job.outputs["tex"], latex(table.text, note))

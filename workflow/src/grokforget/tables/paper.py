@@ -25,11 +25,13 @@ CONTROLS = "controls stand as further checkpoints of the setting that they are c
 @dataclass(frozen=True)
 class PaperTable:
     """A table as numbers (means and deviations) and as text (``mean ± deviation``), both indexed by the labels of their
-    rows, and the note that says what they are."""
+    rows, and the note that says what they are. ``shows`` names the tidy tables of which flagged rows are missed in it; none
+    stands for all that it is made from."""
 
     numbers: pd.DataFrame
     text: pd.DataFrame
     note: str
+    shows: tuple[str, ...] = ()
 
 
 def laid_out(rows: pd.DataFrame, spec: PaperTableSpec, digits: int, note: str) -> PaperTable:

@@ -216,6 +216,12 @@ def _has(study: Study, row: PaperTableRow) -> bool:
     there = {
         "controls": any(setting.control for setting in study.settings.values()),
         "random": any(rule.kind == "random" for rule in study.forget_sets.values()),
+        "along": any(
+            "along" in analysis.at and set(study.analysed(setting, name)) & set(study.forget_sets_along(setting))
+            for name, analysis in study.analyses.items()
+            if analysis.kind == row.analysis
+            for setting in study.settings
+        ),
     }
     return (row.analysis is None or row.analysis in kinds) and (row.needs is None or there[row.needs])
 
