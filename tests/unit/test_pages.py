@@ -119,7 +119,7 @@ def test_the_map_has_every_folder() -> None:
     )
     named = {one.split("/")[0] for row in rows(mapped) for one in code(row[0])}
     visible = {path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith((".", "_"))}
-    assert visible - {"build", "data"} <= named
+    assert visible - {"build"} <= named
     tests = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and not path.name.startswith("_")}
     assert tests <= {one for row in rows(mapped) if row[0] == "`tests`" for one in code(row[1])}
 
