@@ -36,10 +36,12 @@ FIGURES = drawing.figures_of(STUDY, [*TABLES, *collecting.SUMMARIES])
 PRODUCTS = collecting.products(TABLES, PAPER_TABLES, FIGURES)
 preflight.lead_jobs(STUDY.jobs_per_gpu)
 look_after(preflight.look, Path(RESULTS), workflow.output_settings.dryrun)
+COSTS = Costs(STUDY)
+expected.tell_at_end(workflow, Path(RESULTS), COSTS)
 
 
 onstart:
-    look_after(preflight.begin, Path(RESULTS), STUDY.device, preflight.Settings.of(workflow))
+    look_after(preflight.begin, Path(RESULTS), STUDY.device, preflight.Settings.of(workflow), COSTS)
     look_after(check_owner, Path(RESULTS), STUDY_FILE, Path(workflow.basedir), True)
 
 

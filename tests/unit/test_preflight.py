@@ -19,12 +19,12 @@ from typing import Any
 import pytest
 from snakemake_interface_executor_plugins.settings import ExecMode
 
+from grokforget.config.cost import Costs
 from grokforget.config.specs import runs
 from grokforget.runtime import gpu, paths, preflight, signals, slurm
 from grokforget.runtime.preflight import (
     CannotRun,
     Settings,
-    begin,
     check_folder,
     check_store,
     end,
@@ -43,6 +43,11 @@ from grokforget.runtime.store import VARIABLE, Store
 from small import SOURCE, small
 
 NOBODY = 65534
+
+
+def begin(root: Path, device: str, settings: Settings) -> None:
+    """As a run of the small study does."""
+    preflight.begin(root, device, settings, Costs(small()))
 
 
 @pytest.fixture(autouse=True)
@@ -320,7 +325,7 @@ def snakemake(**changes: Any) -> Any:
     return SimpleNamespace(
         dag_settings=SimpleNamespace(**{name: values[name] for name in values if name != "nodes"}),
         resource_settings=SimpleNamespace(nodes=values["nodes"]),
-        dag=SimpleNamespace(needrun_jobs=lambda: jobs),
+        dag=SimpleNamespace(needrun_jobs=lambda exclude_finished: jobs),
         storage_settings=SimpleNamespace(default_storage_provider=storage),
     )
 
@@ -354,7 +359,7 @@ def test_snakemake_has_the_settings_that_are_asked_for() -> None:
         dag_settings=DAGSettings(),
         resource_settings=ResourceSettings(),
         storage_settings=StorageSettings(),
-        dag=SimpleNamespace(needrun_jobs=list),
+        dag=SimpleNamespace(needrun_jobs=lambda exclude_finished: []),
     )
     of = Settings.of(workflow)
     assert of == Settings([], True)
@@ -409,6 +414,27 @@ def test_a_study_for_gpus_needs_one_where_its_jobs_run(
         with pytest.raises(CannotRun, match=r"shows no GPU; give `--config device=cpu`"):
             begin(ROOT, device, Settings([], here))
     assert ROOT.exists() == runs
+
+
+@pytest.mark.parametrize(("total", "width", "trained"), [(16384, 2**16, True), (16384, 2**16, False), (0, 2**16, True)])
+def test_too_little_gpu_memory_is_told_before_a_setting_is_trained(
+    total: int, width: int, trained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A layer of 2^32 weights, with its gradients and Adam's two states, takes 64 GiB."""
+    listed = SimpleNamespace(stdout=f"0, GPU-a, {total}\n1, GPU-b, 81920\n" if total else "[N/A]\n")
+    monkeypatch.setattr(gpu, "visible", lambda: ["0"])
+    monkeypatch.setattr(gpu.shutil, "which", lambda name: name)
+    monkeypatch.setattr(gpu.subprocess, "run", lambda *arguments, **options: listed)
+    forecast = Costs(small(device="cuda", settings__mlp__model={"hidden": [width, width]}))
+    jobs = {"train/mlp/seed0/full/segment001": "train"} if trained else {"data/addition/seed0": "split"}
+    if total and trained:
+        told = r"settings.mlp: a training step needs at least 64\.\d GiB on a GPU, which has 16\.0 GiB; give .* `batch_size`"
+        with pytest.raises(CannotRun, match=told):
+            preflight.begin(ROOT, "cuda", Settings([], True, jobs), forecast)
+        # On the other one.
+        monkeypatch.setattr(gpu, "visible", lambda: ["GPU-b"])
+    preflight.begin(ROOT, "cuda", Settings([], True, jobs), forecast)
+    end(ROOT, False)
 
 
 @pytest.mark.parametrize(("here", "asked"), [(True, False), (False, True)])

@@ -11,10 +11,16 @@ import pytest
 
 from grokforget.runtime import paths, remaining
 from grokforget.runtime.files import write_json
-from grokforget.runtime.remaining import LOG, START, TYPICAL, Progress, Watch, duration, kind_of
+from grokforget.runtime.remaining import LOG, START, Kind, Progress, Watch, duration, kind_of
 from grokforget.runtime.results import records_of
 
 RULES = {"train": "train", "unlearn": "unlearn", "tables": "collect", "figures": "figure"}
+SECONDS = {"train": 19.5, "unlearn": 10.5, "figure": 6.0, "collect": 2.0}
+
+
+def forecast(kind: Kind) -> float:
+    """Of a job of which none has ended."""
+    return SECONDS[kind[0]]
 
 
 class Run:
@@ -23,7 +29,7 @@ class Run:
     def __init__(self, root: Path, *jobs: str) -> None:
         self.root, self.now, self.written = root, 0.0, 0
         self.jobs = {job: RULES[job.split("/")[0]] for job in jobs}
-        self.progress = Progress(root, self.jobs, lambda: self.now)
+        self.progress = Progress(root, self.jobs, forecast, lambda: self.now)
 
     def _stamp(self, path: Path) -> None:
         """However quickly files are written one after the other, their times differ."""
@@ -78,7 +84,7 @@ def test_several_at_a_time_are_sooner_done(tmp_path: Path) -> None:
     # But never sooner than the one that takes longest.
     run = run.again("train/mlp/seed0", "figures/a", "figures/b", "figures/c", "figures/d")
     for name in "abcd":
-        run.end(f"figures/{name}", TYPICAL["figure"] + START)
+        run.end(f"figures/{name}", SECONDS["figure"])
     assert run.line(6).endswith("; about 2 min left")
 
 
@@ -99,10 +105,10 @@ def test_each_kind_has_its_own_cost(tmp_path: Path) -> None:
     run.line(100)
     left = run.progress.expected()
     assert (left["train/mlp/seed1"], left["train/cnn/seed1"]) == (10, 90)
-    # Of what has not run yet the usual shares are taken, as far as this run's jobs cost more or less than usual.
-    factor = 100 / (2 * (TYPICAL["train"] + START))
-    assert left["unlearn/mlp/seed0/a"] == pytest.approx(factor * (TYPICAL["unlearn"] + START))
-    assert left["tables/training"] == pytest.approx(factor * (1.5 + START))
+    # Of what has not run yet the forecast's shares are taken, as far as this run's jobs cost more or less than usual.
+    factor = 100 / (2 * SECONDS["train"])
+    assert left["unlearn/mlp/seed0/a"] == pytest.approx(factor * SECONDS["unlearn"])
+    assert left["tables/training"] == pytest.approx(factor * SECONDS["collect"])
 
 
 def test_another_setting_costs_what_the_rule_does(tmp_path: Path) -> None:
@@ -207,9 +213,3 @@ def test_times_are_told_as_one_says_them() -> None:
 def test_kinds_are_rule_and_setting() -> None:
     assert kind_of("train", "train/mlp/seed0/full/segment001") == ("train", "mlp")
     assert kind_of("provenance", "provenance") == ("provenance", "provenance")
-
-
-def test_the_usual_costs_name_rules_that_there_are() -> None:
-    from grokforget.config.profiles import rule_names
-
-    assert set(TYPICAL) <= set(rule_names())

@@ -2,13 +2,14 @@
 
 from functools import cache
 
+from grokforget.config.cost import Costs
 from grokforget.config.loader import ConfigError, load_study, study_file
 from grokforget.runtime.owner import check_owner
 from grokforget.config.specs import collect as collecting
 from grokforget.config.specs import figures as drawing
 from grokforget.config.specs import inspection, runs, unlearning
 from grokforget.config.specs import tables as deriving
-from grokforget.runtime import paths, preflight
+from grokforget.runtime import expected, paths, preflight
 from snakemake.exceptions import WorkflowError
 
 # Every job is the same command: what it is to do stands in its spec file.

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from grokforget.config.base import Component, component_union, no_repeats, registry
+from grokforget.config.work import Request, Work
 
 Moment = Literal["before", "after", "along"]
 MODELS_ASKED = (
@@ -33,6 +34,10 @@ class Analysis(Component):
         """What decides of which models it is done, and not how."""
         return {"at", "forget_sets"}
 
+    def work(self, request: Request) -> Work:
+        """What it computes of one model, about, for the expected cost of a study."""
+        return Work(50, 3 * 512)
+
 
 class GradientAlignment(Analysis):
     """Cosines between gradients of forget and retain examples, and their norms (Tables 3 and 9)."""
@@ -49,6 +54,11 @@ class GradientAlignment(Analysis):
     """Examples of a mini-batch."""
     pairs: Count = 32
     """Examples of either set for the distribution over pairs of examples."""
+
+    def work(self, request: Request) -> Work:
+        sets = min(self.examples, request.forget) + min(self.examples, request.retain)
+        calls = 2 * (self.batches + self.pairs)
+        return Work(calls, 3 * (2 * sets + 2 * self.batches * self.batch_size + 2 * self.pairs))
 
 
 class CKA(Analysis):
@@ -78,6 +88,9 @@ class LocalComplexity(Analysis):
     radius: float = Field(default=0.005, gt=0)
     """Their distance from the point, in units of the model's inputs."""
 
+    def work(self, request: Request) -> Work:
+        return Work(6, 3 * self.points * (self.vertices + 1))
+
 
 class Sharpness(Analysis):
     """How much the loss rises at the distance ρ along its gradient, as sharpness-aware minimisation sees it."""
@@ -90,6 +103,9 @@ class Sharpness(Analysis):
     """Retain examples that the loss is taken over; all where there are no more."""
     radius: float = Field(default=0.05, gt=0)
     """ρ; .05 in arXiv 2010.01412. For the relative measure it is a share of the weight norm."""
+
+    def work(self, request: Request) -> Work:
+        return Work(10, 10 * min(self.examples, request.retain))
 
 
 class ModuleModel(Analysis):
@@ -106,6 +122,9 @@ class ModuleModel(Analysis):
     """Examples of either set, whose pairs are looked at."""
     active_share: float = Field(default=0.01, ge=0, lt=1)
     """A module is active on an example where its gradient is longer than this share of its longest."""
+
+    def work(self, request: Request) -> Work:
+        return Work(4 * self.examples, 12 * self.examples)
 
 
 class Ablation(Analysis):
@@ -124,6 +143,11 @@ class Ablation(Analysis):
     """Examples of either set that specificity is told from."""
     evaluated: Count = 1024
     """Examples of each set that the accuracy is taken over; all where there are no more."""
+
+    def work(self, request: Request) -> Work:
+        looked_at = sum(min(self.evaluated, n) for n in (request.forget, request.retain, request.test))
+        calls = 1 + len(self.shares) * (1 + self.draws)
+        return Work(calls, calls * looked_at + 6 * self.examples)
 
 
 class Robustness(Analysis):
@@ -145,6 +169,11 @@ class Robustness(Analysis):
     examples: Count = 128
     """Test examples attacked."""
 
+    def work(self, request: Request) -> Work:
+        """In double precision, which takes twice as long."""
+        calls = len(self.radii) * (self.steps + 1)
+        return Work(2 * calls, 6 * calls * min(self.examples, request.test))
+
 
 class Relearning(Analysis):
     """Updates of plain training until the forget set is back where the original model had it."""
@@ -158,6 +187,9 @@ class Relearning(Analysis):
     tolerance: float = Field(default=0.01, ge=0)
     """How far above the original's a forget loss counts as near it, in units of the training loss."""
 
+    def work(self, request: Request) -> Work:
+        return Work(self.updates, 4 * self.updates * request.forget)
+
 
 class Distance(Analysis):
     """Distance to the retrained model: Jensen-Shannon divergence of outputs, and weights."""
@@ -166,6 +198,9 @@ class Distance(Analysis):
 
     kind: Literal["distance"] = "distance"
     at: Moments = Field(default=["before", "after"])
+
+    def work(self, request: Request) -> Work:
+        return Work(6, 2 * (request.forget + request.retain + request.test))
 
 
 ANALYSES = registry(

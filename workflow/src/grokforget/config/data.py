@@ -13,6 +13,7 @@ from grokforget.config.data_settings.base import DataSet as DataSet  # also for 
 from grokforget.config.data_settings.folder import ImageFolder
 from grokforget.config.data_settings.own import Arrays, Table
 from grokforget.config.data_settings.vision import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
+from grokforget.config.work import Extent
 
 
 class Digits(DataSet):
@@ -37,6 +38,9 @@ class Digits(DataSet):
                 "at most 1700 together, so that test digits are left",
             )
         return None
+
+    def extent(self) -> Extent:
+        return Extent(self.train, self.validation, 1797 - self.train - self.validation, 64, 10, 1797 * 64 * 4)
 
 
 class Modular(DataSet):
@@ -63,14 +67,18 @@ class Modular(DataSet):
                 f"fractions {self.train_fraction} + {self.validation_fraction}",
                 "a sum below 1, so that test pairs are left",
             )
-        pairs = self.modulus * (self.modulus - (self.operation == "/"))
-        sizes = [round(fraction * pairs) for fraction in (self.train_fraction, self.validation_fraction)]
-        if min(*sizes, pairs - sum(sizes)) < 1:
+        train, validation, test, *_ = self.extent()
+        if min(train, validation, test) < 1:
             return (
-                f"{sizes[0]} training and {sizes[1]} validation pairs of {pairs}",
+                f"{train} training and {validation} validation pairs of {train + validation + test}",
                 "at least one for each and for testing",
             )
         return None
+
+    def extent(self) -> Extent:
+        pairs = self.modulus * (self.modulus - (self.operation == "/"))
+        train, validation = (round(fraction * pairs) for fraction in (self.train_fraction, self.validation_fraction))
+        return Extent(train, validation, pairs - train - validation, 2 * self.modulus, self.modulus, 16 * pairs)
 
 
 def is_prime(n: int) -> bool:

@@ -10,14 +10,15 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from grokforget.config.base import Component, component_union, registry
-from grokforget.config.method_settings.base import Count, Decay, Rate, Updates
+from grokforget.config.base import component_union, registry
+from grokforget.config.method_settings.base import Count, Decay, Method, Rate, Updates
 from grokforget.config.method_settings.one_shot import Influence, SelectiveSynapticDampening
 from grokforget.config.method_settings.retained import CatastrophicForgetting, ExactUnlearning, L1Sparse, NegGradPlus
 from grokforget.config.method_settings.targets import BadTeacher, BoundaryShrink, Delete, RandomLabels, SalUn
+from grokforget.config.work import Request, Work, batches
 
 
-class Original(Component):
+class Original(Method):
     """Nothing is done: the checkpoint as it is."""
 
     implementation: ClassVar[str] = "grokforget.methods.references:Original"
@@ -25,7 +26,7 @@ class Original(Component):
     kind: Literal["original"] = "original"
 
 
-class Retrain(Component):
+class Retrain(Method):
     """The reference: the same recipe from scratch on the retain set, at the checkpoint that the same rule selects in
     that run."""
 
@@ -38,6 +39,7 @@ class GradientAscent(Updates):
     """Maximise the cross-entropy of the forget set (published: SGD .9 / 5e-4, lr 1e-4, 5 epochs, batch 256)."""
 
     implementation: ClassVar[str] = "grokforget.methods.descent:GradientAscent"
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget",)
 
     kind: Literal["gradient-ascent"] = "gradient-ascent"
     learning_rate: Rate = 1e-4
@@ -70,6 +72,12 @@ class NablaTau(Updates):
     """Forget examples of an update, and as many retain examples."""
     batch_statistics: Literal["moving", "frozen"] = "frozen"
     """As ``moving`` is of other methods; published: ``frozen``, with the whole model in eval mode."""
+
+    def work(self, request: Request) -> Work:
+        updates, retain = (batches(n, self.batch_size) for n in (request.forget, request.retain))
+        # As many epochs as the method's ``n_epochs``.
+        calls = updates * max(3 * retain // updates, 1)
+        return Work(calls, 6 * calls * min(self.batch_size, request.forget))
 
 
 class Scrub(Updates):
@@ -107,8 +115,14 @@ class Scrub(Updates):
     ties: Literal["first", "last"] = "first"
     """Of epochs equally close SCRUB+R takes the first, as the authors' code does, or the last."""
 
+    def work(self, request: Request) -> Work:
+        calls = self.epochs * batches(request.retain, self.retain_batch_size)
+        calls += self.max_epochs * batches(request.forget, self.forget_batch_size)
+        # The teacher's pass is a fourth.
+        return Work(calls, 4 * (self.epochs * request.retain + self.max_epochs * request.forget))
 
-class FisherForgetting(Component):
+
+class FisherForgetting(Method):
     """Fisher forgetting (Golatkar et al. 2020, arXiv 1911.04933): noise in inverse proportion to the retain set's
     Fisher information."""
 
@@ -119,6 +133,10 @@ class FisherForgetting(Component):
     """α, scale of the noise variance; published sweep 1e-8 to 1e-5."""
     examples: Count | None = None
     """Retain examples, drawn once, that the Fisher information is taken over, for large data; published: all, null."""
+
+    def work(self, request: Request) -> Work:
+        """A pass back for every class."""
+        return Work(request.classes, 3 * request.classes * request.retain)
 
 
 class FineTune(Updates):
@@ -144,6 +162,7 @@ class RelativeAscent(Updates):
     beside ``gradient-ascent``, in which neither weight norm nor gradient size decides how far a model moves."""
 
     implementation: ClassVar[str] = "grokforget.methods.relative_ascent:RelativeAscent"
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget",)
 
     kind: Literal["relative-ascent"] = "relative-ascent"
     share: float = Field(default=0.01, gt=0, le=1)

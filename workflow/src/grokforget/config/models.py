@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
@@ -9,8 +10,17 @@ from pydantic import Field, field_validator
 from grokforget.config.base import Component, component_union, problem, registry
 from grokforget.config.data import DataSet
 from grokforget.config.torchvision_names import torchvision_names
+from grokforget.config.work import Extent, ModelWork, convolution, linear, norm
 
 Width = Annotated[int, Field(ge=1, le=65536)]
+
+
+def attention_block(width: int, heads: int, hidden: int, positions: int, asked: int) -> ModelWork:
+    """Attention of ``asked`` of the positions to all, and an MLP at these."""
+    projections = linear(width, width, bias=False, positions=positions) * 2
+    projections += linear(width, width, bias=False, positions=asked) * 2
+    scores = ModelWork(flops=4 * asked * positions * width, kept=asked * positions * heads)
+    return projections + scores + linear(width, hidden, positions=asked) + linear(hidden, width, positions=asked)
 
 
 class Model(Component):
@@ -37,6 +47,10 @@ class Model(Component):
             return f"a {self.kind} on {data.inputs}", f"data of {self.needs}"
         return None
 
+    def work(self, data: DataSet, extent: Extent) -> ModelWork | None:
+        """What it computes of an example, for the expected cost of a study; None where that is not known."""
+        return None
+
 
 class MLP(Model):
     """Multi-layer perceptron."""
@@ -53,6 +67,10 @@ class MLP(Model):
     """Whether the layers have biases."""
     initialisation: Literal["default", "normal"] = "default"
     """``default``: PyTorch's; ``normal``: N(0, 1)/√fan_in."""
+
+    def work(self, data: DataSet, extent: Extent) -> ModelWork:
+        layers = pairwise([extent.features, *self.hidden, extent.classes])
+        return sum((linear(*sizes, bias=self.bias) for sizes in layers), ModelWork())
 
 
 class CNN(Model):
@@ -75,6 +93,13 @@ class CNN(Model):
         if data.image_side and data.image_side < 2 ** len(self.channels):
             return f"{len(self.channels)} poolings of {data.image_side} pixels", "fewer channels"
         return super().conflict_with(data)
+
+    def work(self, data: DataSet, extent: Extent) -> ModelWork:
+        found, side = ModelWork(), data.image_side
+        for sizes in pairwise([data.image_channels, *self.channels]):
+            found += convolution(*sizes, self.kernel_size, side, bias=True)
+            side //= 2
+        return found + linear(self.channels[-1] * side**2, self.hidden) + linear(self.hidden, extent.classes)
 
 
 class ResNet(Model):
@@ -108,6 +133,37 @@ class ResNet(Model):
             return f"a {self.stem} stem on images of {data.image_side} pixels", f"{least} pixels or more"
         return super().conflict_with(data)
 
+    def work(self, data: DataSet, extent: Extent) -> ModelWork:
+        normed, bottleneck = self.norm != "none", self.depth >= 50
+        large = self.stem == "7x7"
+        side = -(-data.image_side // 2) if large else data.image_side
+        found = convolution(data.image_channels, self.width, 7 if large else 3, side)
+        found += norm(self.width, side**2) * (normed and not self.preactivation)
+        side = -(-side // 2) if large else side
+        n_in = self.width
+        for stage, blocks in enumerate((2, 2, 2, 2) if self.depth == 18 else (3, 4, 6, 3)):
+            width = self.width * 2**stage
+            n_out = 4 * width if bottleneck else width
+            for block in range(blocks):
+                stride = 2 if stage and not block else 1
+                before, side = side, -(-side // stride)
+                if bottleneck:
+                    convolutions = [(n_in, width, 1, before), (width, width, 3, side), (width, n_out, 1, side)]
+                else:
+                    convolutions = [(n_in, width, 3, side), (width, width, 3, side)]
+                projected = stride > 1 or n_in != n_out
+                found += sum(
+                    (convolution(*sizes) for sizes in convolutions), convolution(n_in, n_out, 1, side) * projected
+                )
+                if normed and self.preactivation:
+                    found += norm(n_in, before**2)
+                    found += sum((norm(out, at**2) for _, out, _, at in convolutions[:-1]), ModelWork())
+                elif normed:
+                    found += sum((norm(out, at**2) for _, out, _, at in convolutions), norm(n_out, side**2) * projected)
+                n_in = n_out
+        found += norm(n_in, side**2) * (normed and self.preactivation)
+        return found + linear(n_in, extent.classes)
+
 
 class ViT(Model):
     """Vision transformer (arXiv 2010.11929) without class token: its output is that of the mean over the positions."""
@@ -138,6 +194,15 @@ class ViT(Model):
         if data.image_side % self.patch:
             return f"patches of {self.patch} on images of {data.image_side} pixels", "a divisor of the images' size"
         return super().conflict_with(data)
+
+    def work(self, data: DataSet, extent: Extent) -> ModelWork:
+        positions, hidden = (data.image_side // self.patch) ** 2, round(self.mlp_ratio * self.width)
+        block = attention_block(self.width, self.heads, hidden, positions, positions) + norm(self.width, positions) * 2
+        patches = linear(data.image_channels * self.patch**2, self.width, positions=positions)
+        embedding = ModelWork(parameters=positions * self.width, layers=1)
+        return (
+            patches + embedding + block * self.depth + norm(self.width, positions) + linear(self.width, extent.classes)
+        )
 
 
 class TorchvisionModel(Model):
@@ -189,6 +254,20 @@ class Transformer(Model):
     """Attention heads of a block."""
     mlp_width: Width = 512
     """Hidden neurons of a block's MLP."""
+
+    def work(self, data: DataSet, extent: Extent) -> ModelWork:
+        """Of the last block at the last of three positions alone; keys, values and the query of the first one are computed once
+        a token where it is the only one (``models/transformer.py``)."""
+        positions, tokens = 3, extent.features // 2
+        sizes = (self.width, self.heads, self.mlp_width)
+        embedding = ModelWork(parameters=(tokens + 1 + positions) * self.width, layers=2)
+        blocks = attention_block(*sizes, positions, positions) * (self.layers - 1) + attention_block(
+            *sizes, positions, 1
+        )
+        if self.layers == 1:
+            once = 2 * self.width**2 * (2 * positions + 1) + 2 * positions * self.width
+            blocks += ModelWork(flops=-once)
+        return embedding + blocks + linear(self.width, extent.classes, bias=False)
 
     def conflict(self) -> tuple[object, str] | None:
         if self.width % self.heads:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from grokforget.config.analyses import Analysis, AnalysisSettings
-from grokforget.config.base import Component, Strict, no_repeats, problem
+from grokforget.config.base import Strict, no_repeats, problem
 from grokforget.config.checks import check
 from grokforget.config.data import DataSettings
 from grokforget.config.forget_sets import ForgetSetSettings
+from grokforget.config.method_settings.base import Method
 from grokforget.config.methods import REFERENCES, MethodSettings
 from grokforget.config.metrics import MetricSettings
 from grokforget.config.setting import Checkpoints, Name, Seeds, Setting, SomeNames
@@ -128,9 +129,9 @@ class Study(Strict):
         check(self)
         return self
 
-    def method(self, setting: str, name: str) -> Component:
+    def method(self, setting: str, name: str) -> Method:
         """The method's settings in one setting; a control's are those of the setting that it is compared with."""
-        method: Component = self.methods[name]
+        method: Method = self.methods[name]
         control = self.settings[setting].control
         inherited = self.settings[control.of].methods.get(name, {}) if control else {}
         return method.updated({**inherited, **self.settings[setting].methods.get(name, {})})

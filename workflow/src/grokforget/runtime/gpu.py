@@ -39,6 +39,17 @@ def visible() -> list[str]:
     return [str(number) for number, line in enumerate(listed.stdout.splitlines()) if line.startswith("GPU ")]
 
 
+def memory() -> int:
+    """Bytes of the smallest GPU that this process may use; 0 where that cannot be told."""
+    if shutil.which("nvidia-smi") is None:
+        return 0
+    query = ["nvidia-smi", "--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits"]
+    rows = [line.split(", ") for line in subprocess.run(query, capture_output=True, text=True).stdout.splitlines()]
+    names = visible()
+    found = [row[2] for row in rows if len(row) == 3 and (row[0] in names or row[1] in names)]
+    return min((int(size) * 2**20 for size in found if size.isdigit()), default=0)
+
+
 def share(jobs: int) -> None:
     """Let the jobs that this process starts run so many at once on a GPU."""
     os.environ[SHARED] = str(jobs)

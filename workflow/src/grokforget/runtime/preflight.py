@@ -14,13 +14,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
 from grokforget.runtime import gpu, signals, slurm
 from grokforget.runtime.errors import explain
-from grokforget.runtime.remaining import Progress, Watch
-from grokforget.runtime.results import RECORD, keys_of
+from grokforget.runtime.expected import Forecast, jobs_of, seconds_of
+from grokforget.runtime.remaining import Progress, Watch, kind_of
+from grokforget.runtime.results import keys_of
 from grokforget.runtime.run import FORCED
 from grokforget.runtime.spec_file import write_spec
 from grokforget.runtime.store import VARIABLE, Store
@@ -60,11 +62,7 @@ class Settings:
         if dag.forcetargets:
             forced |= {str(name) for name in dag.targets}
         stored = workflow.storage_settings.default_storage_provider
-        outputs = (
-            (job.rule.name, RECORD.fullmatch(str(file))) for job in workflow.dag.needrun_jobs() for file in job.output
-        )
-        jobs = {record[2]: rule for rule, record in outputs if record and not stored}
-        return cls(sorted(forced), workflow.resource_settings.nodes is None, jobs)
+        return cls(sorted(forced), workflow.resource_settings.nodes is None, {} if stored else jobs_of(workflow))
 
 
 def lead_jobs(jobs_per_gpu: int = 1) -> None:
@@ -127,10 +125,14 @@ def look(root: Path, dryrun: bool) -> None:
             print(told, file=sys.stderr)
 
 
-def begin(root: Path, device: str, settings: Settings) -> None:
-    """Before the first job of a run. Raises CannotRun."""
-    if device == "cuda" and settings.here and not gpu.visible():
-        raise CannotRun("The study asks for `device: cuda`, and this machine shows no GPU; give `--config device=cpu`.")
+def begin(root: Path, device: str, settings: Settings, forecast: Forecast) -> None:
+    """Before the first job of a run, of whose costs there is a forecast. Raises CannotRun."""
+    if device == "cuda" and settings.here:
+        if not gpu.visible():
+            raise CannotRun(
+                "The study asks for `device: cuda`, and this machine shows no GPU; give `--config device=cpu`."
+            )
+        check_gpu_memory(settings.jobs, forecast.gpu_needs())
     if not settings.here and slurm.is_there():
         complaint = slurm.complaint()
         if complaint:
@@ -145,7 +147,20 @@ def begin(root: Path, device: str, settings: Settings) -> None:
     if settings.forced:
         (root / FORCED).write_text(json.dumps(list(settings.forced)), encoding="utf-8")
     if settings.jobs:
-        _watches.append(Watch(Progress(root, settings.jobs), said))
+        _watches.append(Watch(Progress(root, settings.jobs, partial(seconds_of, forecast)), said))
+
+
+def check_gpu_memory(jobs: Mapping[str, str], needs: Mapping[str, float]) -> None:
+    """Raise CannotRun where a training job among ``jobs`` needs more than a GPU has."""
+    trained = {kind_of(rule, job)[1] for job, rule in jobs.items() if rule == "train"}
+    too_much = {name: size for name, size in needs.items() if name in trained and size > (gpu.memory() or size)}
+    if too_much:
+        name = max(too_much, key=lambda name: too_much[name])
+        raise CannotRun(
+            f"settings.{name}: a training step needs at least {too_much[name] / 2**30:.1f} GiB on a GPU, which has "
+            f"{gpu.memory() / 2**30:.1f} GiB; give its recipe a smaller `batch_size`, or `precision: bfloat16`, or the model a "
+            "smaller width."
+        )
 
 
 def said(text: str) -> None:

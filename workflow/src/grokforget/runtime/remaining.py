@@ -26,21 +26,23 @@ LOOK_SECONDS, LINE_SECONDS, SILENT_SECONDS = 5.0, 30.0, 600.0
 """Between two looks; between two lines where jobs have ended; and where none has."""
 START = 0.5
 """Seconds that a job takes beside what its record says, which is all that one takes whose results are kept."""
-TYPICAL = {
-    **{"train": 19.0, "analyse": 14.0, "tune": 14.0, "unlearn": 10.0, "unlearn_along_training": 9.0, "measure": 6.5},
-    **{"figure": 5.5, "attack": 3.5, "claims": 3.0},
-}
-"""Seconds of a job in the default study on two cores (others: 1.5). Only their ratios count, for rules of which nothing has
-ended yet, in this run or before."""
 Kind = tuple[str, str]
+"""Rule, and setting or what else a job belongs to."""
 
 
 class Progress:
     """A run's jobs: which have ended, what they cost, and what the others may cost."""
 
-    def __init__(self, root: Path, jobs: Mapping[str, str], clock: Callable[[], float] = time.monotonic) -> None:
-        """``jobs`` that the run is to do, in the study's folder ``root``: rule by job. Made before the first one starts."""
-        self.root, self.jobs, self.clock = root, jobs, clock
+    def __init__(
+        self,
+        root: Path,
+        jobs: Mapping[str, str],
+        forecast: Callable[[Kind], float],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``jobs`` that the run is to do, in the study's folder ``root``: rule by job; ``forecast``: about how many seconds a
+        job of a kind takes of which none has ended. Made before the first one starts."""
+        self.root, self.jobs, self.forecast, self.clock = root, jobs, forecast, clock
         self.began = clock()
         self.before = {job: self._changed_at(job) for job in jobs}
         self.costs: dict[str, float] = {}
@@ -86,8 +88,7 @@ class Progress:
         kinds = {job: kind_of(rule, job) for job, rule in self.jobs.items()}
 
         def before(kind: Kind) -> float:
-            typical = TYPICAL.get(kind[0], 1.5) + START
-            return self.usual.get(kind) or self.usual.get((kind[0], ""), typical)
+            return self.usual.get(kind) or self.usual.get((kind[0], "")) or self.forecast(kind)
 
         now = self.clock()
         here = means((kinds[job], spent) for job, spent in self.costs.items())

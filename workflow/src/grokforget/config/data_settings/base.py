@@ -7,6 +7,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from grokforget.config.base import Component
+from grokforget.config.work import Extent
 
 
 class DataSet(Component):
@@ -35,3 +36,7 @@ class DataSet(Component):
         """The user's files and folders that the data set is read from, as absolute paths: what ``examples`` of the
         implementation is given. What changes in them makes the data, and all that follows, anew."""
         return []
+
+    def extent(self) -> Extent | None:
+        """How large it is, for the expected cost of a study; None where only its files tell."""
+        return None

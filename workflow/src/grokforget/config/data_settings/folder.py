@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from grokforget.config.data_settings.own import OwnFile, absolute, file_of, folder
+from grokforget.config.work import Extent
 from grokforget.runtime.components import ComponentSpec
 
 
@@ -83,6 +84,15 @@ class ImageFolder(OwnFile):
             more = f" and {len(missing) - 1} more folders" if len(missing) > 1 else ""
             return f"no folder {missing[0]}{more}", f"a folder for each of the {len(names)} names in {self.classes}"
         return super().conflict()
+
+    def extent(self) -> Extent | None:
+        """Where all is told in numbers; of the images' file at least as much as is used of it."""
+        parts = (self.train, self.validation, self.test)
+        if not (self.size and self.colour and self.classes and all(isinstance(part, int) for part in parts)):
+            return None
+        features = self.image_channels * self.size**2
+        train, validation, test = (int(part or 0) for part in parts)
+        return Extent(train, validation, test, features, len(self.named()), (train + validation + test) * features)
 
     def not_settings(self) -> set[str]:
         return {"classes", "paper"} | super().not_settings()

@@ -19,6 +19,11 @@ def size(value: int | float) -> int | float:
     return value
 
 
+def of_all(wanted: int | float, examples: int) -> int:
+    """How many a size is of so many examples."""
+    return wanted if isinstance(wanted, int) else round(wanted * examples)
+
+
 Size = Annotated[Annotated[int, Field(ge=1)] | float, AfterValidator(size)]
 
 

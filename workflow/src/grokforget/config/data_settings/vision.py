@@ -8,7 +8,8 @@ from typing import ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from grokforget.config.base import problem
-from grokforget.config.data_settings.own import Constants, OwnData, Size, absolute
+from grokforget.config.data_settings.own import Constants, OwnData, Size, absolute, of_all
+from grokforget.config.work import Extent
 from grokforget.runtime.components import ComponentSpec
 
 
@@ -83,6 +84,13 @@ class VisionData(OwnData):
             if size > most:
                 return f"{what} {size}", f"at most {most}"
         return super().conflict()
+
+    def extent(self) -> Extent:
+        learned, tested = self.sizes
+        features = self.image_channels * self.image_side**2
+        test = tested if self.test is None else of_all(self.test, tested)
+        parts = (of_all(self.train, learned), of_all(self.validation, learned), test)
+        return Extent(*parts, features, self.n_classes, (learned + tested) * features)
 
     def not_settings(self) -> set[str]:
         """Files count by their contents."""

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from grokforget.config.base import Component
+from grokforget.config.work import Request, Work, batches
 
 Rate = Annotated[float, Field(gt=0, le=100)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class Updates(Component):
+class Method(Component):
+    """Settings of a method."""
+
+    def work(self, request: Request) -> Work:
+        """What it computes from one checkpoint, about, for the expected cost of a study: nothing, or too little to count."""
+        return Work(0, 0)
+
+
+class Updates(Method):
     """The settings that all methods share which move a model in many updates."""
+
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("retain",)
+    """The sets that an epoch is a pass over, each in batches of its own."""
 
     batch_statistics: Literal["moving", "frozen"] = "moving"
     """Of batch norms, during updates: ``moving``, they normalise by the batch and move their running statistics, as the
@@ -25,3 +37,10 @@ class Updates(Component):
 
     def not_settings(self) -> set[str]:
         return {"updates"}
+
+    def work(self, request: Request) -> Work:
+        """Of those that have ``epochs`` and one size of batches."""
+        epochs = int(getattr(self, "epochs", 1))
+        size = int(getattr(self, "batch_size", 0) or getattr(self, "retain_batch_size", 1))
+        sets: list[int] = [getattr(request, name) for name in self.passes_over]
+        return Work(epochs * sum(batches(n, size) for n in sets), 3 * epochs * sum(sets))

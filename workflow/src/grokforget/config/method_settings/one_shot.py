@@ -6,11 +6,11 @@ from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from grokforget.config.base import Component
-from grokforget.config.method_settings.base import Count
+from grokforget.config.method_settings.base import Count, Method
+from grokforget.config.work import Request, Work
 
 
-class SelectiveSynapticDampening(Component):
+class SelectiveSynapticDampening(Method):
     """SSD (Foster et al. 2024, arXiv 2308.07707): make weights smaller that matter more to the forget set than to all."""
 
     implementation: ClassVar[str] = "grokforget.methods.ssd:SelectiveSynapticDampening"
@@ -25,8 +25,11 @@ class SelectiveSynapticDampening(Component):
     """Examples whose mean gradient is squared for an importance: 1, the mean squared gradient of the paper; the authors' code
     squares the mean gradient of batches of 128."""
 
+    def work(self, request: Request) -> Work:
+        return Work(2, 4 * (request.forget + request.retain))
 
-class Influence(Component):
+
+class Influence(Method):
     """Influence unlearning with WoodFisher's inverse, as in Jia et al. (2023, arXiv 2304.04934): one Newton step."""
 
     implementation: ClassVar[str] = "grokforget.methods.influence:Influence"
@@ -39,3 +42,7 @@ class Influence(Component):
     """N: retain examples whose single gradients the Fisher matrix is made of; all where there are fewer (published: 1000)."""
     damping: float = Field(default=1.0, gt=0)
     """λ: the Fisher matrix has this on its diagonal beside (published: 1, the identity that the updates start from)."""
+
+    def work(self, request: Request) -> Work:
+        """A hundred steps of conjugate gradients, each of three passes back."""
+        return Work(300, 900 * min(self.examples, request.retain))

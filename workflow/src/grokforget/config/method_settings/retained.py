@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from grokforget.config.method_settings.base import Count, Decay, Rate, Updates
+from grokforget.config.work import Request, Work
 
 
 class Retained(Updates):
@@ -77,3 +78,8 @@ class ExactUnlearning(CatastrophicForgetting):
     kind: Literal["eu-k"] = "eu-k"  # type: ignore[assignment]
     epochs: Count = 30
     """Passes over the retain set."""
+
+    def work(self, request: Request) -> Work:
+        """The new initialisation is an update of its own."""
+        work = super().work(request)
+        return work._replace(calls=work.calls + 1)

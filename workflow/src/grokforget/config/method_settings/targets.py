@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 from pydantic import Field
 
 from grokforget.config.method_settings.base import Count, Decay, Rate, Updates
+from grokforget.config.work import Request, Work, batches
 
 
 class RandomLabels(Updates):
@@ -15,6 +16,7 @@ class RandomLabels(Updates):
     here as in Graves et al. 2021 (arXiv 2010.10981) the true one is never drawn."""
 
     implementation: ClassVar[str] = "grokforget.methods.random_labels:RandomLabels"
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget", "retain")
 
     kind: Literal["random-labels"] = "random-labels"
     learning_rate: Rate = 0.01
@@ -34,6 +36,7 @@ class SalUn(Updates):
     depends most."""
 
     implementation: ClassVar[str] = "grokforget.methods.salun:SalUn"
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget", "retain")
 
     kind: Literal["salun"] = "salun"
     salient_share: float = Field(default=0.5, gt=0, le=1)
@@ -66,12 +69,18 @@ class BadTeacher(Updates):
     batch_size: Count = 256
     """Examples of an update, of both sets mixed."""
 
+    def work(self, request: Request) -> Work:
+        examples = request.forget + int(self.retain_share * request.retain)
+        # The two teachers' passes are a fourth and a fifth.
+        return Work(self.epochs * batches(examples, self.batch_size), 5 * self.epochs * examples)
+
 
 class BoundaryShrink(Updates):
     """Boundary shrink (Chen et al. 2023, arXiv 2303.11570): learn for every forget example the wrong class nearest to it.
     The defaults are those of the authors' code."""
 
     implementation: ClassVar[str] = "grokforget.methods.boundary_shrink:BoundaryShrink"
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget",)
 
     kind: Literal["boundary-shrink"] = "boundary-shrink"
     bound: float = Field(default=0.1, gt=0, le=1)
@@ -94,6 +103,7 @@ class Delete(Updates):
     its own class left out. The defaults are those of the authors' code for CIFAR-10 (github.com/shaaaaron/DELETE)."""
 
     implementation: ClassVar[str] = "grokforget.methods.delete:Delete"
+    passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget",)
 
     kind: Literal["delete"] = "delete"
     learning_rate: Rate = 1e-3

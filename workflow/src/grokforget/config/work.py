@@ -1,0 +1,82 @@
+"""What a model, a method or an analysis computes, in numbers from which its cost is estimated before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class Extent(NamedTuple):
+    """How large a data set is: examples of each part, numbers of an example (one-hot ones of tokens) and classes, and the bytes
+    of its file."""
+
+    train: int
+    validation: int
+    test: int
+    features: int
+    classes: int
+    stored: int
+
+    @property
+    def evaluated(self) -> int:
+        """Examples that an evaluation during training is of."""
+        return self.train + self.validation + self.test
+
+
+@dataclass(frozen=True)
+class ModelWork:
+    """What a model computes of one example: ``flops`` (multiplications and additions of a forward pass), ``parameters``,
+    ``kept`` (numbers that the backward pass needs of the forward pass, at least) and ``layers`` with weights."""
+
+    flops: int = 0
+    parameters: int = 0
+    kept: int = 0
+    layers: int = 0
+
+    def __add__(self, other: ModelWork) -> ModelWork:
+        return ModelWork(
+            self.flops + other.flops,
+            self.parameters + other.parameters,
+            self.kept + other.kept,
+            self.layers + other.layers,
+        )
+
+    def __mul__(self, times: int) -> ModelWork:
+        return ModelWork(self.flops * times, self.parameters * times, self.kept * times, self.layers * times)
+
+
+def linear(n_in: int, n_out: int, *, bias: bool = True, positions: int = 1) -> ModelWork:
+    """A linear layer that sees an example at so many positions."""
+    return ModelWork(2 * n_in * n_out * positions, n_in * n_out + n_out * bias, n_out * positions, 1)
+
+
+def convolution(n_in: int, n_out: int, size: int, side: int, *, bias: bool = False) -> ModelWork:
+    """A convolution whose outputs are (n_out, side, side)."""
+    return linear(n_in * size**2, n_out, bias=bias, positions=side**2)
+
+
+def norm(channels: int, positions: int) -> ModelWork:
+    """A normalisation with weights, which keeps what it is given."""
+    return ModelWork(0, 2 * channels, channels * positions, 1)
+
+
+class Request(NamedTuple):
+    """The examples of a request to forget some, and how many classes there are."""
+
+    forget: int
+    retain: int
+    test: int
+    classes: int
+
+
+class Work(NamedTuple):
+    """What a method or an analysis computes of one model: ``calls`` of it, each with a cost of its own however few examples
+    there are, and ``passes``, forward passes of one example; a forward and backward pass counts as three."""
+
+    calls: int
+    passes: int
+
+
+def batches(examples: int, size: int) -> int:
+    """Batches of a pass over so many examples."""
+    return -(-examples // size)
