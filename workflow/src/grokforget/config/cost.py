@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from grokforget.config.method_settings.base import Method
+from grokforget.config.method_settings.base import Method, Updates
 from grokforget.config.work import Request, Work, batches
 from grokforget.runtime.expected import Cost
 from grokforget.runtime.remaining import START as AROUND
@@ -158,39 +158,41 @@ class SettingCosts:
         steps += self.computed(Work(0, 3 * times * self.recipe.steps * self.batch)) / faster
         return (steps + self.evaluations * self.forward(self.extent.evaluated)) / self.segments
 
-    def applied(self, method: Method, request: Request) -> float:
-        """Of a method from one checkpoint, with what is looked at on its way and at its end."""
-        work = method.work(request)
+    def followed(self, method: Method, request: Request, stride: int | None = None) -> float:
+        """Of what is looked at on a method's way from one checkpoint and at its end."""
         most = self.study.trajectory_examples or self.extent.train
         forget, *rest = (min(n, most) for n in (request.forget, request.retain, request.test))
         before = self.forward(self.recalibrated) if self.recalibrated else 0.0
         row = before + self.forward(forget + sum(rest))
-        stride = self.study.trajectory_stride
         look = row / stride if stride else before + self.forward(forget) + SHARE_OF_CHANGES * row
         end = self.forward(self.extent.evaluated) * (3 if self.recalibrated else 1)
-        return self.computed(work) + work.calls * look + 2 * row + end
+        updates = method.work(request).calls if isinstance(method, Updates) else 1
+        return updates * look + 2 * row + end
+
+    def applied(self, method: Method, request: Request, stride: int | None = None) -> float:
+        """Of a method from one checkpoint."""
+        return self.computed(method.work(request)) + self.followed(method, request, stride)
 
     def unlearn(self) -> float:
         """All methods on a forget set, of all of them the mean."""
         methods = [self.study.method(self.name, name) for name in self.study.methods]
-        found = [self.applied(method, request) for method in methods for request in self.requests.values()]
+        cells = [(method, request) for method in methods for request in self.requests.values()]
+        found = sum(self.applied(*cell, self.study.trajectory_stride) for cell in cells)
+        everything = self.forward(self.extent.evaluated)
         if self.recalibrated:
             # Once more with frozen statistics, where nothing is looked at on the way.
-            moving = [method for method in methods if getattr(method, "batch_statistics", "") == "moving"]
-            end = 3 * self.forward(self.extent.evaluated)
-            found += [
-                self.computed(method.work(request)) + end for method in moving for request in self.requests.values()
-            ]
-        outputs = len(methods) * self.forward(self.extent.evaluated)
-        return self.checkpoints * (sum(found) / len(self.requests) + outputs)
+            moving = [cell for cell in cells if getattr(cell[0], "batch_statistics", "") == "moving"]
+            found += sum(self.computed(method.work(request)) + 3 * everything for method, request in moving)
+        return self.checkpoints * (found / len(self.requests) + len(methods) * everything)
 
     def tune(self) -> float:
-        requests = [self.requests[name] for name in self.study.forget_sets_tuned(self.name)]
-        return self.checkpoints * sum(
-            len(candidates.values) * self.applied(self.study.method(self.name, name), request)
-            for name, candidates in self.study.tuning.candidates.items()
-            for request in requests
-        )
+        found = 0.0
+        for name, candidates in self.study.tuning.candidates.items():
+            method, n = self.study.method(self.name, name), len(candidates.values)
+            for request in (self.requests[one] for one in self.study.forget_sets_tuned(self.name)):
+                times = 1 if method.in_common else n
+                found += times * self.computed(method.work(request)) + n * self.followed(method, request)
+        return self.checkpoints * found
 
     @property
     def looked_at_along(self) -> float:

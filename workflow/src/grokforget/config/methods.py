@@ -127,6 +127,7 @@ class FisherForgetting(Method):
     Fisher information."""
 
     implementation: ClassVar[str] = "grokforget.methods.fisher:FisherForgetting"
+    in_common: ClassVar[bool] = True
 
     kind: Literal["fisher"] = "fisher"
     alpha: float = Field(default=1e-6, gt=0)

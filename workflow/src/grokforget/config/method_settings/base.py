@@ -17,6 +17,9 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class Method(Component):
     """Settings of a method."""
 
+    in_common: ClassVar[bool] = False
+    """Whether most of its work is done once for all candidates of its hyper-parameter."""
+
     def work(self, request: Request) -> Work:
         """What it computes from one checkpoint, about, for the expected cost of a study: nothing, or too little to count."""
         return Work(0, 0)

@@ -14,6 +14,7 @@ class SelectiveSynapticDampening(Method):
     """SSD (Foster et al. 2024, arXiv 2308.07707): make weights smaller that matter more to the forget set than to all."""
 
     implementation: ClassVar[str] = "grokforget.methods.ssd:SelectiveSynapticDampening"
+    in_common: ClassVar[bool] = True
 
     kind: Literal["ssd"] = "ssd"
     alpha: float = Field(default=10.0, gt=0)
