@@ -62,15 +62,13 @@ def test_studies_name_the_schema_for_editors(path: Path) -> None:
     assert (path.parent / named[1]).resolve() == SCHEMA.resolve()
 
 
-def test_the_laptop_study_uses_the_values_that_were_chosen() -> None:
-    study = load_study(ROOT / "config.yaml")
-    with open(ROOT / "workflow" / "studies" / "tuning" / "laptop-choice.csv") as file:
+@pytest.mark.parametrize("name", ["config.yaml", "workflow/studies/cifar10-small.yaml"])
+def test_a_study_uses_the_values_that_were_chosen(name: str) -> None:
+    study = load_study(ROOT / name)
+    with open(ROOT / "workflow" / "studies" / "tuning" / f"{study.study}-choice.csv") as file:
         choices = list(csv.DictReader(file))
     assert {(row["setting"], row["method"]) for row in choices} == {
-        (setting, method)
-        for setting in study.settings
-        if study.forget_sets_tuned(setting)
-        for method in study.tuning.candidates
+        (setting, method) for setting in study.main_settings for method in study.tuning.candidates
     }
     for row in choices:
         method = study.method(row["setting"], row["method"])
