@@ -177,7 +177,8 @@ class SettingCosts:
         """All methods on a forget set, of all of them the mean."""
         methods = [self.study.method(self.name, name) for name in self.study.methods]
         cells = [(method, request) for method in methods for request in self.requests.values()]
-        found = sum(self.applied(*cell, self.study.trajectory_stride) for cell in cells)
+        stride = self.setting.trajectory_stride or self.study.trajectory_stride
+        found = sum(self.applied(*cell, stride) for cell in cells)
         everything = self.forward(self.extent.evaluated)
         if self.recalibrated:
             # Once more with frozen statistics, where nothing is looked at on the way.

@@ -137,7 +137,8 @@ class FisherForgetting(Method):
 
     def work(self, request: Request) -> Work:
         """A pass back for every class."""
-        return Work(request.classes, 3 * request.classes * request.retain)
+        examples = min(self.examples or request.retain, request.retain)
+        return Work(request.classes, 3 * request.classes * examples)
 
 
 class FineTune(Updates):
