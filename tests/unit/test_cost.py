@@ -161,6 +161,14 @@ def costs_of(study: Study) -> Any:
     return Costs(study).settings["mlp"]
 
 
+def test_memory_on_a_gpu_is_counted_at_the_least() -> None:
+    """A byte for each of an example's numbers; weights, gradients and Adam's two states; outputs of both layers, of a batch."""
+    weights, outputs = 4 * (26 * 16 + 16 * 13), (16 + 13) * 32
+    held = 169 * 26 + 4 * weights
+    assert Costs(small()).gpu_needs() == {"mlp": held + 4 * outputs}
+    assert Costs(small(settings__mlp__training__precision="bfloat16")).gpu_needs() == {"mlp": held + 2 * outputs}
+
+
 def test_what_is_asked_for_twice_costs_twice() -> None:
     train = costs_of(small()).seconds("train")
     sam = costs_of(small(settings__mlp__training__optimizer__sam_rho=0.1)).seconds("train")
