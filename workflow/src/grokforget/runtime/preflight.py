@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -147,7 +147,8 @@ def begin(root: Path, device: str, settings: Settings, forecast: Forecast) -> No
     if settings.forced:
         (root / FORCED).write_text(json.dumps(list(settings.forced)), encoding="utf-8")
     if settings.jobs:
-        _watches.append(Watch(Progress(root, settings.jobs, partial(seconds_of, forecast)), said))
+        # A kind has many jobs, of which every look at a run asks.
+        _watches.append(Watch(Progress(root, settings.jobs, cache(partial(seconds_of, forecast))), said))
 
 
 def check_gpu_memory(jobs: Mapping[str, str], needs: Mapping[str, float]) -> None:
