@@ -597,7 +597,7 @@ def test_spec_of_a_component_is_its_code_and_settings_without_kind() -> None:
     spec = load_study(SMOKE).method("modular-mlp", "fisher").spec()
     assert spec.model_dump() == {
         "implementation": "grokforget.methods.fisher:FisherForgetting",
-        "settings": {"alpha": 1e-6},
+        "settings": {"alpha": 1e-6, "examples": None},
     }
 
 

@@ -91,12 +91,20 @@ def test_data_sets_tell_how_large_they_are_where_their_settings_do(tmp_path: Pat
         40_000, 1000, 10_000, 768, 10, 60_000 * 768
     )
     (tmp_path / "classes.txt").write_text("a\nb\n")
-    for name in "ab":
-        (tmp_path / name).mkdir()
-    told: dict[str, Any] = {"path": str(tmp_path), "train": 50, "validation": 5, "test": 10}
-    assert ImageFolder(**told).extent() is None
-    told |= {"classes": str(tmp_path / "classes.txt"), "size": 8, "colour": "rgb"}
-    assert ImageFolder(**told).extent() == Extent(50, 5, 10, 192, 2, 65 * 192)
+    for part, count in (("train", 20), ("test", 5)):
+        for name in "abc":
+            folder = tmp_path / "parted" / part / name
+            folder.mkdir(parents=True)
+            for number in range(count):
+                (folder / f"{number}.png").touch()
+    whole: dict[str, Any] = {"path": str(tmp_path / "parted" / "train"), "train": 0.5, "validation": 6}
+    assert ImageFolder(**whole).extent() is None
+    told: dict[str, Any] = {"size": 8, "colour": "rgb"}
+    assert ImageFolder(**whole, **told).extent() == Extent(30, 6, 24, 192, 3, 60 * 192)
+    assert ImageFolder(**whole, **told, test=0.1).extent() == Extent(30, 6, 6, 192, 3, 60 * 192)
+    parted = {**whole, **told, "path": str(tmp_path / "parted"), "classes": str(tmp_path / "classes.txt")}
+    assert ImageFolder(**parted).extent() == Extent(20, 6, 10, 192, 2, 50 * 192)
+    assert ImageFolder(**parted, test=3).extent() == Extent(20, 6, 3, 192, 2, 50 * 192)
 
 
 @pytest.mark.parametrize("kind", [kind for kind, method in METHODS.items() if issubclass(method, Updates)])
@@ -134,8 +142,8 @@ def test_what_is_unknown_is_said_to_be() -> None:
     tree["data"] = {"images": {"kind": "cifar10", "train": 100, "download": True}}
     tree["settings"]["mlp"] |= {"data": "images", "model": {"kind": "torchvision", "name": "resnet18"}}
     costs = Costs(Study.model_validate(tree))
-    assert costs.unknown == {"mlp": "a model of kind torchvision"}
     assert costs.of("train", "mlp") is None
+    assert costs.unknown == {"mlp": "a model of kind torchvision"}
     assert costs.of("select", "mlp")
     assert costs.gpu_needs() == {}
 
@@ -158,7 +166,7 @@ def test_disk_and_kept_models_follow_from_the_weights() -> None:
 
 
 def costs_of(study: Study) -> Any:
-    return Costs(study).settings["mlp"]
+    return Costs(study).setting("mlp")
 
 
 def test_memory_on_a_gpu_is_counted_at_the_least() -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from grokforget.config.cost import ON_DEVICE, Costs
 from grokforget.config.loader import ConfigError, load_study
 from grokforget.config.study import Study
 from image_files import put_imagenet
@@ -32,6 +34,18 @@ def test_studies_load_and_fetch_what_they_need(path: Path, loaded: Study) -> Non
     assert loaded.study == {"config.yaml": "laptop"}.get(path.name, path.stem)
     known = [data for data in loaded.data.values() if hasattr(data, "download")]
     assert all(data.download for data in known), "`snakemake --configfile FILE` is to work from nothing"
+
+
+@of_each
+def test_what_a_study_costs_is_known_before_it_runs(path: Path, loaded: Study) -> None:
+    costs = Costs(loaded)
+    for name in loaded.settings:
+        for rule in (*ON_DEVICE, "measure"):
+            found = costs.of(rule, name)
+            assert found
+            assert all(math.isfinite(value) and value >= 0 for value in found), (rule, name, found)
+            assert found.seconds > 0
+    assert all(size < 80e9 for size in costs.gpu_needs().values()), "an H100 holds them"
 
 
 def test_missing_images_are_told_with_where_they_belong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from grokforget.config.method_settings.base import Method, Updates
@@ -41,12 +40,12 @@ CORE = Machine(
 """In float32, from the records of a quiet run of ``laptop`` and the training jobs of ``cifar10-small`` (two cores of an Intel
 Xeon with AVX-512, November 2026); ``vit`` was not measured, and is taken for as fast as the ResNet."""
 GPU = Machine(
-    {"mlp": 15e12, "cnn": 15e12, "resnet": 15e12, "transformer": 15e12, "vit": 15e12},
+    {"mlp": 25e12, "cnn": 25e12, "resnet": 25e12, "transformer": 25e12, "vit": 25e12},
     step=0.2e-3,
     layer=0.03e-3,
     name="a GPU of the class of an H100, of which nothing was measured yet",
 )
-"""In float32: a quarter of an H100's peak, and kernels as a recorded graph launches them. Not measured by anybody yet."""
+"""In float32: about a third of an H100's peak, and kernels as a recorded graph launches them. Not measured by anybody yet."""
 BFLOAT16 = 5.0
 """How much faster a GPU is in bfloat16 (not measured); a processor is taken for as fast."""
 ON_DEVICE = ("train", "difficulty", "unlearn", "unlearn_along_training", "analyse", "shadow", "tune")
@@ -104,11 +103,8 @@ class SettingCosts:
         self.checkpoints, self.segments = len(study.checkpoints_of(name)), len(study.segments(name))
         self.weights = 4 * model.parameters
         """Bytes of the weights in float32."""
-
-    @cached_property
-    def requests(self) -> dict[str, Request]:
-        sizes = self.extent.train, self.extent.test, self.extent.classes
-        return {one: request_of(self.study.forget_sets[one], *sizes) for one in self.study.forget_sets_of(self.name)}
+        sizes = extent.train, extent.test, extent.classes
+        self.requests = {one: request_of(study.forget_sets[one], *sizes) for one in study.forget_sets_of(name)}
 
     @property
     def recalibrated(self) -> int:
@@ -271,18 +267,22 @@ class Costs:
         self.study = study
         self.device, self.jobs_per_gpu = study.device, study.jobs_per_gpu
         self.basis = (GPU if study.device == "cuda" else CORE).name
-        self.settings: dict[str, SettingCosts] = {}
+        self.known: dict[str, SettingCosts] = {}
         self.unknown: dict[str, str] = {}
-        """Settings of whose jobs nothing is known, and why."""
-        for name in study.settings:
+        """Settings of whose jobs nothing is known, and why, as far as they were asked for."""
+
+    def setting(self, name: str) -> SettingCosts | None:
+        """When it is asked for: to count the images in folders takes a while."""
+        if name in self.study.settings and name not in {*self.known, *self.unknown}:
             try:
-                self.settings[name] = SettingCosts(study, name)
+                self.known[name] = SettingCosts(self.study, name)
             except LookupError as reason:
                 self.unknown[name] = str(reason)
+        return self.known.get(name)
 
     def of(self, rule: str, name: str) -> Cost | None:
         """Of a job of a rule, in a setting, on a data set or for a table of that name; None where that cannot be told."""
-        costs = self.settings.get(name)
+        costs = self.setting(name)
         if rule in ON_DEVICE or rule == "measure":
             if costs is None:
                 return None
@@ -297,4 +297,4 @@ class Costs:
 
     def gpu_needs(self) -> dict[str, float]:
         """Bytes on a GPU that training needs at least, by setting."""
-        return {name: costs.gpu_bytes() for name, costs in self.settings.items()}
+        return {name: costs.gpu_bytes() for name in self.study.settings if (costs := self.setting(name))}

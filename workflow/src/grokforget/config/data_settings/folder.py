@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from grokforget.config.data_settings.own import OwnFile, absolute, file_of, folder
+from grokforget.config.data_settings.own import OwnFile, absolute, file_of, folder, of_all
 from grokforget.config.work import Extent
 from grokforget.runtime.components import ComponentSpec
 
@@ -86,13 +87,17 @@ class ImageFolder(OwnFile):
         return super().conflict()
 
     def extent(self) -> Extent | None:
-        """Where all is told in numbers; of the images' file at least as much as is used of it."""
-        parts = (self.train, self.validation, self.test)
-        if not (self.size and self.colour and self.classes and all(isinstance(part, int) for part in parts)):
+        """By the number of files in the folders; None where the images alone tell their size or their channels."""
+        if not (self.size and self.colour):
             return None
+        folders = [absolute(part) for part in self.parts() or [self.path]]
+        names = self.named() or [entry.name for entry in folders[0].iterdir() if entry.is_dir()]
+        found, *tested = (sum(len(os.listdir(folder / name)) for name in names) for folder in folders)
+        train, validation = of_all(self.train, found), of_all(self.validation, found)
+        left = tested[0] if tested else found - train - validation
+        test = left if self.test is None else of_all(self.test, tested[0] if tested else found)
         features = self.image_channels * self.size**2
-        train, validation, test = (int(part or 0) for part in parts)
-        return Extent(train, validation, test, features, len(self.named()), (train + validation + test) * features)
+        return Extent(train, validation, test, features, len(names), sum((found, *tested)) * features)
 
     def not_settings(self) -> set[str]:
         return {"classes", "paper"} | super().not_settings()
