@@ -234,9 +234,18 @@ def test_rows_are_of_the_examples_that_are_looked_at(stride: int | None, recalib
         assert {row["update"] for row in some.trajectory} == around
 
 
-def test_with_a_stride_of_0_nothing_is_looked_at_on_the_way() -> None:
+def test_with_a_stride_of_0_the_result_alone_is_looked_at_as_it_was_left() -> None:
     record = unlearn(method(), problem(), TEST, stride=0, recalibration=examples(12, 12).x)
-    assert [(row["update"], row["final"]) for row in record.trajectory] == [(0, False), (6, True)]
+    whole = unlearn(method(), problem(), TEST, stride=1, recalibration=examples(12, 12).x)
+    assert record.trajectory == []
+    assert record.statistics == {LEFT: whole.statistics[LEFT]}
+
+
+def test_without_statistics_all_else_is_the_same() -> None:
+    alone = unlearn(method(), problem(), TEST, stride=1, recalibration=examples(12, 12).x, statistics=False)
+    whole = unlearn(method(), problem(), TEST, stride=1, recalibration=examples(12, 12).x)
+    assert alone.statistics == {}
+    assert (alone.trajectory, alone.diagnostics) == (whole.trajectory, whole.diagnostics)
 
 
 # Gradient ascent that changes no weight.

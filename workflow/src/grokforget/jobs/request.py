@@ -90,6 +90,7 @@ class PreparedRequest:
         stride: int | None,
         updates: int | None = None,
         shared: dict[str, Any] | None = None,
+        statistics: bool = False,
     ) -> tuple[nn.Module, Record]:
         """Unlearn from ``weights``, as ``methods.runner.unlearn`` does; the model is the request's own and serves until the
         next call. ``shared`` is what other candidates of the method worked out of the same weights (``Problem.once``)."""
@@ -109,6 +110,7 @@ class PreparedRequest:
                 updates=updates,
                 looked_at=self.looked_at,
                 recalibration=self.recalibration,
+                statistics=statistics,
                 on_update=lambda update: show(update, ""),
             )
         return self.model, record

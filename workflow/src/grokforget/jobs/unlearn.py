@@ -50,7 +50,7 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
             reference = read_state(retrained, checkpoint) if retrained else {}
             # What the retrained reference is at a checkpoint is a matter of its own run.
             found[checkpoint] = is_found(retrained or job.input("checkpoints"), checkpoint)
-            model, record = request.apply(spec.method, weights, reference, spec.stride, spec.updates)
+            model, record = request.apply(spec.method, weights, reference, spec.stride, spec.updates, statistics=True)
         labels = {"checkpoint": checkpoint, "flag": flag_of(found[checkpoint], not record.diagnostics["diverged"])}
         if "models" in job.outputs:
             models[checkpoint] = state_of(model)

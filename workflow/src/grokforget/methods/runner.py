@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
 from grokforget.models.states import state_of
-from grokforget.training.evaluate import accuracy_of, evaluate
-from grokforget.training.finite import all_finite, finite_outputs
+from grokforget.training.evaluate import accuracy_of, evaluate, judged, outputs_of
+from grokforget.training.finite import all_finite
 from grokforget.training.modes import modes_kept
 from grokforget.training.recalibrate import recalibrate, recalibrated
 
@@ -40,19 +40,22 @@ def unlearn(
     updates: int | None = None,
     looked_at: Mapping[str, Examples] | None = None,
     recalibration: Tensor | None = None,
+    statistics: bool = True,
     on_update: Callable[[int], None] = lambda update: None,
 ) -> Record:
     """Apply ``method`` to ``problem.model`` in place.
 
     The result is the model after so many ``updates``, or where that is None (or more than the method makes) what the method
     leaves; the trajectory goes on to the method's end all the same. Its rows are accuracy in [0, 1] and unlearning loss
-    (nats) on forget, retain and test set before the first update, at every ``stride``-th (of 0: at none), and of the result.
+    (nats) on forget, retain and test set before the first update, at every ``stride``-th, and of the result; with a stride of
+    0 there are none, and the record says of the result as it was left alone (``statistics``).
     With a stride of None they are those of the updates that change the forget accuracy and of the updates before these, and of
     the last: all that can be read off at a forget accuracy, for a small part of the evaluations. All rows are of the examples
     ``looked_at`` (``forget``, ``retain`` and ``test``) where these are given, else of all.
 
     Of a model with batch norms ``recalibration`` is the inputs whose statistics it has in every row and in the result
-    (``training/recalibrate.py``). The method itself goes on from its own statistics.
+    (``training/recalibrate.py``). The method itself goes on from its own statistics. With ``statistics`` the record says what
+    the result does with them as they were left and recalibrated, on all examples.
 
     A model with a weight that is not finite is left as it is then. ``diverged`` is 1 of a result with such a weight, or with
     an output on one of the three sets that is not finite (finite weights may overflow), whether unlearning or the training
@@ -73,7 +76,8 @@ def unlearn(
         with recalibrated(model, recalibration):
             return accuracy_of(model, shown["forget"], objective)
 
-    look(0, final=False)
+    if stride != 0:
+        look(0, final=False)
     changes = Changes(model, forget_accuracy, look) if stride is None else None
     result: dict[str, Tensor] = {}
     update = 0
@@ -93,12 +97,18 @@ def unlearn(
         changes.end(update)
     if result:
         model.load_state_dict(result)
+    if stride == 0:
+        record.statistics[LEFT] = evaluate(model, splits, objective, objective.unlearning_loss)
+        return record
     look(updates if result and updates else update, final=True)
     if recalibration is not None:
-        record.statistics[LEFT] = evaluate(model, splits, objective, objective.unlearning_loss)
+        if statistics:
+            record.statistics[LEFT] = evaluate(model, splits, objective, objective.unlearning_loss)
         recalibrate(model, recalibration)
-        record.statistics[RECALIBRATED] = evaluate(model, splits, objective, objective.unlearning_loss)
-    finite = all_finite(model) and finite_outputs(model, *(part.x for part in splits.values()))
+    outputs = outputs_of(model, [part.x for part in splits.values()])
+    finite = all_finite(model) and all(bool(of_split.isfinite().all()) for of_split in outputs)
+    if recalibration is not None and statistics:
+        record.statistics[RECALIBRATED] = judged(outputs, splits, objective, objective.unlearning_loss)
     record.diagnostics |= {
         **method.diagnostics,
         "diverged": float(not finite),

@@ -69,8 +69,14 @@ def accuracy_and_loss(model: nn.Module, examples: Examples, objective: Objective
 
 def evaluate(model: nn.Module, splits: Mapping[str, Examples], objective: Objective, loss: Loss) -> dict[str, float]:
     """``{split}_accuracy`` and ``{split}_loss`` for every split, all in one pass."""
+    return judged(outputs_of(model, [examples.x for examples in splits.values()]), splits, objective, loss)
+
+
+def judged(
+    outputs: Sequence[Tensor], splits: Mapping[str, Examples], objective: Objective, loss: Loss
+) -> dict[str, float]:
+    """What ``evaluate`` says of outputs that are known, those of each split in turn."""
     row: dict[str, float] = {}
-    outputs = outputs_of(model, [examples.x for examples in splits.values()])
     for (name, examples), given in zip(splits.items(), outputs, strict=True):
         row[f"{name}_accuracy"] = _share(objective.correct(given, examples.y))
         row[f"{name}_loss"] = loss(given, examples.y).item()
