@@ -41,7 +41,7 @@ expected.tell_at_end(workflow, Path(RESULTS), COSTS)
 
 
 onstart:
-    look_after(preflight.begin, Path(RESULTS), STUDY.device, preflight.Settings.of(workflow), COSTS)
+    look_after(preflight.begin, Path(RESULTS), STUDY.most_gpus, preflight.Settings.of(workflow), COSTS)
     look_after(check_owner, Path(RESULTS), STUDY_FILE, Path(workflow.basedir), True)
 
 

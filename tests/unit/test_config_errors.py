@@ -279,6 +279,7 @@ MALFORMED = [
     bad(f"{OPTIMIZER}.warmup_steps", 1001, "longer than the run", "found 1001", "at most steps, 1000"),
     bad(f"{OPTIMIZER}.warmup_steps", -1, "found -1", "greater than or equal to 0"),
     bad(f"{OPTIMIZER}.warmup_steps", 2.5, "found 2.5", "a valid integer"),
+    bad(f"{MLP}.training.processes", 0, "found 0", "greater than or equal to 1"),
     bad(f"{OPTIMIZER}.warmup", 5, "unknown key", "did you mean 'warmup_steps'?"),
     bad(
         OPTIMIZER,
@@ -299,6 +300,21 @@ MALFORMED = [
         "a multiple of heads",
     ),
     bad(f"{MLP}.model", {"kind": "cnn"}, "a cnn on tokens", "data of images"),
+    pytest.param(
+        both(put(f"{MLP}.training.processes", 9), put(f"{MLP}.training.batch_size", 8)),
+        f": {MLP}.training.processes: ",
+        ("more processes than examples in a batch", "found 9", "at most batch_size, 8"),
+        id="processes without examples",
+    ),
+    pytest.param(
+        both(
+            put(f"{MLP}.training.processes", 2),
+            put(f"{MLP}.training.penalty", {"kind": "jacobian", "strength": 0.1}),
+        ),
+        f": {MLP}.training.processes: ",
+        ("several processes with a penalty", "found 2", "allowed: 1"),
+        id="processes with a penalty",
+    ),
     pytest.param(
         both(put(f"{MLP}.model", {"kind": "transformer"}), put("data.addition", {"kind": "digits", "train": 200})),
         f": {MLP}.model: ",

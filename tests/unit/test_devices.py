@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,7 @@ from grokforget.runtime import gpu as devices
 from grokforget.runtime.errors import explain, meets_all
 
 SOURCE = Path(devices.__file__).parents[2]
-HOLD = "from grokforget.runtime import gpu as devices; print(devices.claim(), flush=True); input()"
+HOLD = "from grokforget.runtime import gpu as devices; print(devices.claim({}), flush=True); input()"
 
 
 @pytest.fixture(autouse=True)
@@ -32,9 +33,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def holder() -> tuple[subprocess.Popen[str], str]:
-    """A process that has claimed a GPU, and which."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+def holder(count: int = 1) -> tuple[subprocess.Popen[str], str]:
+    """A process that has claimed so many GPUs, and which."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD.format(count)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout
     return process, process.stdout.readline().strip()
 
@@ -98,13 +101,14 @@ def test_without_the_variable_the_machine_is_asked(monkeypatch: pytest.MonkeyPat
 
 
 @contextmanager
-def holders(monkeypatch: pytest.MonkeyPatch, *shared: int) -> Iterator[list[str]]:
-    """Processes that have claimed GPUs one after the other, each told how many jobs a GPU may have."""
+def holders(monkeypatch: pytest.MonkeyPatch, *shared: int, counts: Sequence[int] = ()) -> Iterator[list[str]]:
+    """Processes that have claimed GPUs one after the other, each told how many jobs a GPU may have, and how many GPUs it is
+    to claim, 1 where that is not given."""
     processes, names = [], []
     try:
-        for jobs in shared:
+        for jobs, count in zip_longest(shared, counts, fillvalue=1):
             monkeypatch.setenv(devices.SHARED, str(jobs))
-            process, name = holder()
+            process, name = holder(count)
             processes.append(process)
             names.append(name)
         monkeypatch.setattr(devices, "FOLDER", next(Path(devices.FOLDER.parent).glob("grokforget-gpus-*")))
@@ -135,6 +139,51 @@ def test_a_job_that_wants_a_gpu_alone_shares_it_with_no_other_study(
         devices.share(second)
         with pytest.raises(devices.NoDevice, match="have been taken by other jobs"):
             devices.claim(patience=0.1)
+
+
+def test_a_job_of_several_processes_takes_as_many_gpus_and_sees_these_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0,GPU-b,2")
+    with holders(monkeypatch, 1) as names:
+        assert names == ["0"]
+        assert devices.claim(2, patience=0.1) == "GPU-b,2"
+        assert devices.visible() == ["GPU-b", "2"]
+        assert devices.claim(2, patience=0.1) == "GPU-b,2", "a further item of it takes no others"
+
+
+def test_it_holds_none_while_one_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that waited for each other's would wait for ever."""
+    monkeypatch.setenv(devices.VISIBLE, "0,1")
+    with holders(monkeypatch, 1):
+        with pytest.raises(devices.NoDevice, match=r"all GPUs \(0, 1\) have been taken by other jobs"):
+            devices.claim(2, patience=0.1)
+        assert devices.claim(patience=0.1) == "1"
+
+
+def test_its_gpus_are_free_again_when_it_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0,1")
+    with holders(monkeypatch, 1, counts=[2]) as names:
+        assert names == ["0,1"]
+        with pytest.raises(devices.NoDevice):
+            devices.claim(patience=0.1)
+    assert devices.claim(2, patience=5) == "0,1"
+
+
+def test_of_shared_gpus_it_takes_a_place_on_different_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0,1,2")
+    with holders(monkeypatch, 2, 2, counts=[1, 2]) as names:
+        # The first places of two GPUs are left when it comes.
+        assert names == ["0", "1,2"]
+        assert devices.claim(3, patience=0.1) == "0,1,2"
+        monkeypatch.setattr(devices, "_held", [])
+        monkeypatch.setenv(devices.VISIBLE, "0,1,2")
+        with pytest.raises(devices.NoDevice, match="have been taken by other jobs"):
+            devices.claim(patience=0.1)
+
+
+def test_more_processes_than_gpus_are_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "0,1")
+    with pytest.raises(devices.NoDevice, match=r"`processes: 4` .* this job sees 2 \(0, 1\); give at most 2"):
+        devices.claim(4)
 
 
 def test_a_job_on_a_gpu_adds_up_in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:

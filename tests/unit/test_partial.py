@@ -168,7 +168,7 @@ def test_every_update_is_told_with_what_there_is_by_then() -> None:
 def spec(seed: int = 0) -> TrainSpec:
     given = settings("adamw")
     told = {"model": {"implementation": "not asked for"}, "objective": given.objective(), "recipe": given.recipe()}
-    return TrainSpec(**told, seed=seed, stop=STOP, threads=1, device="cpu")
+    return TrainSpec(**told, seed=seed, stop=STOP, processes=1, threads=1, device="cpu")
 
 
 def files(folder: Path) -> tuple[Path, Path]:

@@ -234,11 +234,11 @@ def test_a_second_user_is_told_whose_the_results_are(which: str, theirs: Path) -
     (theirs / ".lock").write_text("")
     (theirs / ".lock").chmod(0o666)
     with another_user():
-        begin(theirs, "cpu", Settings([], True))
+        begin(theirs, 0, Settings([], True))
     preflight._held.pop().close()
     (theirs / which).chmod(0o755 if which != ".lock" else 0o644)
     with another_user(), pytest.raises(CannotRun) as found:
-        begin(theirs, "cpu", Settings([], True))
+        begin(theirs, 0, Settings([], True))
     told = (
         f"{theirs / which} cannot be written by you, and belongs to user {user(0)}; ask for access, or work in a folder"
     )
@@ -256,7 +256,7 @@ def test_a_second_user_is_told_who_is_at_work(mode: int, folder: int, theirs: Pa
         rf"{theirs} is being worked on by snakemake \(process {os.getpid()} of user {user(0)} on \S+, since \S+ \S+\); "
     )
     with another_user(), pytest.raises(CannotRun, match=named):
-        begin(theirs, "cpu", Settings([], True))
+        begin(theirs, 0, Settings([], True))
 
 
 def test_a_folder_that_cannot_be_made_in_somebody_elses_names_him(theirs: Path) -> None:
@@ -287,7 +287,7 @@ def test_planning_in_somebody_elses_folder_leaves_it_alone_and_a_run_is_refused(
         folder.chmod(0o777)
     (theirs / "specs").chmod(0o777)
     with another_user(), pytest.raises(CannotRun, match="there is no permission; give yourself access"):
-        begin(theirs, "cpu", Settings([], True))
+        begin(theirs, 0, Settings([], True))
 
 
 def test_what_a_run_could_not_write_is_said_before_and_stops_a_dry_run_alone(
@@ -373,7 +373,7 @@ ROOT = Path("results/small")
 
 
 def test_a_run_makes_the_folder_takes_the_lock_and_tells_what_is_forced() -> None:
-    begin(ROOT, "cpu", Settings([], True))
+    begin(ROOT, 0, Settings([], True))
     assert {path.name for path in ROOT.iterdir()} == {".lock"}
     end(ROOT, True)
     assert {path.name for path in ROOT.iterdir()} == {".lock"}
@@ -381,39 +381,47 @@ def test_a_run_makes_the_folder_takes_the_lock_and_tells_what_is_forced() -> Non
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_what_is_forced_is_told_for_one_run(finished: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    begin(ROOT, "cpu", Settings(["train", "results/small/a"], True))
+    begin(ROOT, 0, Settings(["train", "results/small/a"], True))
     assert json.loads((ROOT / FORCED).read_text()) == ["train", "results/small/a"]
     end(ROOT, finished)
     assert not (ROOT / FORCED).exists()
     # Nor does a killed run force the next one.
     (ROOT / FORCED).write_text('["train"]')
     monkeypatch.setattr(preflight, "hold", lambda root: None)
-    begin(ROOT, "cpu", Settings([], True))
+    begin(ROOT, 0, Settings([], True))
     assert not (ROOT / FORCED).exists()
 
 
 def test_a_run_beside_another_one_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    begin(ROOT, "cpu", Settings(["train"], True))
+    begin(ROOT, 0, Settings(["train"], True))
     with pytest.raises(CannotRun, match="is being worked on by"):
-        begin(ROOT, "cpu", Settings([], True))
+        begin(ROOT, 0, Settings([], True))
     assert (ROOT / FORCED).exists(), "what the other one was told"
 
 
 @pytest.mark.parametrize(
-    ("device", "here", "gpus", "runs"),
-    [("cuda", True, [], False), ("cuda", True, ["0"], True), ("cuda", False, [], True), ("cpu", True, [], True)],
+    ("needed", "here", "gpus", "refused"),
+    [
+        (1, True, [], r"shows no GPU; give `--config device=cpu`"),
+        (1, True, ["0"], None),
+        (1, False, [], None),
+        (0, True, [], None),
+        (2, True, ["0", "1"], None),
+        (4, False, ["0"], None),
+        (4, True, ["0", "1"], r"says `processes: 4`, and this machine shows GPUs for 2 only"),
+    ],
 )
-def test_a_study_for_gpus_needs_one_where_its_jobs_run(
-    device: str, here: bool, gpus: list[str], runs: bool, monkeypatch: pytest.MonkeyPatch
+def test_a_study_for_gpus_needs_them_where_its_jobs_run(
+    needed: int, here: bool, gpus: list[str], refused: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gpu, "visible", lambda: gpus)
     monkeypatch.setattr(slurm, "is_there", lambda: False)
-    if runs:
-        begin(ROOT, device, Settings([], here))
+    if refused is None:
+        begin(ROOT, needed, Settings([], here))
     else:
-        with pytest.raises(CannotRun, match=r"shows no GPU; give `--config device=cpu`"):
-            begin(ROOT, device, Settings([], here))
-    assert ROOT.exists() == runs
+        with pytest.raises(CannotRun, match=refused):
+            begin(ROOT, needed, Settings([], here))
+    assert ROOT.exists() == (refused is None)
 
 
 @pytest.mark.parametrize(("total", "width", "trained"), [(16384, 2**16, True), (16384, 2**16, False), (0, 2**16, True)])
@@ -443,18 +451,18 @@ def test_slurm_is_asked_where_jobs_go_to_a_cluster(here: bool, asked: bool, monk
     monkeypatch.setattr(slurm, "is_there", lambda: True)
     monkeypatch.setattr(slurm, "complaint", lambda: "")
     monkeypatch.setattr(slurm, "watch", lambda: watched.append(1))
-    begin(ROOT, "cpu", Settings([], here))
+    begin(ROOT, 0, Settings([], here))
     assert bool(watched) == asked
     monkeypatch.setattr(slurm, "complaint", lambda: "Slurm does not answer.")
     if asked:
         with pytest.raises(CannotRun, match=re.escape(f"Slurm does not answer. {slurm.REMEDY}")):
-            begin(Path("results/other"), "cpu", Settings([], here))
+            begin(Path("results/other"), 0, Settings([], here))
         assert not Path("results/other").exists()
 
 
 @pytest.mark.parametrize("finished", [True, False])
 def test_how_far_a_run_came_is_told_at_its_end_and_noted(finished: bool) -> None:
-    begin(ROOT, "cpu", Settings([], True, {"data/addition/examples": "prepare", "data/addition/seed0": "split"}))
+    begin(ROOT, 0, Settings([], True, {"data/addition/examples": "prepare", "data/addition/seed0": "split"}))
     run(7)
     told = end(ROOT, finished)
     assert told.startswith("results/small: 1 of 2 jobs are done, about ")

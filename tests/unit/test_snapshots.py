@@ -33,7 +33,7 @@ SPEC = TrainSpec(
     model=ModelSpec(**dict(MODELS["mlp"](hidden=[6]).spec())),
     objective=SETTINGS.objective(),
     recipe=SETTINGS.recipe(),
-    **{"seed": 0, "stop": STOP, "threads": 1, "device": "cpu"},
+    **{"seed": 0, "stop": STOP, "processes": 1, "threads": 1, "device": "cpu"},
 )
 
 
@@ -66,16 +66,17 @@ def killed(job: Job[TrainSpec], step: int, monkeypatch: pytest.MonkeyPatch) -> N
 
     done = 0
 
-    def update() -> None:
+    def update() -> bool:
         nonlocal done
         done += 1
         if done == step:
             raise Killed
-        # What the job asks after every update decides whether it saves after the next one.
+        # The job asks after every update, before it decides whether it saves.
         patch.setattr(job_of_training, "SAVE_SECONDS", -1.0 if done % (step // 2) == 0 else 1e9)
+        return False
 
     with monkeypatch.context() as patch:
-        patch.setattr(job_of_training, "stop_if_asked", update)
+        patch.setattr(job_of_training, "asked", update)
         with pytest.raises(Killed):
             train_segment(job)
 

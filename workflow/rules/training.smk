@@ -1,6 +1,11 @@
 """Training in segments, and the selection of checkpoints."""
 
 
+def get_processes(wildcards):
+    """How many processes train a run together."""
+    return STUDY.settings[wildcards.setting].training.processes
+
+
 rule train:
     input:
         unpack(job("train", paths.SEGMENT, runs.train)),
@@ -13,10 +18,10 @@ rule train:
         log_of(paths.SEGMENT),
     conda:
         "../../envs/training.yaml"
-    threads: STUDY.threads
+    threads: lambda wildcards: STUDY.threads * get_processes(wildcards)
     resources:
-        gpu=GPUS,
-        mem_mb=MEMORY,
+        gpu=lambda wildcards: GPUS * get_processes(wildcards),
+        mem_mb=lambda wildcards, attempt: MEMORY(wildcards, attempt) * get_processes(wildcards),
         runtime=MINUTES,
     message:
         "Train {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}: segment {wildcards.segment}"

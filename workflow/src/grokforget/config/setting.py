@@ -22,7 +22,8 @@ class Resources(Strict):
     """What a scheduler is asked for; it changes no result. A job that fails is tried again with as much more."""
 
     memory_mb: int = Field(default=1500, ge=100)
-    """Of each job that runs the setting's model; `logs/` say what such jobs have taken."""
+    """Of each job that runs the setting's model, and of each of the ``processes`` that train it together; `logs/` say what such
+    jobs have taken."""
     minutes: int = Field(default=60, ge=1)
     """Of a training segment; unlearning by all methods on one forget set or along training, and analyses, get twice as much."""
 

@@ -137,6 +137,11 @@ class Study(Strict):
         return method.updated({**inherited, **self.settings[setting].methods.get(name, {})})
 
     @property
+    def most_gpus(self) -> int:
+        """How many GPUs a job takes at most; 0 on a CPU."""
+        return max(setting.training.processes for setting in self.settings.values()) if self.device == "cuda" else 0
+
+    @property
     def along_method(self) -> str:
         """Name of the method that is applied to snapshots along training."""
         first = next((name for name, method in self.methods.items() if method.kind not in REFERENCES), "")

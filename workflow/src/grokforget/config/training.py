@@ -99,6 +99,10 @@ class TrainingSettings(Strict):
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
+    processes: int = Field(default=1, ge=1, le=64)
+    """GPUs of one machine that train a run together, each its part of every batch, and each with all of the data; on a CPU
+    processes. They give what one gives but for the last bits, with which the outcome may change: so it is part of what a run
+    is. Batch norms normalise by the whole batch; dropout draws otherwise than in one process."""
     augmentation: AugmentationSettings | None = None
     """What is done to the images of every batch; evaluation and unlearning see them as they are."""
     precision: Precision = "float32"
@@ -135,6 +139,12 @@ class TrainingSettings(Strict):
                 f"at most steps, {self.steps}",
                 at=["optimizer", "warmup_steps"],
             )
+        if self.batch_size and self.batch_size < self.processes:
+            allowed = f"at most batch_size, {self.batch_size}"
+            raise problem("more processes than examples in a batch", self.processes, allowed, at=["processes"])
+        if self.processes > 1 and self.penalty:
+            # What it draws is drawn for one process's batch.
+            raise problem("several processes with a penalty", self.processes, "1", at=["processes"])
         if self.steps % self.segment_steps:
             raise problem(
                 "not a whole number of segments", self.steps, f"a multiple of {self.segment_steps}", at=["steps"]
@@ -145,8 +155,9 @@ class TrainingSettings(Strict):
         return self
 
     def recipe(self) -> RecipeSpec:
-        """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs."""
-        settings = self.model_dump(mode="json", exclude={"loss", "augmentation", "penalty", "steps", "segment_steps"})
+        """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs and processes."""
+        apart = {"loss", "augmentation", "penalty", "steps", "segment_steps", "processes"}
+        settings = self.model_dump(mode="json", exclude=apart)
         return RecipeSpec(
             **settings,
             augmentation=self.augmentation.spec() if self.augmentation else None,

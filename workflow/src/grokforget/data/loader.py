@@ -27,7 +27,7 @@ class Examples:
     def __len__(self) -> int:
         return len(self.y)
 
-    def __getitem__(self, index: Tensor) -> Examples:
+    def __getitem__(self, index: Tensor | slice) -> Examples:
         return Examples(self.x[index], self.y[index])
 
 

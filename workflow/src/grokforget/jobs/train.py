@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import logging
+import signal
+import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +21,9 @@ from grokforget.runtime.files import DamagedFile, write_rows
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
 from grokforget.runtime.seeds import derive_seed
-from grokforget.runtime.signals import asked, saving, stop_if_asked
+from grokforget.runtime.signals import Interrupted, asked, saving, stop_if_asked
+from grokforget.runtime.together import run_together
+from grokforget.training.data_parallel import ALONE, Group, joined
 from grokforget.training.loop import Segment, TrainingState, start, train
 from grokforget.training.snapshots import InMemory, OnDisk, Snapshots
 from grokforget.training.state import load_partial, load_training, save_partial, save_training
@@ -38,19 +43,35 @@ def train_segment(job: Job[TrainSpec]) -> None:
 
     Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set) and ``state``. Writes
     ``state``, ``snapshots`` (weights by step) and ``curve`` (one row an evaluation). With a scratch folder snapshots go there
-    as they occur, and an interrupted segment goes on from what it saved there; without one they are kept in memory.
+    as they occur, and an interrupted segment goes on from what it saved there; without one they are kept in memory. Several
+    ``processes`` train together, of which the first writes.
     """
     try:
-        train_and_write(job)
+        train_in_processes(job)
     except DamagedFile as damage:
         if job.scratch is None or job.scratch not in damage.path.parents:
             raise
         log.warning("%s; the segment is trained from its start", damage)
         (job.scratch / PARTIAL).unlink(missing_ok=True)
-        train_and_write(job)
+        train_in_processes(job)
 
 
-def train_and_write(job: Job[TrainSpec]) -> None:
+def train_in_processes(job: Job[TrainSpec]) -> None:
+    """``train_and_write`` in this process, or in as many as the spec says."""
+    if job.spec.processes == 1:
+        train_and_write(job, ALONE)
+        return
+    with tempfile.TemporaryDirectory(prefix="grokforget-") as folder:
+        run_together(train_in_group, job.spec.processes, job, Path(folder) / "meeting")
+
+
+def train_in_group(rank: int, job: Job[TrainSpec], meeting: Path) -> None:
+    """What one of several processes does."""
+    with joined(rank, job.spec.processes, meeting, job.spec.device) as group:
+        train_and_write(job, group)
+
+
+def train_and_write(job: Job[TrainSpec], group: Group) -> None:
     """What ``train_segment`` does. Raises DamagedFile where a snapshot in the scratch folder cannot be read back."""
     spec = job.spec
     device = use_device(spec)
@@ -63,20 +84,29 @@ def train_and_write(job: Job[TrainSpec]) -> None:
     precision = spec.recipe.snapshot_precision
     snapshots: Snapshots = OnDisk(job.scratch, precision) if job.scratch else InMemory(precision)
     state, done = begin(model, spec, job.optional("state"), job.scratch)
+    if group.agreed(state.step) != [state.step]:
+        raise RuntimeError(f"process {group.rank + 1} begins at step {state.step}, the first one at another")
     saved = time.monotonic()
 
     def on_step(segment: Segment) -> None:
         nonlocal saved
-        if job.scratch and (asked() or time.monotonic() - saved > SAVE_SECONDS):
+        (stop,) = group.agreed(asked())
+        if group.is_first and job.scratch and (stop or time.monotonic() - saved > SAVE_SECONDS):
             save_partial(job.scratch / PARTIAL, state, segment)
             saved = time.monotonic()
             log.info("saved at step %d", state.step)
-        stop_if_asked()
+        if stop:
+            # The others were not asked themselves.
+            stop_if_asked()
+            raise Interrupted(signal.SIGTERM)
 
-    with progress("train", spec.stop, state.step) as show, saving():
+    with ExitStack() as stack:
+        show = stack.enter_context(progress("train", spec.stop, state.step)) if group.is_first else None
+        stack.enter_context(saving())
 
         def on_evaluation(row: dict[str, Any]) -> None:
-            show(row["step"], f"train {row['train_accuracy']:.3f} validation {row['validation_accuracy']:.3f}")
+            if show:
+                show(row["step"], f"train {row['train_accuracy']:.3f} validation {row['validation_accuracy']:.3f}")
 
         segment = train(
             state,
@@ -86,10 +116,13 @@ def train_and_write(job: Job[TrainSpec]) -> None:
             seed=spec.seed,
             stop=spec.stop,
             on_evaluation=on_evaluation,
-            on_snapshot=snapshots.keep,
+            on_snapshot=snapshots.keep if group.is_first else lambda step, weights: None,
             on_step=on_step,
             done=done,
+            group=group,
         )
+    if not group.is_first:
+        return
     write_states(job.outputs["snapshots"], snapshots.read(segment.snapshots))
     save_training(job.outputs["state"], state)
     write_rows(job.outputs["curve"], segment.curve)

@@ -51,8 +51,11 @@ class DamagedFile(Exception):
     """A file that is missing, or not what was written; ``path`` says which."""
 
     def __init__(self, path: Path, what: str) -> None:
-        super().__init__(f"{path} {what}")
-        self.path = path
+        super().__init__(path, what)
+        self.path, self.what = path, what
+
+    def __str__(self) -> str:
+        return f"{self.path} {self.what}"
 
 
 def seal(path: Path) -> None:

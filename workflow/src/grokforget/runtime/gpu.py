@@ -55,12 +55,13 @@ def share(jobs: int) -> None:
     os.environ[SHARED] = str(jobs)
 
 
-def claim(patience: float = 3600.0) -> str:
-    """Take a place on a GPU until this process ends, however it ends, and let this process see that GPU alone.
+def claim(count: int = 1, patience: float = 3600.0) -> str:
+    """Take a place on each of ``count`` GPUs until this process ends, however it ends, and let this process see these alone,
+    as the name, or names, that are returned.
 
     A GPU has as many places as ``jobs_per_gpu`` says; jobs that say 1 have it alone, whatever other studies say. Before
-    torch is imported; once it has one, a process keeps it. Waits for one for ``patience`` seconds, since other studies may
-    have them; raises NoDevice.
+    torch is imported; once it has them, a process keeps them. Waits for ``patience`` seconds, since other studies may have
+    them, and meanwhile holds none: two jobs that had one each and wanted two would wait for ever. Raises NoDevice.
     """
     if _held:
         return os.environ[VISIBLE]
@@ -69,24 +70,40 @@ def claim(patience: float = 3600.0) -> str:
         raise NoDevice(
             "the study asks for `device: cuda`, and this job sees no GPU; give `device: cpu`, or a profile with GPUs"
         )
+    if len(names) < count:
+        raise NoDevice(
+            f"`processes: {count}` train on as many GPUs, and this job sees {len(names)} ({', '.join(names)}); "
+            f"give at most {len(names)}, or a profile with more"
+        )
     FOLDER.mkdir(mode=0o700, exist_ok=True)
     until = time.monotonic() + patience
     places = int(os.environ.get(SHARED) or "1")
     os.environ.setdefault(WORKSPACE, ":4096:8")
     while True:
-        # Every GPU gets its first job before one gets its second.
-        for place in range(places):
-            for name in names:
-                if locks := _take(FOLDER / name.replace("/", "-"), place, places):
-                    _held.append(locks)
-                    os.environ[VISIBLE] = name
-                    log.info("on GPU %s of %s", name, ", ".join(names))
-                    return name
+        if taken := _take_several(names, count, places):
+            os.environ[VISIBLE] = ",".join(taken)
+            log.info("on GPU %s of %s", " and ".join(taken), ", ".join(names))
+            return os.environ[VISIBLE]
         if time.monotonic() > until:
             raise NoDevice(
                 f"all GPUs ({', '.join(names)}) have been taken by other jobs for {patience / 60:.0f} minutes"
             )
         time.sleep(1)
+
+
+def _take_several(names: list[str], count: int, places: int) -> list[str]:
+    """The GPUs of which a place each was taken, where there are so many; else none."""
+    taken: dict[str, ExitStack] = {}
+    with ExitStack() as locks:
+        # Every GPU gets its first job before one gets its second.
+        for place in range(places):
+            for name in names:
+                if name not in taken and (lock := _take(FOLDER / name.replace("/", "-"), place, places)):
+                    taken[name] = locks.enter_context(lock)
+                if len(taken) == count:
+                    _held.append(locks.pop_all())
+                    return list(taken)
+    return []
 
 
 def _take(file: Path, place: int, places: int) -> ExitStack | None:

@@ -125,13 +125,15 @@ def look(root: Path, dryrun: bool) -> None:
             print(told, file=sys.stderr)
 
 
-def begin(root: Path, device: str, settings: Settings, forecast: Forecast) -> None:
-    """Before the first job of a run, of whose costs there is a forecast. Raises CannotRun."""
-    if device == "cuda" and settings.here:
-        if not gpu.visible():
-            raise CannotRun(
-                "The study asks for `device: cuda`, and this machine shows no GPU; give `--config device=cpu`."
-            )
+def begin(root: Path, gpus: int, settings: Settings, forecast: Forecast) -> None:
+    """Before the first job of a run, whose jobs take so many GPUs at most, and of whose costs there is a forecast. Raises
+    CannotRun."""
+    seen = len(gpu.visible()) if gpus and settings.here else gpus
+    if gpus and not seen:
+        raise CannotRun("The study asks for `device: cuda`, and this machine shows no GPU; give `--config device=cpu`.")
+    if seen < gpus:
+        raise CannotRun(f"A recipe of the study says `processes: {gpus}`, and this machine shows GPUs for {seen} only.")
+    if gpus and settings.here:
         check_gpu_memory(settings.jobs, forecast.gpu_needs())
     if not settings.here and slurm.is_there():
         complaint = slurm.complaint()

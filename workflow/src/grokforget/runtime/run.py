@@ -108,7 +108,7 @@ def compute(
     """Run an item's function and take what it wrote into the store, for what is there where it is to ``replace`` that;
     ``costs`` grows by what that took."""
     if item["spec"].get("device") == "cuda":
-        gpu.claim()
+        gpu.claim(item["spec"].get("processes", 1))
     began = time.perf_counter()
     # Imports make objects by the hundred thousand and drop none: looking for garbage among them takes a tenth of a short job.
     gc.disable()
@@ -137,8 +137,8 @@ def is_forced(root: Path, spec: Mapping[str, Any]) -> bool:
 
 
 def peak_memory() -> float:
-    """Largest resident size of this process so far, MB (Linux counts in kB, macOS in bytes)."""
+    """Largest resident size of this process, or of one that it started, so far, MB (Linux counts in kB, macOS in bytes)."""
     import resource
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = max(resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -67,8 +67,15 @@ def accuracy_and_loss(model: nn.Module, examples: Examples, objective: Objective
     return _share(objective.correct(outputs, examples.y)), loss(outputs, examples.y).item()
 
 
-def evaluate(model: nn.Module, splits: Mapping[str, Examples], objective: Objective, loss: Loss) -> dict[str, float]:
-    """``{split}_accuracy`` and ``{split}_loss`` for every split, all in one pass."""
+def evaluate(
+    model: nn.Module,
+    splits: Mapping[str, Examples],
+    objective: Objective,
+    loss: Loss,
+    outputs_of: Callable[[nn.Module, Sequence[Tensor]], tuple[Tensor, ...]] = outputs_of,
+) -> dict[str, float]:
+    """``{split}_accuracy`` and ``{split}_loss`` for every split, all in one pass, by a function that is called as
+    ``outputs_of``."""
     return judged(outputs_of(model, [examples.x for examples in splits.values()]), splits, objective, loss)
 
 

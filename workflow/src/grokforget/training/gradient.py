@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from grokforget.data.loader import Examples
 from grokforget.training.cuda_graph import RecordedGradient
+from grokforget.training.data_parallel import ALONE, Group
 from grokforget.training.objective import Objective
 from grokforget.training.penalties.base import Penalty
 from grokforget.training.sam import sharpness_aware
@@ -25,17 +26,30 @@ class Gradient:
 
     Under ``bfloat16`` the model alone computes in it, by autocast: the loss is that of its outputs in float32, and a penalty
     passes through the model in float32. On a GPU, without penalty and SAM, the passes of all batches of ``whole`` examples
-    are recorded as a CUDA graph; the last batch of an epoch may hold others.
+    are recorded as a CUDA graph; the last batch of an epoch may hold others. In a group every process is given its part of
+    a batch, and has the gradient of the whole.
     """
 
-    def __init__(self, model: nn.Module, objective: Objective, recipe: RecipeSpec, seed: int, whole: int) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        objective: Objective,
+        recipe: RecipeSpec,
+        seed: int,
+        whole: int,
+        group: Group = ALONE,
+    ) -> None:
+        self.group, self.share = group, 1.0
         self.model, self.objective, self.recipe, self.seed, self.whole = model, objective, recipe, seed, whole
         self.penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
-        self.recordable = recipe.cuda_graph and not recipe.penalty and not recipe.optimizer.sam_rho
+        plain = not recipe.penalty and not recipe.optimizer.sam_rho and group.size == 1
+        self.recordable = recipe.cuda_graph and plain
         self.recorded: RecordedGradient | None = None
 
-    def __call__(self, batch: Examples, step: int) -> None:
-        """Of the batch of update number ``step`` (from 0)."""
+    def __call__(self, batch: Examples, step: int, of: int | None = None) -> None:
+        """Of the batch of update number ``step`` (from 0), or of one of so many examples that ``batch`` is this process's part
+        of."""
+        self.share = 1.0 if of is None else len(batch) / of
         if self.recordable and len(batch) == self.whole and batch.x.is_cuda:
             self.record(batch)
         if self.recorded and len(batch) == self.whole:
@@ -51,7 +65,12 @@ class Gradient:
         loss = self.loss(batch)
         if self.penalty:
             loss = loss + self.penalty(self.model, batch, seed=self.seed, step=step)
+        if self.group.size > 1:
+            # Not the gradient: what one process's loss is to another one's statistics goes through the backward pass. Of no
+            # examples the loss is NaN and its gradient 0.
+            loss = loss * self.share
         loss.backward()
+        self.group.sum_gradients(self.model)
 
     def loss(self, batch: Examples) -> Tensor:
         """The training loss, a scalar, float32."""

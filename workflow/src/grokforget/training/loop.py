@@ -3,6 +3,8 @@
 A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
 state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches, the
 learning rate, and what an augmentation or a penalty draws. On a GPU nothing waits for it but an evaluation.
+
+A group of processes takes the steps of one: each its part of every batch. They leave the loop together.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from grokforget.data.loader import Examples, training_loader
+from grokforget.runtime.seeds import derive_seed
 from grokforget.training.augmentations.base import Augmentation
+from grokforget.training.data_parallel import ALONE, Group, synchronise_batch_norms
 from grokforget.training.evaluate import evaluate, weight_norm
 from grokforget.training.gradient import Gradient
 from grokforget.training.modes import fewest_examples
@@ -63,6 +67,7 @@ def train(
     on_snapshot: Callable[[int, Mapping[str, Tensor]], None] = lambda step, weights: None,
     on_step: Callable[[Segment], None] = lambda segment: None,
     done: Segment | None = None,
+    group: Group = ALONE,
 ) -> Segment:
     """Advance ``state`` in place to ``stop`` updates and return the curve and the steps of the snapshots passed.
 
@@ -72,21 +77,26 @@ def train(
 
     ``on_snapshot`` is given each snapshot as it occurs, its step and the model's own tensors: it copies what it keeps, and
     the loop holds none. ``on_step`` is given after every update what there is of the segment: with ``state`` and the
-    snapshots all that is needed to go on from there, when it comes back as ``done``.
+    snapshots all that is needed to go on from there, when it comes back as ``done``. In a ``group`` every process calls
+    with the same arguments, and has the same weights after every step. What a model draws in training, as dropout does, each
+    draws for its own part: by (seed, step, rank), so that one process's random state is no part of what the run goes on from.
     """
     model, optimizer = state.model, state.optimizer
     n = len(splits["train"])
-    gradient = Gradient(model, objective, recipe, seed, whole=min(recipe.batch_size or n, n))
+    gradient = Gradient(model, objective, recipe, seed, min(recipe.batch_size or n, n), group)
     augmentation: Augmentation | None = recipe.augmentation.build() if recipe.augmentation else None
     loader = training_loader(splits["train"], recipe.batch_size, seed, fewest_examples(model, "moving"))
     first = state.step
     evaluations = evaluation_steps(first + 1, stop, recipe.evaluations_per_decade, recipe.evaluate_every)
     grid = log_steps(first + 1, stop, recipe.snapshots_per_decade)
     segment = done or Segment()
+    if group.size > 1:
+        synchronise_batch_norms(model)
 
     def look() -> None:
-        accuracies_and_losses = evaluate(model, splits, objective, objective.training_loss)
+        accuracies_and_losses = evaluate(model, splits, objective, objective.training_loss, group.outputs_of)
         row: dict[str, Any] = {"step": state.step, **accuracies_and_losses, "weight_norm": weight_norm(model)}
+        row = dict(zip(row, group.agreed(*row.values()), strict=True))
         finite = all(map(torch.isfinite, map(torch.tensor, (row["train_loss"], row["weight_norm"]))))
         state.diverged = state.diverged or not finite
         row["diverged"] = state.diverged
@@ -109,13 +119,18 @@ def train(
         look()
     model.train()
     while state.step < stop and not state.diverged:
-        batch = loader.batch(state.step)
+        whole = loader.batch(state.step)
+        part = group.part(len(whole))
+        batch = whole[part]
         if augmentation:
-            batch = Examples(augmentation(batch.x, seed=seed, step=state.step), batch.y)
+            augmented = augmentation(batch.x, seed=seed, step=state.step, part=part, of=len(whole))
+            batch = Examples(augmented, batch.y)
+        if group.size > 1:
+            torch.manual_seed(derive_seed(seed, "training", state.step, group.rank))
         # A number: fused updates pass it to their kernel, where a tensor's value would be waited for.
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(recipe.optimizer, state.step)
-        gradient(batch, state.step)
+        for parameters in optimizer.param_groups:
+            parameters["lr"] = learning_rate(recipe.optimizer, state.step)
+        gradient(batch, state.step, of=len(whole))
         optimizer.step()
         state.step += 1
         if state.step in evaluations or state.step in grid or state.step == stop:

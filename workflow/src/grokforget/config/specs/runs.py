@@ -88,6 +88,8 @@ class TrainSpec(ComputeSpec):
     function: ClassVar[str] = "grokforget.jobs.train:train_segment"
     recipe: RecipeSpec
     stop: int
+    processes: int
+    """How many train together, each on a GPU of its own where the device is one."""
 
 
 class SelectSpec(JobSpec):
@@ -198,7 +200,10 @@ def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -
     where = {"setting": setting, "seed": seed, "train_set": train_set}
     training = study.settings[setting].training
     spec = TrainSpec(
-        **compute(study, setting, int(seed)), recipe=training.recipe(), stop=int(segment) * training.segment_steps
+        **compute(study, setting, int(seed)),
+        recipe=training.recipe(),
+        stop=int(segment) * training.segment_steps,
+        processes=training.processes,
     )
     inputs = {**examples(study, setting, int(seed)), **forgotten(setting, int(seed), train_set)}
     if int(segment) > 1:

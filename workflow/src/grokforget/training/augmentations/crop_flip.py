@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grokforget.data.loader import on_device
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.augmentations.base import Augmentation
 
@@ -19,16 +18,16 @@ class CropFlip(Augmentation):
         self.padding, self.flip = padding, flip
 
     def draw(self, n: int, seed: int, step: int) -> Tensor:
-        """Of n images the first row and column of the cut within the padded image, and whether (0, 1) it is mirrored: (3, n)
+        """Of each image the first row and column of the cut within the padded image, and whether (0, 1) it is mirrored: (3, n)
         int64, on the CPU."""
         generator = torch.Generator().manual_seed(derive_seed(seed, "augmentation", step))
         corners = torch.randint(2 * self.padding + 1, (2, n), generator=generator)
         mirrored = torch.randint(2, (1, n), generator=generator) * self.flip
         return torch.cat([corners, mirrored])
 
-    def __call__(self, images: Tensor, *, seed: int, step: int) -> Tensor:
+    def apply(self, images: Tensor, drawn: Tensor) -> Tensor:
         n, channels, height, width = images.shape
-        top, left, mirrored = on_device(self.draw(n, seed, step), images.device)[:, :, None]
+        top, left, mirrored = drawn[:, :, None]
         number, row, column = (torch.arange(size, device=images.device) for size in (n, height, width))
         rows = number[:, None] * (height + 2 * self.padding) + top + row
         columns = left + torch.where(mirrored.bool(), width - 1 - column, column)
