@@ -100,11 +100,12 @@ def dropped(group: Group, folder: Path, stops: tuple[int, ...]) -> dict[str, Ten
 
 
 def mask(group: Group) -> Tensor:
-    """What dropout drops of a process's part in the first step."""
+    """What dropout leaves of ones, of a process's part in the first step."""
     model, given = network("dropout"), settings()
     kept: list[Tensor] = []
     layer = next(layer for layer in model if isinstance(layer, nn.Dropout))
-    layer.register_forward_hook(lambda _, args, output: kept.append(output.ne(args[0])) if layer.training else None)
+    layer.register_forward_pre_hook(lambda _, args: (torch.ones_like(args[0]),))
+    layer.register_forward_hook(lambda _, args, output: kept.append(output.detach()) if layer.training else None)
     state = start(model, given.recipe().optimizer)
     train(state, SPLITS, given.recipe(), given.objective().build(), seed=5, stop=1, group=group)
     return kept[0]

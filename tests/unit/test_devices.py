@@ -180,6 +180,18 @@ def test_of_shared_gpus_it_takes_a_place_on_different_ones(monkeypatch: pytest.M
             devices.claim(patience=0.1)
 
 
+def test_it_takes_one_place_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(devices.VISIBLE, "1,0")
+    with holders(monkeypatch, 2) as names:
+        assert names == ["1"]
+        # The second place of GPU 1 is left, and both of GPU 0.
+        monkeypatch.setenv(devices.VISIBLE, "0,1")
+        assert devices.claim(2, patience=0.1) == "0,1"
+        monkeypatch.setattr(devices, "_held", [])
+        monkeypatch.setenv(devices.VISIBLE, "0,1")
+        assert devices.claim(patience=0.1) == "0"
+
+
 def test_more_processes_than_gpus_are_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(devices.VISIBLE, "0,1")
     with pytest.raises(devices.NoDevice, match=r"`processes: 4` .* this job sees 2 \(0, 1\); give at most 2"):

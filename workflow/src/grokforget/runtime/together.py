@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import time
 import traceback
@@ -83,22 +84,21 @@ def run_together(work: Callable[..., None], count: int, *arguments: Any) -> None
     process's log. When this process is killed all end at once.
     """
     context = multiprocessing.get_context("spawn")
-    members = []
+    members: list[Member] = []
     with signals.saving():
-        # Signals wait until a process has said what they mean to it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
         try:
+            # Signals wait until a process has said what they mean to it.
+            signal.pthread_sigmask(signal.SIG_BLOCK, signals.SIGNALS)
             for rank in range(count):
                 receiving, sending = context.Pipe(duplex=False)
                 process = context.Process(target=_work, args=(work, rank, sending, arguments), daemon=True)
                 process.start()
                 sending.close()
                 members.append(Member(rank, process, receiving))
-        finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
-        try:
             _wait(members)
         finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, signals.SIGNALS)
             for member in members:
                 member.process.kill()
                 member.process.join()
@@ -172,6 +172,8 @@ def _work(work: Callable[..., None], rank: int, connection: Connection, argument
     signals.ignore()
     connection.send(outcome)
     connection.close()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
     # At once: libraries that wait for the other processes when they are taken apart would wait for ever after an error.
     os._exit(1 if outcome.error else 0)
 
