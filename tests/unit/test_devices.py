@@ -15,6 +15,7 @@ import torch
 
 from grokforget.runtime import gpu as devices
 from grokforget.runtime.errors import explain, meets_all
+from grokforget.runtime.run import compute
 
 SOURCE = Path(devices.__file__).parents[2]
 HOLD = "from grokforget.runtime import gpu as devices; print(devices.claim({}), flush=True); input()"
@@ -190,6 +191,18 @@ def test_it_takes_one_place_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(devices, "_held", [])
         monkeypatch.setenv(devices.VISIBLE, "0,1")
         assert devices.claim(patience=0.1) == "0"
+
+
+@pytest.mark.parametrize(("processes", "count"), [({}, 1), ({"processes": 3}, 3)])
+def test_a_job_claims_as_many_as_its_spec_says(
+    processes: dict[str, int], count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def claim(asked: int) -> None:
+        raise devices.NoDevice(str(asked))
+
+    monkeypatch.setattr(devices, "claim", claim)
+    with pytest.raises(devices.NoDevice, match=f"^{count}$"):
+        compute({"spec": {"device": "cuda", **processes}}, Path(), {}, None, "", "", {}, False)
 
 
 def test_more_processes_than_gpus_are_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

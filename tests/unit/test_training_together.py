@@ -72,6 +72,12 @@ def test_only_what_trains_depends_on_the_number_of_processes() -> None:
     assert one.recipe == two.recipe, "which relearning trains by, alone"
 
 
+@pytest.mark.parametrize(("device", "processes", "gpus"), [("cpu", 2, 0), ("cuda", 1, 1), ("cuda", 2, 2)])
+def test_a_study_knows_how_many_gpus_its_largest_job_takes(device: str, processes: int, gpus: int) -> None:
+    recipe = {**RECIPE, "processes": processes}
+    assert small(device=device, settings__mlp__training=recipe).most_gpus == gpus
+
+
 def stopped_in_the_middle(training: Training, number: signal.Signals) -> int:
     """The step at which a job was saved that was asked to stop."""
     process = training.begin()
