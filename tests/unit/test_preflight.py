@@ -45,9 +45,9 @@ from small import SOURCE, small
 NOBODY = 65534
 
 
-def begin(root: Path, device: str, settings: Settings) -> None:
+def begin(root: Path, gpus: int, settings: Settings) -> None:
     """As a run of the small study does."""
-    preflight.begin(root, device, settings, Costs(small()))
+    preflight.begin(root, gpus, settings, Costs(small()))
 
 
 @pytest.fixture(autouse=True)
@@ -438,10 +438,10 @@ def test_too_little_gpu_memory_is_told_before_a_setting_is_trained(
     if total and trained:
         told = r"settings.mlp: a training step needs at least 64\.\d GiB on a GPU, which has 16\.0 GiB; give .* `batch_size`"
         with pytest.raises(CannotRun, match=told):
-            preflight.begin(ROOT, "cuda", Settings([], True, jobs), forecast)
+            preflight.begin(ROOT, 1, Settings([], True, jobs), forecast)
         # On the other one.
         monkeypatch.setattr(gpu, "visible", lambda: ["GPU-b"])
-    preflight.begin(ROOT, "cuda", Settings([], True, jobs), forecast)
+    preflight.begin(ROOT, 1, Settings([], True, jobs), forecast)
     end(ROOT, False)
 
 
