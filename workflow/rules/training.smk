@@ -1,11 +1,6 @@
 """Training in segments, and the selection of checkpoints."""
 
 
-def get_processes(wildcards):
-    """How many processes train a run together."""
-    return STUDY.settings[wildcards.setting].training.processes
-
-
 rule train:
     input:
         unpack(job("train", paths.SEGMENT, runs.train)),
@@ -18,10 +13,10 @@ rule train:
         log_of(paths.SEGMENT),
     conda:
         "../../envs/training.yaml"
-    threads: lambda wildcards: STUDY.threads * get_processes(wildcards)
+    threads: lambda wildcards: STUDY.threads * STUDY.processes_of(wildcards.setting)
     resources:
-        gpu=lambda wildcards: GPUS * get_processes(wildcards),
-        mem_mb=lambda wildcards, attempt: MEMORY(wildcards, attempt) * get_processes(wildcards),
+        gpu=lambda wildcards: GPUS * STUDY.processes_of(wildcards.setting),
+        mem_mb=lambda wildcards, attempt: MEMORY(wildcards, attempt) * STUDY.processes_of(wildcards.setting),
         runtime=MINUTES,
     message:
         "Train {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}: segment {wildcards.segment}"

@@ -136,10 +136,14 @@ class Study(Strict):
         inherited = self.settings[control.of].methods.get(name, {}) if control else {}
         return method.updated({**inherited, **self.settings[setting].methods.get(name, {})})
 
+    def processes_of(self, setting: str) -> int:
+        """How many processes train a run of the setting together."""
+        return self.settings[setting].training.processes
+
     @property
     def most_gpus(self) -> int:
         """How many GPUs a job takes at most; 0 on a CPU."""
-        return max(setting.training.processes for setting in self.settings.values()) if self.device == "cuda" else 0
+        return max(map(self.processes_of, self.settings)) if self.device == "cuda" else 0
 
     @property
     def along_method(self) -> str:
