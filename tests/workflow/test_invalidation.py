@@ -77,7 +77,7 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "a further data set": (registered("data.py", "DATA_SETS", "DataSet", "grokforget.data.digits:Digits"), {}),
     "a further model": (registered("models.py", "MODELS", "Model", "grokforget.models.cnn:CNN"), {}),
     "a further method": (
-        registered("methods.py", "METHODS", "Component", "grokforget.methods.descent:FineTune"),
+        registered("methods.py", "METHODS", "Method", "grokforget.methods.descent:FineTune"),
         {},
     ),
     "a further metric": (registered("metrics.py", "METRICS", "Component", "grokforget.metrics.ues:measure"), {}),
