@@ -263,3 +263,9 @@ def test_what_diverges_later_has_reached_what_it_passed() -> None:
 def test_what_diverges_from_a_checkpoint_that_was_not_found_counts_nowhere() -> None:
     own = of_own(*own_cells(FAST, flag="diverged", losses=np.nan, before="not found")).set_index("level")
     assert set(own.flag) == {"not found"}
+
+
+def test_of_a_method_of_one_update_that_diverges_nothing_is_known() -> None:
+    own = of_own(*own_cells([(0, 1.0, 1.0, 0.9), (1, np.nan, np.nan, np.nan)], flag="diverged", losses=np.nan))
+    assert set(own.flag) == {"diverged"}
+    assert own[["updates", "collateral"]].isna().all(axis=None)

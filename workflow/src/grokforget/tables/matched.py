@@ -76,7 +76,9 @@ def curves(tuning: pd.DataFrame, trajectories: pd.DataFrame) -> Iterator[tuple[d
                 results[labels] for labels in cell[CANDIDATE].itertuples(index=False, name=None) if labels in results
             ]
             start = {f"{split}_accuracy": cell[f"{split}_accuracy_before"].iloc[0] for split in SPLITS}
-            whole = pd.concat([pd.DataFrame([{**start, "update": 0, "value": np.nan}]), *ends], ignore_index=True)
+            # Where every candidate has diverged there is nothing but the checkpoint before.
+            first = pd.DataFrame([{**start, "update": 0, "value": np.nan, FLAG: None}])
+            whole = pd.concat([first, *ends], ignore_index=True)
             yield (
                 {**cell.iloc[0].to_dict(), "value": np.nan},
                 whole.sort_values("forget_accuracy", ascending=False, kind="stable"),
