@@ -35,10 +35,10 @@ CORE = Machine(
     {"mlp": 110e9, "cnn": 90e9, "resnet": 65e9, "transformer": 95e9, "vit": 65e9},
     step=0.15e-3,
     layer=0.1e-3,
-    name="cores of an Intel Xeon with AVX-512",
+    name="cores of an AMD EPYC with AVX-512",
 )
-"""In float32, from the records of a quiet run of ``laptop`` and the training jobs of ``cifar10-small`` (two cores of an Intel
-Xeon with AVX-512, November 2026); ``vit`` was not measured, and is taken for as fast as the ResNet."""
+"""In float32, from the records of runs of ``laptop`` and of the training jobs of ``cifar10-small`` beside other work (two cores
+of an AMD EPYC with AVX-512, November 2026); ``vit`` was not measured, and is taken for as fast as the ResNet."""
 GPU = Machine(
     {"mlp": 25e12, "cnn": 25e12, "resnet": 25e12, "transformer": 25e12, "vit": 25e12},
     step=0.2e-3,
@@ -161,7 +161,7 @@ class SettingCosts:
         before = self.forward(self.recalibrated) if self.recalibrated else 0.0
         row = before + self.forward(forget + sum(rest))
         look = row / stride if stride else before + self.forward(forget) + SHARE_OF_CHANGES * row
-        end = self.forward(self.extent.evaluated) * (3 if self.recalibrated else 1)
+        end = self.forward(self.extent.evaluated)
         updates = method.work(request).calls if isinstance(method, Updates) else 1
         return updates * look + 2 * row + end
 
@@ -179,7 +179,9 @@ class SettingCosts:
         if self.recalibrated:
             # Once more with frozen statistics, where nothing is looked at on the way.
             moving = [cell for cell in cells if getattr(cell[0], "batch_statistics", "") == "moving"]
-            found += sum(self.computed(method.work(request)) + 3 * everything for method, request in moving)
+            found += sum(self.computed(method.work(request)) + everything for method, request in moving)
+            # And every result with its statistics as they were left.
+            found += len(cells) * everything
         return self.checkpoints * (found / len(self.requests) + len(methods) * everything)
 
     def tune(self) -> float:

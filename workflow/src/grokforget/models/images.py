@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 
 from grokforget.data.shape import DataShape
 
 
-class ImageModel(nn.Module):
+class ImageModel(nn.Module, ABC):
     """A model of inputs (N, ...) in float32, or of images (N, C, H, W) in uint8, which take a quarter of the memory.
 
     Of uint8 a model makes points of a real vector space itself, in its own dtype: ``embed`` gives them, ``from_embedding``
@@ -33,9 +35,9 @@ class ImageModel(nn.Module):
         """Inputs as points, (N, ...): pixels normalised, floats as they are."""
         return (x.to(self.mean.dtype) - self.mean) / self.std if x.dtype is torch.uint8 else x
 
+    @abstractmethod
     def from_embedding(self, x: Tensor) -> Tensor:
         """Logits (N, K) of points (N, ...)."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         return self.from_embedding(self.embed(x))
