@@ -9,6 +9,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from snakemake_runs import CODE, REPOSITORY, Workspace, copied
 
@@ -56,11 +57,16 @@ def commits() -> int:
 
 
 @pytest.fixture(scope="session")
-def smoke(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
-    """The smoke study, run once. Tests that change results take a copy."""
-    workspace = Workspace(tmp_path_factory.mktemp("smoke"))
-    workspace.snakemake()
-    return workspace
+def smoke(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workspace:
+    """The smoke study, run once for all processes of the tests. Tests that change results take a copy."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base if worker_id == "master" else base.parent) / "smoke"
+    with FileLock(f"{folder}.lock"):
+        if not (done := folder.with_suffix(".done")).exists():
+            folder.mkdir(exist_ok=True)
+            Workspace(folder).snakemake()
+            done.touch()
+    return Workspace(folder)
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 # A cancelled job has this many seconds between SIGTERM and SIGKILL.
 KillWait={kill_wait}
+# A command asks for this many seconds where nobody answers.
+MessageTimeout={message_timeout}
 # Seconds, all as short as they can be: tests wait for them.
 SchedulerParameters=sched_interval=2,sched_min_interval=100000,batch_sched_delay=1,bf_interval=2
 CompleteWait=0
@@ -132,7 +134,7 @@ def free_ports(count: int) -> list[int]:
         return [each.getsockname()[1] for each in sockets]
 
 
-def write_configuration(folder: Path, cpus: int, memory_mb: int, kill_wait: int) -> None:
+def write_configuration(folder: Path, cpus: int, memory_mb: int, kill_wait: int, message_timeout: int = 10) -> None:
     """Key, configuration and `srun`, and the folders that the daemons want to find."""
     controller_port, node_port = free_ports(2)
     for name in ("state", "spool", "bin"):
@@ -149,6 +151,7 @@ def write_configuration(folder: Path, cpus: int, memory_mb: int, kill_wait: int)
         cpus=cpus,
         memory_mb=memory_mb,
         kill_wait=kill_wait,
+        message_timeout=message_timeout,
     )
     (folder / "slurm.conf").write_text(configuration)
     # One GPU that is a number and nothing else: jobs ask for it and wait for it as they would for a real one.

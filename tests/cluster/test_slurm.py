@@ -135,7 +135,7 @@ def test_a_scheduler_that_does_not_answer_is_named_before_anything_is_submitted(
         pytest.skip(missing_packages())
     folder = tmp_path / "slurm"
     folder.mkdir()
-    write_configuration(folder, cpus=1, memory_mb=1000, kill_wait=5)
+    write_configuration(folder, cpus=1, memory_mb=1000, kill_wait=5, message_timeout=2)
     workspace = Workspace(tmp_path, variables=Slurm(folder, 5).environment())
     done = workspace.snakemake(*ON_SLURM, cores=None, check=False)
     assert done.returncode != 0

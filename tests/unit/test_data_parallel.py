@@ -17,6 +17,7 @@ from grokforget.training.loop import start, train
 from grokforget.training.modes import frozen_statistics
 from grokforget.training.state import load_training, save_training
 
+pytestmark = pytest.mark.xdist_group("data parallel")  # One run of the processes is enough for all tests.
 STOP = 12
 TOLERANCE = 1e-8
 """Of weights, losses and statistics after all steps: a batch norm of two examples makes much of rounding, a wrong formula

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,6 +37,20 @@ def test_log_lines_come_now_and_then_and_at_the_end(
     assert texts[0].startswith("train 15/20")
     assert texts[0].endswith("half way")
     assert texts[-1].startswith("train 20/20")
+
+
+@pytest.mark.parametrize(
+    ("total", "told"), [(20, "train 5/20 (0.25/s, about 60 s left) half way"), (None, "train 5 (0.25/s) half way")]
+)
+def test_a_line_tells_the_time_left_where_it_is_known_how_many_there_are(
+    total: int | None, told: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [100.0]
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with caplog.at_level(logging.INFO, logger="grokforget"), progress("train", total) as show:
+        now[0] += 20
+        show(5, "half way")
+    assert caplog.records[0].getMessage() == told
 
 
 def test_a_person_sees_a_bar_and_a_pipe_does_not() -> None:

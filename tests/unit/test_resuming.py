@@ -14,6 +14,8 @@ import pytest
 from grokforget.runtime.store import Store
 from small import Training, read, small
 
+pytestmark = pytest.mark.xdist_group("resuming")  # One uninterrupted run is enough for all tests.
+
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Training:

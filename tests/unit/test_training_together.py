@@ -17,6 +17,7 @@ from grokforget.config.specs import runs
 from grokforget.runtime.files import read_metadata
 from small import Training, read, small
 
+pytestmark = pytest.mark.xdist_group("training together")  # One run of the job is enough for all tests.
 STEPS = 240
 TOLERANCE = 1e-3
 """Relative, of losses and norm after all steps, in float32."""

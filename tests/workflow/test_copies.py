@@ -13,12 +13,14 @@ from computed import computed, computed_in
 from edits import PACKAGE, STUDY, appended, code, replaced
 from snakemake_runs import Workspace, copied
 
-pytestmark = pytest.mark.xdist_group("smoke")
 LONG = pytest.mark.long(sample=1)
 SCRUB = {"unlearn/modular-mlp/seed0/within-50": {"scrub"}, "unlearn/modular-mlp/seed1/within-50": {"scrub"}}
 
 
-@pytest.mark.parametrize("notes", [".snakemake", None], ids=["with Snakemake's notes", "the results alone"])
+@pytest.mark.parametrize(
+    "notes",
+    [pytest.param(".snakemake", id="with Snakemake's notes", marks=LONG), pytest.param(None, id="the results alone")],
+)
 def test_results_copied_into_a_fresh_clone_compute_nothing(notes: str | None, copy: Workspace, tmp_path: Path) -> None:
     moved = Workspace(tmp_path / "elsewhere", tmp_path / "moved")
     # As `git clone` and `cp -r` do it: new time stamps, in no order that means anything, and no hard links.

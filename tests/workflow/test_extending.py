@@ -49,7 +49,6 @@ def test_the_method_keeps_what_every_method_promises(tmp_path: Path) -> None:
 
 
 @pytest.mark.long(sample=1)
-@pytest.mark.xdist_group("smoke")
 def test_a_data_set_a_model_and_a_method_of_ones_own(copy: Workspace) -> None:
     done = follow_the_page(copy.repository)
     assert len(done) == 7, done

@@ -9,8 +9,6 @@ import pytest
 
 from benchmarks.growth import grown
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 def slowness() -> float:
     """How many times longer plain Python takes here and now than on a quiet machine of 2026 (0.5 s), and 1 at least.

@@ -71,7 +71,6 @@ def test_snakemake_is_given_the_study_and_nothing_for_one(target: str, own: bool
 
 
 @pytest.mark.long(sample=1)
-@pytest.mark.xdist_group("smoke")
 def test_all_targets_work_on_a_study_elsewhere(smoke: Workspace, checkout: Path, study: Path) -> None:
     copied(smoke.folder, checkout)
     of_study = f"STUDY={study}"

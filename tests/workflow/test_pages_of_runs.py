@@ -41,7 +41,6 @@ HEADINGS = {
 }
 
 
-@pytest.mark.xdist_group("smoke")
 def test_every_column_of_every_table_is_explained(smoke: Workspace) -> None:
     files = sorted((smoke.folder / "results" / "smoke" / "tables").glob("*.parquet"))
     # Its models have no batch norms: tests/unit/test_batch_norm_cells.py compares that table's columns with the page.
@@ -51,7 +50,6 @@ def test_every_column_of_every_table_is_explained(smoke: Workspace) -> None:
         assert set(pd.read_parquet(file).columns) - set(told) == set(), file.stem
 
 
-@pytest.mark.xdist_group("smoke")
 def test_every_measure_is_explained(smoke: Workspace) -> None:
     patterns: dict[str, list[str]] = {}
     name = ""

@@ -11,8 +11,6 @@ import pytest
 from edits import PACKAGE, STUDY, code, locked, replaced, several, study
 from snakemake_runs import SMALL, Workspace
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 def why(workspace: Workspace, *targets: object) -> list[str]:
     """As `make why` asks."""
@@ -71,6 +69,7 @@ def test_an_input_that_is_another_and_an_output_that_is_damaged_are_named(copy: 
     assert any(line.startswith("figure (") and "tables/training.parquet is another" in line for line in lines)
 
 
+@pytest.mark.long(sample=1)
 def test_verify_finds_what_is_damaged_and_the_next_run_makes_just_that_again(copy: Workspace, smoke: Workspace) -> None:
     assert copy.python("verify", "results/smoke").stdout == "results/smoke: every file is what its job wrote.\n"
     damaged = Path("results/smoke/train/modular-mlp/seed0/full/segment001/snapshots.safetensors")
@@ -86,6 +85,7 @@ def test_verify_finds_what_is_damaged_and_the_next_run_makes_just_that_again(cop
     assert copy.python("verify", "results/smoke").returncode == 0
 
 
+@pytest.mark.long(sample=1)
 def test_what_is_out_of_date_behind_valid_results_runs_at_once(copy: Workspace) -> None:
     (copy.folder / "results/smoke/train/modular-mlp/seed0/full/segment001/snapshots.safetensors").write_bytes(
         b"damaged"

@@ -16,8 +16,6 @@ from safetensors.numpy import load_file
 from edits import STUDY
 from snakemake_runs import SMOKE, Workspace
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 def edited(folder: Path, *changes: tuple[str, str]) -> Path:
     """The smoke study with some text replaced."""

@@ -9,8 +9,6 @@ import pytest
 from computed import computed_in
 from snakemake_runs import SMOKE, Workspace
 
-pytestmark = pytest.mark.xdist_group("smoke")
-
 
 @pytest.mark.long(sample=1)
 def test_a_second_checkout_with_the_same_study_computes_nothing(

@@ -128,14 +128,12 @@ def test_files_have_the_rights_that_their_user_gives(mask: int, files: int, fold
     assert rights(tmp_path / "results" / "small") == ({files}, {folders})
 
 
-@pytest.mark.xdist_group("smoke")
 def test_files_of_every_kind_have_the_rights_that_this_user_gives(smoke: Workspace) -> None:
     mask = os.umask(0o022)
     os.umask(mask)
     assert rights(smoke.folder / "results") == ({0o666 & ~mask}, {0o777 & ~mask})
 
 
-@pytest.mark.xdist_group("smoke")
 def test_how_far_a_run_came_stands_in_its_log(smoke: Workspace) -> None:
     lines = (smoke.folder / "results" / "smoke" / "logs" / "progress.log").read_text().splitlines()
     assert re.fullmatch(r"\S+ \S+ (\d+) of \1 jobs are done, in .*", lines[-1])

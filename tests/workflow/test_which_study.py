@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from snakemake_runs import SMALL, Workspace
 
 EXAMPLES = "results/{}/data/addition/examples.safetensors"
@@ -53,6 +55,7 @@ def test_config_reaches_nested_keys_of_a_study_with_anchors(tmp_path: Path) -> N
     assert "Traceback" not in done.stdout
 
 
+@pytest.mark.long(sample=1)
 def test_a_copied_study_of_the_same_name_is_told_whose_results_there_are_before_anything_changes(
     tmp_path: Path,
 ) -> None:

@@ -47,7 +47,9 @@ def analyse(job: Job[AnalyseSpec]) -> None:
     checkpoints of the run without the forget set). Writes ``table``: a row a value, labelled with checkpoint and stage
     (``before``, or the method), and the model's flag.
     """
-    write_values(job, checkpoints_and_results(job), ("checkpoint", "stage"))
+    spec = job.spec
+    count = len(spec.checkpoints) * (spec.before + len(spec.methods))
+    write_values(job, checkpoints_and_results(job), count, ("checkpoint", "stage"))
 
 
 def analyse_along_training(job: Job[AnalyseAlongTrainingSpec]) -> None:
@@ -56,13 +58,18 @@ def analyse_along_training(job: Job[AnalyseAlongTrainingSpec]) -> None:
     Reads ``examples``, ``split``, ``forget`` and ``snapshots`` (all segments). Writes ``table``: a row a value, labelled
     with the snapshot's step, and the model's flag.
     """
-    write_values(job, snapshots(job), ("step",))
+    looked_at = chosen(job.inputs["snapshots"], job.spec.snapshots)
+    models = (Subject({"step": step}, read_state(path, str(step))) for step, path in looked_at)
+    write_values(job, models, len(looked_at), ("step",))
 
 
 def write_values(
-    job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec], models: Iterable[Subject], labels: tuple[str, ...]
+    job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec],
+    models: Iterable[Subject],
+    count: int,
+    labels: tuple[str, ...],
 ) -> None:
-    """Analyse models one after the other and write the values under the columns ``labels``.
+    """Analyse ``count`` models one after the other and write the values under the columns ``labels``.
 
     All are looked at with one seed, that of the request: they are compared on the same draws. Batch norms have statistics of
     the request's retained data, before as after unlearning. The values of a model that has
@@ -72,9 +79,9 @@ def write_values(
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
     analysis = load_implementation(spec.analysis.implementation)
     rows: list[dict[str, Any]] = []
-    began, n = time.monotonic(), 0
-    with progress(analysis.__name__, 0) as show:
-        for subject in models:
+    began = time.monotonic()
+    with progress(analysis.__name__, count) as show:
+        for number, subject in enumerate(models, start=1):
             original, retrained = request.recalibrated(subject.original), request.recalibrated(subject.retrained)
             request.load(subject.weights)
             request.model.eval()
@@ -90,9 +97,8 @@ def write_values(
             with noted("model", ", ".join(f"{label} {name}" for label, name in subject.labels.items())):
                 own = {**subject.labels, FLAG: flag_of(subject.found, probe.finite)}
                 rows += [{**own, **value._asdict()} for value in analysis(probe, **spec.analysis.settings)]
-            n += 1
-            show(n, "")
-    log.info("%s: %d models, %.3f s a model", analysis.__name__, n, (time.monotonic() - began) / max(n, 1))
+            show(number, "")
+    log.info("%s: %d models, %.3f s a model", analysis.__name__, count, (time.monotonic() - began) / max(count, 1))
     # With their types, so that a table without rows (no ReLU, say) goes together with the others.
     types = {"step": pa.int64(), "value": pa.float64()}
     columns = {
@@ -118,9 +124,3 @@ def checkpoints_and_results(job: Job[AnalyseSpec]) -> Iterator[Subject]:
             labels = {"checkpoint": checkpoint, "stage": method}
             weights = read_state(models, checkpoint)
             yield Subject(labels, weights, is_found(models, checkpoint), original, retrained)
-
-
-def snapshots(job: Job[AnalyseAlongTrainingSpec]) -> Iterator[Subject]:
-    """Snapshots spread over the run."""
-    for step, path in chosen(job.inputs["snapshots"], job.spec.snapshots):
-        yield Subject({"step": step}, read_state(path, str(step)))

@@ -101,7 +101,7 @@ class PreparedRequest:
         torch.manual_seed(self.seed)
         problem = Problem(self.model, forget, retain, validation, self.objective, self.seed, retrained)
         problem.shared = {} if shared is None else shared
-        with progress(type(built).__name__, 0) as show:
+        with progress(type(built).__name__, None) as show:
             record = unlearn(
                 built,
                 problem,

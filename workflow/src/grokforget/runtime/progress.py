@@ -14,8 +14,9 @@ LOG_SECONDS = 15.0
 
 
 @contextmanager
-def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, str], None]]:
-    """Yield ``show(done, note)``. A tqdm bar on a terminal, otherwise a log line now and then and at the end."""
+def progress(what: str, total: int | None, done: int = 0) -> Iterator[Callable[[int, str], None]]:
+    """Yield ``show(done, note)``. A tqdm bar on a terminal, otherwise a log line now and then and at the end, with the time left
+    where it is known how many there are in all."""
     began = last = time.monotonic()
     first, note = done, ""
     bar = None
@@ -26,7 +27,10 @@ def progress(what: str, total: int, done: int = 0) -> Iterator[Callable[[int, st
 
     def line() -> None:
         rate = (done - first) / max(time.monotonic() - began, 1e-9)
-        log.info("%s %d/%d (%.0f/s) %s", what, done, total, rate, note)
+        of, left = (f"/{total}", (total - done) / rate if rate else 0) if total else ("", 0)
+        until = f", about {left:.0f} s left" if left >= 1 else ""
+        speed = f"{rate:.0f}" if rate >= 10 else f"{rate:.2g}"
+        log.info("%s %d%s (%s/s%s) %s", what, done, of, speed, until, note)
 
     def show(now: int, text: str = "") -> None:
         nonlocal last, done, note
