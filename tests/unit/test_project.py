@@ -147,3 +147,11 @@ def test_jobs_import_only_what_they_use(modules: list[str], unwanted: set[str]) 
 
 def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT / "workflow" / "src")}
+
+
+@pytest.mark.xdist_group("together")
+def test_tests_that_share_what_is_costly_run_in_one_process(request: pytest.FixtureRequest) -> None:
+    """What the lock names must go together: of pytest 9.2 with pytest-xdist 3.8 a group is scattered, and nothing says so."""
+    if "PYTEST_XDIST_WORKER" not in os.environ or request.config.option.loadgroup is False:
+        pytest.skip("one process, or not `--dist loadgroup`")
+    assert request.node.nodeid.endswith("@together")

@@ -28,7 +28,6 @@ from grokforget.runtime.results import records_of
 from grokforget.runtime.spec_file import load_spec
 from snakemake_runs import Workspace
 
-
 # Items of the smoke study by rule: one setting, two seeds and that of the tuning, one forget set, two train sets, two segments,
 # seven methods, four analyses, of which two are done along training too.
 MODELS = {"unlearn": 14, "unlearn_along_training": 2, "tune": 6, "analyse": 12, "shadow": 4}

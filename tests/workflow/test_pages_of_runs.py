@@ -7,7 +7,6 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from pages import DOCS, code, read, rows, section
 from snakemake_runs import REPOSITORY, Workspace
