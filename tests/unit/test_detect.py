@@ -296,6 +296,14 @@ def test_early_bound_is_that_of_the_settings() -> None:
     assert chosen["early"] == (10, True)
 
 
+def test_what_has_risen_when_it_has_fitted_was_never_a_model_that_had_only_fitted() -> None:
+    validation = np.where(SNAPSHOTS >= 160, 1.0, 0.2)
+    chosen = select_checkpoints(SNAPSHOTS, TRAIN, validation, grokked_at(100), settings())
+    assert (chosen["memorised"], chosen["grokked"]) == ((160, False), (160, True))
+    # Where nothing is found after it, it is compared with nothing.
+    assert select_checkpoints(SNAPSHOTS, TRAIN, validation, grokked_at(1500), settings())["memorised"] == (160, True)
+
+
 def test_a_run_without_a_transition_gives_its_last_snapshot_flagged() -> None:
     chosen = select_checkpoints(SNAPSHOTS, TRAIN, VALIDATION, grokked_at(math.nan), settings())
     expected = {"early": (20, True), "memorised": (160, True), "grokked": (1280, False), "final": (1280, True)}

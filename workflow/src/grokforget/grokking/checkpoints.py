@@ -32,9 +32,11 @@ def select_checkpoints(
     ``early``: before the training data are fitted, among the snapshots with a train accuracy up to
     ``early_train_accuracy``, the last whose validation accuracy is within ``EARLY_TOLERANCE`` of the best there (the
     paper's θ_pre: early-stopped, and its training data not fitted). ``memorised``: the first with train accuracy
-    ``fitted_accuracy``. ``grokked``: after t_grok, the first whose validation accuracy is within ``TOLERANCE`` of the
-    best there, with the training data fitted. ``final``: the last, which is what its name says unless the run diverged. A
-    run without such a snapshot goes on with the nearest there is, flagged: the least trained, the last, the last, the last.
+    ``fitted_accuracy``, where that is before ``grokked``: a run that has risen when it has fitted was at no time a
+    model that had fitted and not yet generalised, and a snapshot compared with itself differs in nothing. ``grokked``:
+    after t_grok, the first whose validation accuracy is within ``TOLERANCE`` of the best there, with the training data
+    fitted. ``final``: the last, which is what its name says unless the run diverged. A run without such a snapshot goes
+    on with the nearest there is, flagged: the least trained, the last, the last, the last.
     """
     last = len(steps) - 1
     fitted = np.flatnonzero(train_accuracy >= settings.fitted_accuracy)
@@ -55,7 +57,7 @@ def select_checkpoints(
             grokked, found = int(after[np.argmax(validation_accuracy[after] >= best - TOLERANCE)]), True
     return {
         "early": (int(steps[early]), bool(len(unfitted))),
-        "memorised": (int(steps[memorised]), bool(len(fitted))),
+        "memorised": (int(steps[memorised]), bool(len(fitted)) and not (found and memorised >= grokked)),
         "grokked": (int(steps[grokked]), found),
         "final": (int(steps[last]), grokking.kind != "diverged"),
     }
