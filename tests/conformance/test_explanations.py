@@ -167,7 +167,8 @@ def test_over_settings_it_is_the_mean_of_the_coefficients() -> None:
         assert math.isnan(here.correlation["c"])
         parts = [coefficient(both[both.setting == name], "x", "y", [given] if given else [], name)[1] for name in "ab"]
         assert here.loc[ALL, ["low", "high"]].tolist() == pytest.approx(np.percentile(np.mean(parts, 0), [2.5, 97.5]))
-        assert (here.n[ALL], here.seeds[ALL]) == (24 + 36 + 18, 9)
+        # The units of a setting without a coefficient have no part in it.
+        assert (here.n[ALL], here.seeds[ALL], here.unmeasured[ALL]) == (24 + 36, 7, 18)
 
 
 def test_what_was_not_measured_does_not_count_and_is_counted() -> None:

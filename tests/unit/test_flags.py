@@ -164,4 +164,4 @@ def test_of_candidates_those_that_were_chosen_are_told() -> None:
             for seed in range(3)
         ]
     )
-    assert note_of([table]) == "Left out: a: 1 of 3 runs never forgot as much (grokked)."
+    assert note_of([table]) == "Left out: a: 1 of 3 cells never forgot as much."

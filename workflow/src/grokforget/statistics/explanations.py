@@ -104,7 +104,8 @@ def explain(
 
     ``units``: setting, seed, ``outcome``, and a column a predictor, NaN where it was not measured. ``asked``: by predictor
     the columns that are given, one coefficient each. ``n`` and ``seeds`` are those of the units that the coefficient is
-    of; ``unmeasured`` counts the units with an outcome that are not among them.
+    of, of all settings those of the settings that have one; ``unmeasured`` counts the units with an outcome that are not among
+    them.
     """
     settings = sorted(units.setting.unique())
     known = units.dropna(subset=[outcome])
@@ -117,9 +118,11 @@ def explain(
                 measured = here.dropna(subset=[x, *given])
                 estimate, draws = coefficient(measured, x, outcome, given, setting)
                 own = {"n": len(measured), "seeds": measured.seed.nunique(), "unmeasured": len(here) - len(measured)}
-                counts = {name: counts[name] + count for name, count in own.items()}
                 if np.isfinite(estimate):
                     found.append((estimate, draws))
+                    counts = {name: counts[name] + count for name, count in own.items()}
+                else:
+                    counts["unmeasured"] += len(here)
                 yield _row(setting, x, given, estimate, draws, own)
             mean = float(np.mean([estimate for estimate, _ in found])) if found else float("nan")
             draws = np.mean([draws for _, draws in found], axis=0) if found else np.full(DRAWS, np.nan)

@@ -31,7 +31,7 @@ def left_out(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
 
     Of a table of candidates those that were chosen count. A run is a (setting, seed). Where not all rows of a run and
     checkpoint have the flag, it is "cells of" that run. Snapshots along training, which have no checkpoint, are told of a
-    setting as a whole.
+    setting as a whole, and so is what never forgot as much, by cells: no matter of a run.
     """
     if FLAG not in table:
         return {}
@@ -44,13 +44,16 @@ def left_out(table: pd.DataFrame) -> dict[tuple[str, str, str], str]:
     for labels, rows in table.groupby(places, sort=True):
         checkpoint = labels[1] if len(places) > 1 else ""
         runs = rows.seed.nunique()
-        for flag in (NOT_FOUND, DIVERGED, NOT_REACHED):
+        for flag in (NOT_FOUND, DIVERGED):
             share = (rows[FLAG] == flag).groupby(rows.seed).mean()
             concerned = share[share > 0]
             if len(concerned):
                 cells = "" if (concerned == 1).all() else "cells of "
                 what = f"{cells}{len(concerned)} of {runs} runs {did_not(flag, checkpoint)}"
                 phrases[labels[0], checkpoint, flag] = f"{labels[0]}: {what}"
+    for setting, rows in table.groupby("setting", sort=True):
+        if never := int((rows[FLAG] == NOT_REACHED).sum()):
+            phrases[str(setting), "", NOT_REACHED] = f"{setting}: {never} of {len(rows)} cells never forgot as much"
     return phrases
 
 
@@ -58,6 +61,4 @@ def did_not(flag: str, checkpoint: str) -> str:
     """What became of a run, in words."""
     if flag == NOT_FOUND:
         return DID_NOT.get(checkpoint, f"have no checkpoint {checkpoint}")
-    if flag == NOT_REACHED:
-        return f"never forgot as much ({checkpoint})"
     return f"diverged ({checkpoint})" if checkpoint else "diverged"
