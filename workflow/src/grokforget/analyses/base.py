@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from grokforget.data.loader import Examples
 from grokforget.runtime.seeds import derive_seed
-from grokforget.training.evaluate import logits_of
+from grokforget.training.evaluate import digests_of
 from grokforget.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class Probe:
         """Whether every weight of the model is finite, and every output on ``LOOKED_AT`` examples of each set of the request."""
         tensors = [
             *self.model.parameters(),
-            *(logits_of(self.model, part.x[:LOOKED_AT]) for part in self.examples.values() if len(part)),
+            *digests_of(self.model, [part[:LOOKED_AT] for part in self.examples.values()], self.objective),
         ]
         return all(bool(tensor.isfinite().all()) for tensor in tensors)
 

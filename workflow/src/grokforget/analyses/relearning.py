@@ -41,13 +41,14 @@ def relearning(probe: Probe, *, updates: int, tolerance: float) -> list[Value]:
     model = copy.deepcopy(probe.model)
     model.load_state_dict(probe.original)
     finite = all_finite(model) and all_finite(probe.model)
-    accuracy_before, loss_before = accuracy_and_loss(model, forget, objective, objective.training_loss)
+    loss = objective.of_digests.training_loss
+    accuracy_before, loss_before = accuracy_and_loss(model, forget, objective, loss)
     finite = finite and math.isfinite(loss_before)
     model.load_state_dict(probe.model.state_dict())
 
     reached: dict[str, int] = {}
     for update, _ in enumerate(trained(model, probe, updates) if finite else ()):
-        accuracy_now, loss_now = accuracy_and_loss(model, forget, objective, objective.training_loss)
+        accuracy_now, loss_now = accuracy_and_loss(model, forget, objective, loss)
         back = (loss_now <= loss_before, loss_now <= loss_before + tolerance, accuracy_now >= accuracy_before)
         for part, there in zip(PARTS, back, strict=True):
             if there:

@@ -17,9 +17,16 @@ def on_device(drawn: Tensor, device: torch.device) -> Tensor:
     return drawn if device.type == "cpu" else drawn.pin_memory().to(device, non_blocking=True)
 
 
+IGNORED = -100
+"""In targets that are tokens: nothing is to be predicted here."""
+
+
 @dataclass(frozen=True)
 class Examples:
-    """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, on the model's device."""
+    """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, on the model's device.
+
+    Where the targets are tokens (N, T), what is taken out of the examples is trimmed to the longest of it: so every batch is.
+    """
 
     x: Tensor
     y: Tensor
@@ -28,7 +35,18 @@ class Examples:
         return len(self.y)
 
     def __getitem__(self, index: Tensor | slice) -> Examples:
-        return Examples(self.x[index], self.y[index])
+        x, y = self.x[index], self.y[index]
+        if y.dim() == 1:
+            return Examples(x, y)
+        longest = int(lengths_of(y).amax()) if len(y) else 1
+        return Examples(x[:, :longest], y[:, :longest])
+
+
+def lengths_of(targets: Tensor) -> Tensor:
+    """How many positions each example of targets (N, T) has up to the last that is learned, (N,) int64, at least 1: what
+    stands behind it has no part in anything."""
+    place = torch.arange(1, targets.shape[1] + 1, device=targets.device)
+    return (place * (targets != IGNORED)).amax(1).clamp(min=1)
 
 
 class Loader(Protocol):

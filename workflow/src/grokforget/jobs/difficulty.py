@@ -15,7 +15,7 @@ from grokforget.models.build import build_model
 from grokforget.models.states import read_state
 from grokforget.runtime.files import write_tensors
 from grokforget.runtime.job import Job
-from grokforget.training.evaluate import logits_of
+from grokforget.training.evaluate import digests_of
 from grokforget.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -47,7 +47,8 @@ def difficulty(job: Job[DifficultySpec]) -> None:
     total = torch.zeros(len(train), dtype=torch.float64, device=device)
     for step, path in snapshots:
         model.load_state_dict(read_state(path, str(step)))
-        losses = objective.example_losses(logits_of(model, examples.x).double(), examples.y)
+        (digests,) = digests_of(model, [examples], objective)
+        losses = objective.of_digests.example_losses(digests.double(), examples.y)
         total += losses if spec.score == "loss" else -torch.expm1(-losses)
     scores = (total / len(snapshots)).cpu().numpy()
     log.info("%d snapshots, median %.3g, %d not a number", len(snapshots), np.median(scores), np.isnan(scores).sum())

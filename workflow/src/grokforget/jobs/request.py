@@ -58,6 +58,7 @@ class PreparedRequest:
         errors = {"missed": parted.missed, "mistaken": parted.mistaken}
         indices |= {name: index for name, index in errors.items() if len(index)}
         self.examples = {name: encoded(self.model, table, index, device) for name, index in indices.items()}
+        self.labels = {name: table.labels[index] for name, index in indices.items()}
         self.looked_at = {
             name: subset(self.examples[name], trajectory_examples, derive_seed(self.seed, "trajectory", name))
             for name in ("forget", "retain", "test")
@@ -118,4 +119,4 @@ class PreparedRequest:
     def accuracies(self, weights: Mapping[str, Tensor]) -> dict[str, float]:
         """What the last row of a trajectory would say of a model with these weights."""
         self.load(weights)
-        return evaluate(self.model, self.looked_at, self.objective, self.objective.unlearning_loss)
+        return evaluate(self.model, self.looked_at, self.objective, self.objective.of_digests.unlearning_loss)

@@ -15,7 +15,7 @@ from grokforget.models.states import read_state
 from grokforget.runtime.files import write_tensors
 from grokforget.runtime.job import Job
 from grokforget.runtime.seeds import derive_seed
-from grokforget.training.evaluate import logits_of
+from grokforget.training.evaluate import digests_of
 from grokforget.training.objective import Objective
 from grokforget.training.outputs import confidences
 from grokforget.training.recalibrate import recalibrate, recalibration_inputs
@@ -49,7 +49,7 @@ def shadow(job: Job[ShadowSpec]) -> None:
         model.load_state_dict(read_state(job.input("checkpoints"), checkpoint))
         if inputs is not None:
             recalibrate(model, inputs)
-        told = confidences(logits_of(model, examples.x), examples.y, objective)
+        told = confidences(digests_of(model, [examples], objective)[0], examples.y, objective)
         arrays[f"confidence/{checkpoint}"] = told.cpu().numpy()
     found = {checkpoint: is_found(job.input("checkpoints"), checkpoint) for checkpoint in spec.checkpoints}
     write_tensors(job.outputs["shadow"], arrays, metadata_of(found))

@@ -60,6 +60,7 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
             {
                 "checkpoint": np.repeat(checkpoint, len(examples)),
                 "split": np.repeat(split, len(examples)),
+                "label": request.labels[split],
                 **per_example(model, examples, request.objective),
             }
             for split, examples in request.examples.items()

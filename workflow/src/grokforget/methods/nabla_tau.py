@@ -60,7 +60,8 @@ class NablaTau(Method):
         validation_loss = 0.0
         for epoch in range(epochs):
             if epoch % self.refresh_epochs == 0:
-                _, validation_loss = accuracy_and_loss(model, problem.validation, problem.objective, loss_of)
+                whole = problem.objective.of_digests.unlearning_loss
+                _, validation_loss = accuracy_and_loss(model, problem.validation, problem.objective, whole)
             alpha = alpha_0 * (1 - epoch / epochs)
             set_learning_rate(optimizer, self.learning_rate * (1 - 0.9 * epoch / epochs))
             forget_batches = problem.batches("forget", self.batch_size, epoch, self.batch_statistics)

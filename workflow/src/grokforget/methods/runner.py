@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from grokforget.data.loader import Examples
 from grokforget.methods.base import Method, Problem
 from grokforget.models.states import state_of
-from grokforget.training.evaluate import accuracy_of, evaluate, judged, outputs_of
+from grokforget.training.evaluate import accuracy_of, digests_of, evaluate, judged
 from grokforget.training.finite import all_finite
 from grokforget.training.modes import modes_kept
 from grokforget.training.recalibrate import recalibrate, recalibrated
@@ -64,12 +64,13 @@ def unlearn(
     """
     record = Record()
     model, objective = problem.model, problem.objective
+    loss = objective.of_digests.unlearning_loss
     splits: Mapping[str, Examples] = {"forget": problem.forget, "retain": problem.retain, "test": test}
     shown = splits if looked_at is None else looked_at
 
     def look(update: int, final: bool) -> None:
         with recalibrated(model, recalibration):
-            accuracies_and_losses = evaluate(model, shown, objective, objective.unlearning_loss)
+            accuracies_and_losses = evaluate(model, shown, objective, loss)
         record.trajectory.append({"update": update, "final": final, **accuracies_and_losses})
 
     def forget_accuracy() -> float:
@@ -98,17 +99,17 @@ def unlearn(
     if result:
         model.load_state_dict(result)
     if stride == 0:
-        record.statistics[LEFT] = evaluate(model, splits, objective, objective.unlearning_loss)
+        record.statistics[LEFT] = evaluate(model, splits, objective, loss)
         return record
     look(updates if result and updates else update, final=True)
     if recalibration is not None:
         if statistics:
-            record.statistics[LEFT] = evaluate(model, splits, objective, objective.unlearning_loss)
+            record.statistics[LEFT] = evaluate(model, splits, objective, loss)
         recalibrate(model, recalibration)
-    outputs = outputs_of(model, [part.x for part in splits.values()])
-    finite = all_finite(model) and all(bool(of_split.isfinite().all()) for of_split in outputs)
+    digests = digests_of(model, list(splits.values()), objective)
+    finite = all_finite(model) and all(bool(of_split.isfinite().all()) for of_split in digests)
     if recalibration is not None and statistics:
-        record.statistics[RECALIBRATED] = judged(outputs, splits, objective, objective.unlearning_loss)
+        record.statistics[RECALIBRATED] = judged(digests, splits, objective, loss)
     record.diagnostics |= {
         **method.diagnostics,
         "diverged": float(not finite),

@@ -18,8 +18,10 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from grokforget.training.evaluate import outputs_of
+from grokforget.data.loader import Examples
+from grokforget.training.evaluate import digests_of
 from grokforget.training.modes import batch_norms
+from grokforget.training.objective import Objective
 
 
 @dataclass(frozen=True)
@@ -49,14 +51,15 @@ class Group:
             gradient.copy_(summed.view_as(gradient))
 
     @torch.no_grad()
-    def outputs_of(self, model: nn.Module, sets: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """``evaluate.outputs_of`` of the whole ``sets``, in every process, each having computed its part."""
+    def digests_of(self, model: nn.Module, sets: Sequence[Examples], objective: Objective) -> tuple[Tensor, ...]:
+        """``evaluate.digests_of`` of the whole ``sets``, in every process, each having computed its part."""
         if self.size == 1:
-            return outputs_of(model, sets)
+            return digests_of(model, sets, objective)
         found = []
-        for x, outputs in zip(sets, outputs_of(model, [x[self.part(len(x))] for x in sets]), strict=True):
-            whole = outputs.new_zeros(len(x), *outputs.shape[1:])
-            whole[self.part(len(x))] = outputs
+        parts = [examples[self.part(len(examples))] for examples in sets]
+        for examples, digests in zip(sets, digests_of(model, parts, objective), strict=True):
+            whole = digests.new_zeros(len(examples), *digests.shape[1:])
+            whole[self.part(len(examples))] = digests
             distributed.all_reduce(whole)
             found.append(whole)
         return tuple(found)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from grokforget.data.loader import Examples
+from grokforget.data.loader import Examples, lengths_of
 from grokforget.training.modes import in_eval_mode
 from grokforget.training.objective import Objective
 
@@ -19,8 +19,11 @@ GPU_BATCH = 1024
 """Examples per forward pass on a GPU, where small networks wait for their kernels to be launched, and large ones take a
 megabyte an example."""
 
+MOST_TEXTS = 32
+"""Examples per forward pass where outputs are reduced: the logits of a text take a megabyte and more."""
+
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Outputs and targets of all examples → their mean loss, a scalar: one of an ``Objective``'s."""
+"""Digests of outputs and targets of all examples → their mean loss, a scalar: one of ``Objective.of_digests``'s."""
 
 
 @torch.no_grad()
@@ -56,15 +59,38 @@ def logits_of(model: nn.Module, x: Tensor) -> Tensor:
     return outputs_of(model, [x])[0]
 
 
+def digests_of(model: nn.Module, sets: Sequence[Examples], objective: Objective) -> tuple[Tensor, ...]:
+    """What evaluation knows of each of the ``sets``, (n, ...), in eval mode: ``Objective.digest`` of the model's outputs."""
+    if objective.reduces:
+        return tuple(reduced(model, examples, objective.digest) for examples in sets)
+    return outputs_of(model, [examples.x for examples in sets])
+
+
+@torch.no_grad()
+def reduced(model: nn.Module, examples: Examples, reduce: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """Numbers of each of the examples of text, (N, ...) in their order: what ``reduce`` makes of a batch's outputs (n, T, ...)
+    and targets (n, T), (n, ...).
+
+    In eval mode; every module's mode is put back. A batch holds at most ``MOST_TEXTS`` examples, of about one length, and is
+    trimmed to its longest: more outputs than its are never there.
+    """
+    order = lengths_of(examples.y).argsort(stable=True)
+    with in_eval_mode(model):
+        parts = [reduce(model(batch.x), batch.y) for batch in (examples[index] for index in order.split(MOST_TEXTS))]
+    together = torch.cat(parts)
+    return torch.empty_like(together).index_copy_(0, order, together)
+
+
 def accuracy_of(model: nn.Module, examples: Examples, objective: Objective) -> float:
     """Share of right predictions in [0, 1]."""
-    return _share(objective.correct(logits_of(model, examples.x), examples.y))
+    (digests,) = digests_of(model, [examples], objective)
+    return _share(objective.of_digests.correct(digests, examples.y))
 
 
 def accuracy_and_loss(model: nn.Module, examples: Examples, objective: Objective, loss: Loss) -> tuple[float, float]:
-    """Share of right predictions in [0, 1] and mean loss; ``loss`` is the objective's training or unlearning loss."""
-    outputs = logits_of(model, examples.x)
-    return _share(objective.correct(outputs, examples.y)), loss(outputs, examples.y).item()
+    """Share of right predictions in [0, 1] and mean loss; ``loss`` is the training or unlearning loss of digests."""
+    (digests,) = digests_of(model, [examples], objective)
+    return _share(objective.of_digests.correct(digests, examples.y)), loss(digests, examples.y).item()
 
 
 def evaluate(
@@ -72,20 +98,20 @@ def evaluate(
     splits: Mapping[str, Examples],
     objective: Objective,
     loss: Loss,
-    outputs_of: Callable[[nn.Module, Sequence[Tensor]], tuple[Tensor, ...]] = outputs_of,
+    digests_of: Callable[[nn.Module, Sequence[Examples], Objective], tuple[Tensor, ...]] = digests_of,
 ) -> dict[str, float]:
     """``{split}_accuracy`` and ``{split}_loss`` for every split, all in one pass, by a function that is called as
-    ``outputs_of``."""
-    return judged(outputs_of(model, [examples.x for examples in splits.values()]), splits, objective, loss)
+    ``digests_of``."""
+    return judged(digests_of(model, list(splits.values()), objective), splits, objective, loss)
 
 
 def judged(
-    outputs: Sequence[Tensor], splits: Mapping[str, Examples], objective: Objective, loss: Loss
+    digests: Sequence[Tensor], splits: Mapping[str, Examples], objective: Objective, loss: Loss
 ) -> dict[str, float]:
-    """What ``evaluate`` says of outputs that are known, those of each split in turn."""
+    """What ``evaluate`` says of digests that are known, those of each split in turn."""
     row: dict[str, float] = {}
-    for (name, examples), given in zip(splits.items(), outputs, strict=True):
-        row[f"{name}_accuracy"] = _share(objective.correct(given, examples.y))
+    for (name, examples), given in zip(splits.items(), digests, strict=True):
+        row[f"{name}_accuracy"] = _share(objective.of_digests.correct(given, examples.y))
         row[f"{name}_loss"] = loss(given, examples.y).item()
     return row
 
@@ -97,4 +123,4 @@ def weight_norm(model: nn.Module) -> float:
 
 def _share(correct: Tensor) -> float:
     """Of no examples NaN."""
-    return correct.sum().item() / len(correct) if len(correct) else math.nan
+    return correct.double().sum().item() / len(correct) if len(correct) else math.nan

@@ -94,7 +94,7 @@ def train(
         synchronise_batch_norms(model)
 
     def look() -> None:
-        accuracies_and_losses = evaluate(model, splits, objective, objective.training_loss, group.outputs_of)
+        accuracies_and_losses = evaluate(model, splits, objective, objective.of_digests.training_loss, group.digests_of)
         row: dict[str, Any] = {"step": state.step, **accuracies_and_losses, "weight_norm": weight_norm(model)}
         row = dict(zip(row, group.agreed(*row.values()), strict=True))
         finite = all(map(torch.isfinite, map(torch.tensor, (row["train_loss"], row["weight_norm"]))))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -16,6 +17,9 @@ class Objective(ABC):
     forget examples (random labels, SalUn, boundary shrink), the Fisher diagonal and whole-class forgetting, and the analyses
     of margins, attacks, output distributions, representations by class and single examples' gradients.
     """
+
+    reduces: ClassVar[bool] = False
+    """Whether evaluation keeps ``digest``s of a few outputs at a time: of outputs of which a whole set's are too large."""
 
     @abstractmethod
     def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
@@ -38,4 +42,13 @@ class Objective(ABC):
 
     @abstractmethod
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """Whether each example is predicted rightly, (N,) bool."""
+        """Whether each example is predicted rightly, (N,) bool; or how much of it, float32 in [0, 1]."""
+
+    def digest(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """All that evaluation has to know of outputs, (N, ...)."""
+        return outputs
+
+    @property
+    def of_digests(self) -> Objective:
+        """The same objective, given digests in place of outputs."""
+        return self
