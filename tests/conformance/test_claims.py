@@ -882,7 +882,7 @@ def test_every_measure_of_a_cell_that_a_claim_uses_is_one_that_some_measure_has(
     ]
     outputs, trajectory = pd.DataFrame(rows), {"update": [0, 1], "forget_loss": [0.1, 0.2]}
     trajectory |= {f"{split}_accuracy": [1.0, 0.1] for split in ("forget", "retain", "test")}
-    cell = Cell(outputs, outputs, outputs, pd.DataFrame(trajectory), 10, 0)
+    cell = Cell(outputs, outputs, outputs, pd.DataFrame(trajectory), 0.1, 0)
     # What ``jobs/measure.py`` adds.
     row = {"setting": "a", "seed": 0, "forget_set": "w15", "method": "ga", "updates": 1}
     for kind in ("accuracy", "retrain-gap", "updates-to-target"):

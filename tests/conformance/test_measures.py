@@ -36,7 +36,7 @@ def shares(n: int = 1000, **right: float) -> pd.DataFrame:
 
 def cell(after: pd.DataFrame, before: pd.DataFrame | None = None, **other: object) -> Cell:
     whole = {"original": after if before is None else before, "retrained": after, "trajectory": NOWHERE}
-    return Cell(outputs=after, **({**whole, "n_classes": 10, "seed": 0} | other))
+    return Cell(outputs=after, **({**whole, "chance": 0.1, "seed": 0} | other))
 
 
 # accuracy
@@ -148,7 +148,7 @@ def test_a_diverged_model_reaches_no_target() -> None:
 
 def test_updates_to_target_takes_the_first_update_at_or_below_it() -> None:
     path = trajectory([(0, 1, 1, 0.9), (5, 0.4, 0.9, 0.8), (10, 0.1, 0.7, 0.6), (15, 0.3, 0.8, 0.7), (20, 0, 0.2, 0.1)])
-    row = updates_to_target.measure(cell(shares(forget=0), retrained=shares(forget=40), trajectory=path, n_classes=10))
+    row = updates_to_target.measure(cell(shares(forget=0), retrained=shares(forget=40), trajectory=path, chance=0.1))
     assert row == {
         "updates_to_chance": 10,
         "retain_accuracy_at_chance": 0.7,
@@ -161,7 +161,7 @@ def test_updates_to_target_takes_the_first_update_at_or_below_it() -> None:
 
 def test_updates_to_target_is_nan_for_the_target_that_is_never_reached_alone() -> None:
     path = trajectory([(0, 1.0, 1.0, 0.9), (7, 0.3, 0.6, 0.5)])
-    row = updates_to_target.measure(cell(shares(forget=0), retrained=shares(forget=50), trajectory=path, n_classes=10))
+    row = updates_to_target.measure(cell(shares(forget=0), retrained=shares(forget=50), trajectory=path, chance=0.1))
     assert all(math.isnan(row[f"{key}_chance"]) for key in ("updates_to", "retain_accuracy_at", "test_accuracy_at"))
     assert row["updates_to_retrained"] == 7
 

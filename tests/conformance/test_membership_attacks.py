@@ -239,7 +239,7 @@ def outputs(**losses: np.ndarray) -> pd.DataFrame:
 
 
 def measured(frame: pd.DataFrame, seed: int = 0, examples: int = 200, folds: int = 5) -> tuple[float, float]:
-    cell = Cell(frame, frame, frame, frame, n_classes=10, seed=seed)
+    cell = Cell(frame, frame, frame, frame, chance=0.1, seed=seed)
     row = mia_confidence.measure(cell, examples=examples, folds=folds)
     return row["confidence_attack_nonmembers"], row["confidence_attack_accuracy"]
 

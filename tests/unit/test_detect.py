@@ -39,9 +39,7 @@ def decades(a: float, b: float) -> float:
 def read(
     train: np.ndarray, validation: np.ndarray, transition: str = "plateau", diverged: bool = False, **changes: Any
 ) -> Grokking:
-    return read_curve(
-        STEPS, train, validation, n_classes=10, settings=settings(transition, **changes), diverged=diverged
-    )
+    return read_curve(STEPS, train, validation, chance=0.1, settings=settings(transition, **changes), diverged=diverged)
 
 
 CURVES = {

@@ -79,7 +79,7 @@ def test_every_cell_is_measured_by_its_own_rows(job: Job[MeasureSpec]) -> None:
         three = (of("outputs", which, checkpoint) for which in (method, "original", "retrain"))
         level = of("trajectory", "retrain", checkpoint).forget_accuracy.iloc[-1]
         followed = of("trajectory", method, checkpoint)
-        cell = Cell(*three, followed, n_classes=3, seed=5, retrained_forget_accuracy=level)
+        cell = Cell(*three, followed, chance=1 / 3, seed=5, retrained_forget_accuracy=level)
         flag = FLAGS.get((method, checkpoint), "")
         expected: dict[str, Any] = {"updates": 3, "flag": flag, "reference_flag": ""}
         for kind in KINDS:

@@ -179,6 +179,7 @@ class Relearning(Analysis):
     """Updates of plain training until the forget set is back where the original model had it."""
 
     implementation: ClassVar[str] = "grokforget.analyses.relearning:relearning"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["relearning"] = "relearning"
     at: Moments = Field(default=["after"])

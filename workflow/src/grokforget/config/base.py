@@ -35,7 +35,15 @@ class Component(Strict):
     implementation: ClassVar[str]
     """``package.module:name`` of the code, imported only by the job that runs it."""
 
+    objectives: ClassVar[tuple[str, ...]] = ("classification",)
+    """What the models may be trained for that it is used with: ``classification``, ``language``; in settings with another
+    objective it is refused."""
+
     kind: str
+
+    def is_for(self, objective: str) -> bool:
+        """Whether it may be used in settings with an objective."""
+        return objective in self.objectives
 
     def conflict(self) -> tuple[object, str] | None:
         """What was found and what is allowed, where settings that are fine one by one do not go together."""

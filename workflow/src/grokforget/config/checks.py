@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, get_args
 from pydantic import ValidationError
 from pydantic_core import PydanticCustomError
 
-from grokforget.config.base import explain, problem
+from grokforget.config.base import Component, explain, problem
 from grokforget.config.methods import REFERENCES
 from grokforget.config.setting import CheckpointName, SomeNames
 
@@ -44,6 +44,7 @@ def check(study: Study) -> None:
         _check_control(study, name)
         _check_derived_checkpoints(study, name)
         _check_methods(study, name)
+        _check_objective(study, name)
     _check_components(study)
     _check_forget_sets(study)
     _check_references(study)
@@ -241,6 +242,26 @@ def _check_methods(study: Study, setting: str) -> None:
             study.methods[method].updated(changes)
         except ValidationError as error:
             raise _nested(error, at) from error
+
+
+def _check_objective(study: Study, name: str) -> None:
+    """Whatever is used in a setting is for what its model is trained for."""
+    setting = study.settings[name]
+    objective, at = setting.training.objective_name, ["settings", name]
+    used: list[tuple[str, Component | None, list[str]]] = [
+        ("data", study.data[setting.data], [*at, "data"]),
+        ("a model", setting.model, [*at, "model"]),
+        ("an augmentation", setting.training.augmentation, [*at, "training", "augmentation"]),
+        ("a penalty", setting.training.penalty, [*at, "training", "penalty"]),
+        *(("a forget set", study.forget_sets[key], ["forget_sets", key]) for key in study.forget_sets_of(name)),
+        *(("a method", method, ["methods", key]) for key, method in study.methods.items()),
+        *(("a metric", metric, ["metrics", key]) for key, metric in study.metrics.items()),
+        *(("an analysis", analysis, ["analyses", key]) for key, analysis in study.analyses.items()),
+    ]
+    for what, component, where in used:
+        if component and not component.is_for(objective):
+            what += f" for {' and '.join(component.objectives)} in {name!r}, whose loss {setting.training.loss} is for"
+            raise problem(f"{what} {objective}", component.kind, f"what is for {objective}", at=where)
 
 
 def _check_components(study: Study) -> None:

@@ -32,7 +32,7 @@ class Machine:
 
 
 CORE = Machine(
-    {"mlp": 110e9, "cnn": 90e9, "resnet": 65e9, "transformer": 95e9, "vit": 65e9},
+    {"mlp": 110e9, "cnn": 90e9, "resnet": 65e9, "transformer": 95e9, "vit": 65e9, "phi": 65e9},
     step=0.15e-3,
     layer=0.1e-3,
     name="cores of an AMD EPYC with AVX-512",
@@ -40,7 +40,7 @@ CORE = Machine(
 """In float32, from the records of runs of ``laptop`` and of the training jobs of ``cifar10-small`` beside other work (two cores
 of an AMD EPYC with AVX-512, November 2026); ``vit`` was not measured, and is taken for as fast as the ResNet."""
 GPU = Machine(
-    {"mlp": 25e12, "cnn": 25e12, "resnet": 25e12, "transformer": 25e12, "vit": 25e12},
+    {"mlp": 25e12, "cnn": 25e12, "resnet": 25e12, "transformer": 25e12, "vit": 25e12, "phi": 25e12},
     step=0.2e-3,
     layer=0.03e-3,
     name="a GPU of the class of an H100, of which nothing was measured yet",

@@ -27,6 +27,7 @@ class WithinClasses(ForgetSet):
     """A share of the examples of a few classes: the paper's main design (2 of 10 classes, 15 % and 50 % within them)."""
 
     implementation: ClassVar[str] = "grokforget.forget_sets.by_class:within_classes"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["within-classes"] = "within-classes"
     class_share: float = Field(default=0.2, gt=0, lt=1)
@@ -39,6 +40,7 @@ class WholeClasses(ForgetSet):
     """Every training example of a few classes."""
 
     implementation: ClassVar[str] = "grokforget.forget_sets.by_class:whole_classes"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["whole-classes"] = "whole-classes"
     class_share: float = Field(default=0.1, gt=0, lt=1)
@@ -49,6 +51,7 @@ class RandomExamples(ForgetSet):
     """Examples drawn from all classes alike (Table 10)."""
 
     implementation: ClassVar[str] = "grokforget.forget_sets.random_examples:random_examples"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["random"] = "random"
     fraction: float = Field(gt=0, lt=1)
@@ -59,6 +62,7 @@ class UnevenClasses(ForgetSet):
     """Examples of all classes, of some many more than of others."""
 
     implementation: ClassVar[str] = "grokforget.forget_sets.uneven:uneven_classes"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["uneven-classes"] = "uneven-classes"
     fraction: float = Field(gt=0, lt=1)
@@ -71,6 +75,7 @@ class ByDifficulty(ForgetSet):
     """The examples of each class that the run on the full train set found hardest, or easiest."""
 
     implementation: ClassVar[str] = "grokforget.forget_sets.difficult:by_difficulty"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["by-difficulty"] = "by-difficulty"
     fraction: float = Field(gt=0, lt=1)
@@ -131,6 +136,10 @@ class Noisy(ForgetSet):
     def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
         reason: tuple[object, str] | None = self.intended.conflict_with(data)
         return reason
+
+    def is_for(self, objective: str) -> bool:
+        of_intended: bool = self.intended.is_for(objective)
+        return of_intended
 
     def spec(self) -> ComponentSpec:
         """With the rule that is meant as a component of its own."""

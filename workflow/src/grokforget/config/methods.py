@@ -22,6 +22,7 @@ class Original(Method):
     """Nothing is done: the checkpoint as it is."""
 
     implementation: ClassVar[str] = "grokforget.methods.references:Original"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["original"] = "original"
 
@@ -31,6 +32,7 @@ class Retrain(Method):
     that run."""
 
     implementation: ClassVar[str] = "grokforget.methods.references:Retrain"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["retrain"] = "retrain"
 
@@ -39,6 +41,7 @@ class GradientAscent(Updates):
     """Maximise the cross-entropy of the forget set (published: SGD .9 / 5e-4, lr 1e-4, 5 epochs, batch 256)."""
 
     implementation: ClassVar[str] = "grokforget.methods.descent:GradientAscent"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
     passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget",)
 
     kind: Literal["gradient-ascent"] = "gradient-ascent"
@@ -145,6 +148,7 @@ class FineTune(Updates):
     """Go on training with cross-entropy on the retain set (published: SGD, lr 0.01, 10 epochs; or .9 / 5e-4 added)."""
 
     implementation: ClassVar[str] = "grokforget.methods.descent:FineTune"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["fine-tune"] = "fine-tune"
     learning_rate: Rate = 0.01
@@ -164,6 +168,7 @@ class RelativeAscent(Updates):
     beside ``gradient-ascent``, in which neither weight norm nor gradient size decides how far a model moves."""
 
     implementation: ClassVar[str] = "grokforget.methods.relative_ascent:RelativeAscent"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
     passes_over: ClassVar[tuple[Literal["forget", "retain"], ...]] = ("forget",)
 
     kind: Literal["relative-ascent"] = "relative-ascent"

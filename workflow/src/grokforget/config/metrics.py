@@ -10,16 +10,23 @@ from pydantic import Field
 from grokforget.config.base import Component, component_union, registry
 
 
-class Accuracy(Component):
+class Metric(Component):
+    """Settings of a metric."""
+
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+    """What models it can measure are trained for."""
+
+
+class Accuracy(Metric):
     """Accuracy and mean loss on the forget, retain and test set after unlearning, and the accuracies' drop from the
-    original model."""
+    original model. The accuracy of a language model is its mean extraction strength."""
 
     implementation: ClassVar[str] = "grokforget.metrics.accuracy:measure"
 
     kind: Literal["accuracy"] = "accuracy"
 
 
-class RetrainGap(Component):
+class RetrainGap(Metric):
     """Distance to the retrained reference: mean absolute difference of the three accuracies, and ToW."""
 
     implementation: ClassVar[str] = "grokforget.metrics.retrain_gap:measure"
@@ -27,7 +34,7 @@ class RetrainGap(Component):
     kind: Literal["retrain-gap"] = "retrain-gap"
 
 
-class UES(Component):
+class UES(Metric):
     """The paper's Unlearning Effectiveness Score, as printed, and its components."""
 
     implementation: ClassVar[str] = "grokforget.metrics.ues:measure"
@@ -35,7 +42,7 @@ class UES(Component):
     kind: Literal["ues"] = "ues"
 
 
-class UpdatesToTarget(Component):
+class UpdatesToTarget(Metric):
     """Updates until the forget accuracy is at chance, or at the retrained model's, and retain and test accuracy at that
     moment."""
 
@@ -44,7 +51,7 @@ class UpdatesToTarget(Component):
     kind: Literal["updates-to-target"] = "updates-to-target"
 
 
-class Membership(Component):
+class Membership(Metric):
     """Loss-based membership inference (SCRUB, arXiv 2302.09880)."""
 
     implementation: ClassVar[str] = "grokforget.metrics.mia_loss:measure"
@@ -56,7 +63,7 @@ class Membership(Component):
     """Losses are clipped to ± this, nats."""
 
 
-class RequestErrors(Component):
+class RequestErrors(Metric):
     """Accuracy on the examples that an erroneous request left out, and on those that it asked for by mistake."""
 
     implementation: ClassVar[str] = "grokforget.metrics.request_errors:measure"
@@ -64,7 +71,7 @@ class RequestErrors(Component):
     kind: Literal["request"] = "request"
 
 
-class ConfidenceAttack(Component):
+class ConfidenceAttack(Metric):
     """Membership inference by a support vector machine on confidences (SalUn, arXiv 2310.12508)."""
 
     implementation: ClassVar[str] = "grokforget.metrics.mia_confidence:measure"

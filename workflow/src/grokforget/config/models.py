@@ -275,5 +275,44 @@ class Transformer(Model):
         return None
 
 
-MODELS = registry(MLP, CNN, ResNet, ViT, TorchvisionModel, Transformer)
+class Phi(Model):
+    """The Phi architecture, a decoder of texts (arXiv 2309.05463) whose weights are those of ``PhiForCausalLM``."""
+
+    implementation: ClassVar[str] = "grokforget.models.phi:Phi"
+    objectives: ClassVar[tuple[str, ...]] = ("language",)
+
+    kind: Literal["phi"] = "phi"
+    layers: int = Field(default=2, ge=1, le=96)
+    """Blocks of attention and MLP, side by side."""
+    width: Width = 128
+    """Width of the residual stream; a multiple of ``heads``."""
+    heads: int = Field(default=4, ge=1, le=128)
+    """Attention heads of a block."""
+    mlp_width: Width = 512
+    """Hidden neurons of a block's MLP."""
+    partial_rotary: float = Field(default=0.5, gt=0, le=1)
+    """Share of a head's numbers that the rotary embedding turns, an even number of them."""
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.width % self.heads:
+            return f"width {self.width} and heads {self.heads}", "a width that is a multiple of heads"
+        size = self.width // self.heads
+        if int(self.partial_rotary * size) < 2 or int(self.partial_rotary * size) % 2:
+            return f"partial_rotary {self.partial_rotary} of heads of {size}", "a share that is an even number of it"
+        return None
+
+    def work(self, data: DataSet, extent: Extent) -> ModelWork:
+        """Of texts as long as the longest; most are shorter, and are computed shorter."""
+        vocabulary: int = getattr(data, "vocabulary", 0) or 1
+        positions = extent.features // vocabulary
+        block = linear(self.width, self.width, positions=positions) * 4
+        block += linear(self.width, self.mlp_width, positions=positions)
+        block += linear(self.mlp_width, self.width, positions=positions) + norm(self.width, positions)
+        block += ModelWork(flops=4 * positions**2 * self.width, kept=positions**2 * self.heads)
+        embedding = ModelWork(parameters=vocabulary * self.width, layers=1)
+        output = linear(self.width, vocabulary, positions=positions)
+        return embedding + block * self.layers + norm(self.width, positions) + output
+
+
+MODELS = registry(MLP, CNN, ResNet, ViT, TorchvisionModel, Transformer, Phi)
 ModelSettings = component_union(MODELS)

@@ -38,6 +38,9 @@ class OptimizerSettings(Strict):
     warmup_steps: int = Field(default=0, ge=0)
     """Updates of a linear warm-up before the schedule begins: update ``i`` of them, from 1, has ``i / warmup_steps`` of the
     learning rate, so that the last has all of it. 0 is without."""
+    clip: float | None = Field(default=None, gt=0)
+    """Length of the gradient, over all weights together, that an update takes at most: a longer one is made so long. null is
+    without."""
     sam_rho: float = Field(default=0.0, ge=0, le=100)
     """ρ of sharpness-aware minimisation (Foret et al. 2021, arXiv 2010.01412; .05 there): every update takes its gradient
     that far uphill, at twice the cost. 0 is without."""
@@ -70,6 +73,7 @@ class OptimizerSpec(BaseModel):
     schedule: str
     decay_steps: int | None
     warmup_steps: int
+    clip: float | None = None
     sam_rho: float
 
 
@@ -94,8 +98,9 @@ class RecipeSpec(BaseModel):
 class TrainingSettings(Strict):
     """A training recipe. Evaluations and snapshots lie on grids that do not depend on ``steps``."""
 
-    loss: Literal["mse", "cross-entropy"]
-    """What training minimises; ``mse`` is the squared error of the outputs from one-hot labels."""
+    loss: Literal["mse", "cross-entropy", "next-token"]
+    """What training minimises: of classes ``mse``, the squared error of the outputs from one-hot labels, or ``cross-entropy``;
+    of texts ``next-token``, the cross-entropy of every token of the answers."""
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
@@ -164,8 +169,15 @@ class TrainingSettings(Strict):
             penalty=self.penalty.spec() if self.penalty else None,
         )
 
+    @property
+    def objective_name(self) -> Literal["classification", "language"]:
+        """What the model is trained for: to tell classes apart, or to go on with a text."""
+        return "language" if self.loss == "next-token" else "classification"
+
     def objective(self) -> ComponentSpec:
-        """What the model is trained for: to tell classes apart, by this loss."""
+        """What the model is trained for: to tell classes apart, by this loss, or to answer."""
+        if self.objective_name == "language":
+            return ComponentSpec(implementation="grokforget.training.language:Language")
         implementation = "grokforget.training.classification:Classification"
         return ComponentSpec(implementation=implementation, settings={"loss": self.loss})
 

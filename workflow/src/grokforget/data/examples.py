@@ -33,6 +33,11 @@ class ExampleTable:
     std: tuple[float, ...] = ()
 
     @property
+    def chance(self) -> float:
+        """Accuracy of guessing: of classes one of them; of texts, whose extraction strength it is, none."""
+        return 0.0 if hasattr(self, "targets") and self.targets is not None else 1 / self.n_classes
+
+    @property
     def shape(self) -> DataShape:
         return DataShape(self.inputs.shape[1:], self.n_classes, self.vocabulary, self.mean, self.std)
 

@@ -133,11 +133,11 @@ def read_curve(
     train_accuracy: np.ndarray,
     validation_accuracy: np.ndarray,
     *,
-    n_classes: int,
+    chance: float,
     settings: SelectionSettings,
     diverged: bool = False,
 ) -> Grokking:
-    """Measure one run. Arrays (n,) of a run's evaluations in order of steps."""
+    """Measure one run. Arrays (n,) of a run's evaluations in order of steps; ``chance`` is the accuracy of guessing."""
     sustained = settings.sustained
     t_mem = first_sustained(steps, train_accuracy >= settings.memorised_accuracy, sustained)
     tail = arrived(steps, validation_accuracy)
@@ -186,7 +186,7 @@ def read_curve(
         t_sigmoid=sigmoid_midpoint(steps[after], validation_accuracy[after]) if rises else math.nan,
         kind="late rise"
         if late and transition
-        else kind_of_curve(steps, validation_accuracy, t_mem, plateau, final, transition, n_classes),
+        else kind_of_curve(steps, validation_accuracy, t_mem, plateau, final, transition, chance),
         transition=transition,
     )
 
@@ -198,7 +198,7 @@ def kind_of_curve(
     plateau: float,
     final: float,
     transition: bool,
-    n_classes: int,
+    chance: float,
 ) -> str:
     """The kind of a curve that memorised.
 
@@ -206,7 +206,6 @@ def kind_of_curve(
     ``grokking`` from chance, ``delayed generalisation`` from above chance. Without one: ``immediate generalisation`` where
     the run is past half way from chance to 1 when it has memorised, else ``did not finish``.
     """
-    chance = 1 / n_classes
     if not transition:
         return "immediate generalisation" if plateau >= chance + 0.5 * (1 - chance) else "did not finish"
     # The peak of three evaluations in a row, so that one lucky evaluation is no descent.

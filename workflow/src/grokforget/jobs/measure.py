@@ -27,7 +27,7 @@ def measure(job: Job[MeasureSpec]) -> None:
     reference.
     """
     spec = job.spec
-    n_classes = ExampleTable.read(job.input("examples")).n_classes
+    chance = ExampleTable.read(job.input("examples")).chance
     trajectories, notes = (_tables(job, kind) for kind in ("trajectory", "diagnostics"))
     outputs = {
         method: {checkpoint: Outputs(columns) for checkpoint, columns in tables.items()}
@@ -54,7 +54,7 @@ def measure(job: Job[MeasureSpec]) -> None:
                 original=outputs[spec.original][checkpoint],
                 retrained=references[checkpoint],
                 trajectory=trajectories[method][checkpoint],
-                n_classes=n_classes,
+                chance=chance,
                 seed=spec.seed,
                 retrained_forget_accuracy=levels[checkpoint],
             )

@@ -41,7 +41,7 @@ def select(job: Job[SelectSpec]) -> None:
         curve.step.to_numpy(),
         curve.train_accuracy.to_numpy(),
         curve.validation_accuracy.to_numpy(),
-        n_classes=table.n_classes,
+        chance=table.chance,
         settings=settings,
         diverged=bool(curve.diverged.any()),
     )

@@ -34,7 +34,7 @@ def tune(job: Job[TuneSpec]) -> None:
     spec = job.spec
     rows: list[dict[str, Any]] = []
     trajectory: list[dict[str, Any]] = []
-    chance = 1 / ExampleTable.read(job.input("examples")).n_classes
+    chance = ExampleTable.read(job.input("examples")).chance
     found = {checkpoint: is_found(job.input("checkpoints"), checkpoint) for checkpoint in spec.checkpoints}
     for forget_set, forget, retrained in zip(
         spec.forget_sets, job.inputs["forget"], job.inputs["retrained"], strict=True

@@ -32,6 +32,7 @@ def match(job: Job[MatchedSpec]) -> None:
     if "unlearning" in tables:
         classes = [len(pd.read_csv(path)) for path in job.inputs["labels"]]
         chance = {setting: 1 / number for setting, number in zip(spec.settings, classes, strict=True)}
+        chance |= dict.fromkeys(spec.languages, 0.0)
         own = untried(
             tables["unlearning"],
             tables["trajectories"],

@@ -38,7 +38,7 @@ def unlearn_along_training(job: Job[UnlearnAlongTrainingSpec]) -> None:
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set, spec.trajectory_examples)
-    chance = 1 / ExampleTable.read(job.input("examples")).n_classes
+    chance = ExampleTable.read(job.input("examples")).chance
     rows = []
     for step, path in chosen(job.inputs["snapshots"], spec.snapshots):
         with noted("snapshot", step):

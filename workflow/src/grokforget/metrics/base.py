@@ -60,16 +60,17 @@ class Cell:
 
     ``outputs`` are those of the model after unlearning, with a second row, in the split ``missed`` or ``mistaken``, of every
     example that the request is wrong about; ``original`` and ``retrained`` are the same of the model before it and of the
-    retrained reference. ``trajectory`` has one row an evaluated update; of a model that has diverged it is cut to none, so
-    that all metrics of it are NaN. Where its rows are of a part of the examples, ``retrained_forget_accuracy`` is the retrained
-    reference's on the same part; None: it is that of all. Tables may be given for outputs.
+    retrained reference. ``chance`` is the accuracy of guessing. ``trajectory`` has one row an evaluated update; of a model that
+    has diverged it is cut to none, so that all metrics of it are NaN. Where its rows are of a part of the examples,
+    ``retrained_forget_accuracy`` is the retrained reference's on the same part; None: it is that of all. Tables may be given for
+    outputs.
     """
 
     outputs: Outputs
     original: Outputs
     retrained: Outputs
     trajectory: Columns
-    n_classes: int
+    chance: float
     seed: int
     retrained_forget_accuracy: float | None = None
 

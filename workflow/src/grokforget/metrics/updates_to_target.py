@@ -10,12 +10,12 @@ from grokforget.metrics.base import Cell, Columns, accuracy
 
 
 def measure(cell: Cell) -> dict[str, float]:
-    """For the targets ``chance`` (1/K) and ``retrained`` (the reference's forget accuracy): ``updates_to_...``,
+    """For the targets ``chance`` (of K classes 1/K) and ``retrained`` (the reference's forget accuracy): ``updates_to_...``,
     ``retain_accuracy_at_...``, ``test_accuracy_at_...``, at the first evaluated update with forget accuracy ≤ target;
     NaN where it is never reached."""
     given = cell.retrained_forget_accuracy
     targets = {
-        "chance": 1 / cell.n_classes,
+        "chance": cell.chance,
         "retrained": accuracy(cell.retrained, "forget") if given is None else given,
     }
     return {

@@ -131,6 +131,8 @@ def train(
         for parameters in optimizer.param_groups:
             parameters["lr"] = learning_rate(recipe.optimizer, state.step)
         gradient(batch, state.step, of=len(whole))
+        if recipe.optimizer.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip)
         optimizer.step()
         state.step += 1
         if state.step in evaluations or state.step in grid or state.step == stop:

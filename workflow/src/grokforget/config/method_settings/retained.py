@@ -28,6 +28,7 @@ class NegGradPlus(Retained):
     (published, at small scale: a 0.95, SGD, lr 0.01, 10 epochs; at large scale a 0.9999, 5 epochs)."""
 
     implementation: ClassVar[str] = "grokforget.methods.neg_grad_plus:NegGradPlus"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["neg-grad-plus"] = "neg-grad-plus"
     retain_weight: float = Field(default=0.95, gt=0, lt=1)
@@ -43,6 +44,7 @@ class L1Sparse(Retained):
     of E (published: SGD .9 / 5e-4, lr 0.01, 10 epochs, batch 256)."""
 
     implementation: ClassVar[str] = "grokforget.methods.l1_sparse:L1Sparse"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["l1-sparse"] = "l1-sparse"
     alpha: float = Field(default=5e-4, ge=0)

@@ -119,6 +119,8 @@ class MatchedSpec(JobSpec):
     """The one that chooses."""
     settings: list[str]
     """Without controls, in the order of the inputs ``labels``."""
+    languages: list[str]
+    """Those of the settings whose accuracy is extraction strength, which guessing does not give."""
     original: str
     retrain: str
 
@@ -193,8 +195,12 @@ def tuned_item(study: Study) -> Item:
 
 def matched_item(study: Study) -> Item:
     """What is lost where as much is forgotten, of all candidates, and where none are tried of the cells themselves."""
+    objectives = {name: study.settings[name].training.objective_name for name in study.main_settings}
     spec = MatchedSpec(
-        seed=study.tuning.seed, settings=study.main_settings, **{kind: study.name_of(kind) for kind in REFERENCES}
+        seed=study.tuning.seed,
+        settings=list(objectives),
+        languages=[name for name, objective in objectives.items() if objective == "language"],
+        **{kind: study.name_of(kind) for kind in REFERENCES},
     )
     tried = [name for name in spec.settings if study.tuning_seeds(name)]
     names = ["tuning", "tuning_trajectories"] if tried else []
