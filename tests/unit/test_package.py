@@ -85,7 +85,8 @@ def test_every_dependency_has_a_lower_bound_which_the_lock_is_not_below() -> Non
 def test_every_library_that_the_package_imports_is_a_dependency() -> None:
     modules = {"pillow": "PIL", "pydantic": "pydantic_core", "pyyaml": "yaml", "scikit-learn": "sklearn"}
     named = {line.partition(">=")[0] for line in PROJECT["dependencies"]}
-    elsewhere = {"snakemake", "torchvision"}
+    extras = {line.partition(">=")[0] for lines in PROJECT["optional-dependencies"].values() for line in lines}
+    elsewhere = {"snakemake", *extras}
     known = named | {modules[name] for name in named & modules.keys()} | elsewhere | {"grokforget"}
     for path in (SOURCE / "grokforget").rglob("*.py"):
         imports = [

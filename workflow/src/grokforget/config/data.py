@@ -11,6 +11,7 @@ from pydantic import Field
 from grokforget.config.base import component_union, registry
 from grokforget.config.data_settings.base import DataSet as DataSet  # also for those who import it from here
 from grokforget.config.data_settings.folder import ImageFolder
+from grokforget.config.data_settings.language import FictitiousAuthors
 from grokforget.config.data_settings.own import Arrays, Table
 from grokforget.config.data_settings.vision import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 from grokforget.config.work import Extent
@@ -86,5 +87,6 @@ def is_prime(n: int) -> bool:
     return n > 1 and all(n % divisor for divisor in range(2, isqrt(n) + 1))
 
 
-DATA_SETS = registry(Digits, Modular, Arrays, Table, ImageFolder, CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST)
+IMAGES = (ImageFolder, CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST)
+DATA_SETS = registry(Digits, Modular, Arrays, Table, *IMAGES, FictitiousAuthors)
 DataSettings = component_union(DATA_SETS)

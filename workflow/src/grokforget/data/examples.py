@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,6 +11,9 @@ import numpy as np
 
 from grokforget.data.shape import DataShape
 from grokforget.runtime.files import mapped_tensor, read_tensors, write_tensors
+
+EXTRAS = "extras/"
+"""What the names of extras begin with in the file of a table."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class ExampleTable:
     ``mean`` and ``std`` are given with uint8 images (N, C, H, W): what models normalise them by (``DataShape``). ``names`` are
     the classes as the data call them, none where they are called by their numbers. ``test`` has the sorted int64 indices of a
     test set that belongs to the data; None where every seed draws its own.
+
+    ``targets`` (N, ...) int64 are what a model learns of the inputs where that is not the labels: of tokens (N, T), the token to
+    predict at every position (``data/language/encode.py``). ``extras`` are arrays by name that only some measures look at.
     """
 
     inputs: np.ndarray
@@ -31,6 +37,8 @@ class ExampleTable:
     test: np.ndarray | None = None
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    targets: np.ndarray | None = None
+    extras: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def chance(self) -> float:
@@ -42,11 +50,12 @@ class ExampleTable:
         return DataShape(self.inputs.shape[1:], self.n_classes, self.vocabulary, self.mean, self.std)
 
     def write(self, path: Path) -> None:
-        arrays = {"inputs": self.inputs, "labels": self.labels}
+        arrays = {"inputs": self.inputs, "labels": self.labels, "test": self.test, "targets": self.targets}
         given = {"names": self.names, "mean": self.mean, "std": self.std}
         write_tensors(
             path,
-            arrays if self.test is None else {**arrays, "test": self.test},
+            {name: array for name, array in arrays.items() if array is not None}
+            | {f"{EXTRAS}{name}": array for name, array in self.extras.items()},
             {"n_classes": str(self.n_classes), "vocabulary": str(self.vocabulary)}
             | {name: values for name, values in given.items() if values},
         )
@@ -65,6 +74,8 @@ class ExampleTable:
             arrays.get("test"),
             tuple(metadata.get("mean", ())),
             tuple(metadata.get("std", ())),
+            arrays.get("targets"),
+            {name.removeprefix(EXTRAS): array for name, array in arrays.items() if name.startswith(EXTRAS)},
         )
 
 

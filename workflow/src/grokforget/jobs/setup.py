@@ -61,6 +61,7 @@ def keep_freed_memory() -> None:
 
 
 def encoded(model: Any, table: ExampleTable, index: np.ndarray, device: torch.device) -> Examples:
-    """Part of the data set as the model takes it, on the device."""
+    """Part of the data set as the model takes it, on the device, with its targets: the labels where it has no others."""
     x = model.encode(torch.from_numpy(table.inputs[index]))
-    return Examples(x.to(device), torch.from_numpy(table.labels[index]).to(device))
+    targets = table.labels if table.targets is None else table.targets
+    return Examples(x.to(device), torch.from_numpy(targets[index]).to(device))

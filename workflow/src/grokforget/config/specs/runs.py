@@ -49,7 +49,7 @@ class PrepareSpec(JobSpec):
     function: ClassVar[str] = "grokforget.jobs.prepare:prepare"
     libraries: ClassVar[tuple[str, ...]] = (
         *("numpy", "scikit-learn", "pandas", "pyarrow"),
-        *("pillow", "scipy", "torchvision"),
+        *("pillow", "scipy", "torchvision", "tokenizers"),
     )
     data: ComponentSpec
 

@@ -1,0 +1,1 @@
+"""Questions and answers: read or made up, and as tokens."""
