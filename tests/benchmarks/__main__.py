@@ -10,6 +10,7 @@ from benchmarks import (
     cnn_step,
     evaluation,
     fisher,
+    language,
     linear,
     local_complexity,
     resnet_step,
@@ -17,5 +18,16 @@ from benchmarks import (
 )
 
 torch.set_num_threads(1)
-for benchmark in (transformer_step, linear, cnn_step, resnet_step, evaluation, fisher, local_complexity, cka, attacks):
+for benchmark in (
+    transformer_step,
+    linear,
+    cnn_step,
+    resnet_step,
+    evaluation,
+    fisher,
+    local_complexity,
+    cka,
+    attacks,
+    language,
+):
     print(benchmark.run())

@@ -8,9 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from grokforget.data.loader import IGNORED, Examples, lengths_of
+from grokforget.config.training import OptimizerSettings, RecipeSpec, TrainingSettings
+from grokforget.data.language.encode import IGNORED
+from grokforget.data.loader import Examples, lengths_of, training_loader
+from grokforget.training.data_parallel import Group
 from grokforget.training.evaluate import MOST_TEXTS, accuracy_of, digests_of, evaluate
+from grokforget.training.gradient import Gradient
 from grokforget.training.language import Language, extraction_strengths
+from grokforget.training.loop import start, train
 from grokforget.training.outputs import per_example
 
 OBJECTIVE = Language()
@@ -190,3 +195,62 @@ def test_what_is_taken_out_of_texts_is_trimmed_to_its_longest() -> None:
         assert torch.equal(part.y, given.y[index][:, :longest])
     labelled = Examples(given.x, torch.arange(6))
     assert torch.equal(labelled[:2].x, given.x[:2])
+
+
+def recipe(**optimizer: float) -> RecipeSpec:
+    settings = OptimizerSettings(name="adamw", learning_rate=0.05, weight_decay=0.1, **optimizer)
+    training = TrainingSettings(
+        loss="next-token", optimizer=settings, batch_size=4, steps=6, segment_steps=6, evaluate_every=6
+    )
+    return training.recipe()
+
+
+@pytest.mark.parametrize("clip", [None, 0.3, 1e6])
+def test_training_is_a_plain_loop_with_warm_up_and_clipping(clip: float | None) -> None:
+    given, ours, theirs = texts(10), Table(), Table()
+    splits = dict.fromkeys(("train", "validation", "test"), given)
+    given_recipe = recipe(warmup_steps=3, clip=clip)
+    train(start(ours, given_recipe.optimizer), splits, given_recipe, OBJECTIVE, seed=0, stop=6)
+    optimizer = torch.optim.AdamW(theirs.parameters(), lr=0.05, weight_decay=0.1)
+    loader, clipped = training_loader(given, 4, 0), 0
+    for step in range(6):
+        optimizer.param_groups[0]["lr"] = 0.05 * min((step + 1) / 3, 1)
+        batch = loader.batch(step)
+        optimizer.zero_grad()
+        tokens = [loss for of_example in differentiable(theirs(batch.x), batch.y) for loss in of_example]
+        torch.stack(tokens).mean().backward()
+        length = theirs.weight.grad.norm()
+        if clip is not None and length > clip:
+            theirs.weight.grad *= clip / length
+            clipped += 1
+        optimizer.step()
+    assert (0 < clipped < 6) == (clip == 0.3), "or the test says nothing"
+    torch.testing.assert_close(ours.weight, theirs.weight, rtol=1e-4, atol=1e-5)
+
+
+def differentiable(outputs: Tensor, targets: Tensor) -> list[list[Tensor]]:
+    """-log p of the answer tokens of every example."""
+    return [
+        [row.logsumexp(0) - row[k] for row, k in zip(rows, wanted, strict=True) if k >= 0]
+        for rows, wanted in zip(outputs, targets.tolist(), strict=True)
+    ]
+
+
+class Part(Group):
+    """One of two processes, whose gradients are summed by the test."""
+
+    def sum_gradients(self, model: nn.Module) -> None:
+        pass
+
+
+def test_the_parts_of_a_batch_weigh_by_their_tokens() -> None:
+    """So several processes take the step of one, although the loss is a mean over tokens."""
+    given, model = texts(7), Table()
+    gradients = []
+    for group, part in ((Group(), slice(None)), (Part(0, 2), slice(3)), (Part(1, 2), slice(3, None))):
+        gradient = Gradient(model, OBJECTIVE, recipe(), 0, len(given), group)
+        gradient(given[part], 0, OBJECTIVE.terms(given.y))
+        assert model.weight.grad is not None
+        gradients.append(model.weight.grad.clone())
+    torch.testing.assert_close(gradients[1] + gradients[2], gradients[0])
+    assert OBJECTIVE.terms(given.y) == sum(len(tokens) for tokens in plain(logits(7), given.y))

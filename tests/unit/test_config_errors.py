@@ -103,7 +103,7 @@ MALFORMED = [
     bad(f"{MLP}.modle", {}, "unknown key", "initialisation_scale, methods, model,", "did you mean 'model'?"),
     bad(f"{MLP}.model.hiden", [3], "unknown key", "activation, bias, hidden,", "did you mean 'hidden'?"),
     bad(f"{MLP}.training.step", 3, "unknown key", "segment_steps", "did you mean 'steps'?"),
-    bad(f"{OPTIMIZER}.lerning_rate", 0.1, "unknown key", "betas, decay_steps", "did you mean 'learning_rate'?"),
+    bad(f"{OPTIMIZER}.lerning_rate", 0.1, "unknown key", "betas, clip, decay_steps", "did you mean 'learning_rate'?"),
     bad(f"{MLP}.selection.sustaned", 3, "unknown key", "did you mean 'sustained'?"),
     bad("methods.nabla-tau.batch-size", 64, "unknown key", "did you mean 'batch_size'?"),
     bad("forget_sets.within-50.share", 0.2, "unknown key", "did you mean 'class_share'?"),

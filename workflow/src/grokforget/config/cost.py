@@ -46,6 +46,8 @@ GPU = Machine(
     name="a GPU of the class of an H100, of which nothing was measured yet",
 )
 """In float32: about a third of an H100's peak, and kernels as a recorded graph launches them. Not measured by anybody yet."""
+EXAMPLES, TEXTS = 512, 32
+"""Of a forward pass in evaluation."""
 BFLOAT16 = 5.0
 """How much faster a GPU is in bfloat16 (not measured); a processor is taken for as fast."""
 ON_DEVICE = ("train", "difficulty", "unlearn", "unlearn_along_training", "analyse", "shadow", "tune")
@@ -97,6 +99,7 @@ class SettingCosts:
         if model is None:
             raise LookupError(f"a model of kind {self.setting.model.kind}")
         self.extent, self.model, self.recipe = extent, model, self.setting.training
+        self.looked_at = TEXTS if self.recipe.objective_name == "language" else EXAMPLES
         self.machine = GPU if study.device == "cuda" else CORE
         self.rate = self.machine.rates.get(self.setting.model.kind, min(self.machine.rates.values()))
         self.step = self.machine.step + self.machine.layer * model.layers
@@ -139,7 +142,7 @@ class SettingCosts:
 
     def forward(self, examples: float) -> float:
         """Seconds of a forward pass over so many examples."""
-        return self.computed(Work(0, round(examples))) + self.step / 3 * batches(round(examples), 512)
+        return self.computed(Work(0, round(examples))) + self.step / 3 * batches(round(examples), self.looked_at)
 
     def computed(self, work: Work) -> float:
         """Seconds of so many calls and passes."""
@@ -233,7 +236,7 @@ class SettingCosts:
 
     def memory_mb(self, rule: str) -> float:
         """Of a job that runs the model. On a GPU the activations are there."""
-        examples = max(self.batch, 512) if self.study.device == "cpu" else 0
+        examples = max(self.batch, self.looked_at) if self.study.device == "cpu" else 0
         held = self.extent.stored + self.weights * (4 + self.states) + 8 * self.model.kept * examples
         return TORCH_MB + (UNLEARNING_MB if rule in ("unlearn", "tune", "analyse") else 0) + held / 1e6
 

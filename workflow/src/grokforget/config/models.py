@@ -302,9 +302,8 @@ class Phi(Model):
         return None
 
     def work(self, data: DataSet, extent: Extent) -> ModelWork:
-        """Of texts as long as the longest; most are shorter, and are computed shorter."""
-        vocabulary: int = getattr(data, "vocabulary", 0) or 1
-        positions = extent.features // vocabulary
+        """Of texts that are all as long."""
+        positions, vocabulary = extent.features, extent.vocabulary
         block = linear(self.width, self.width, positions=positions) * 4
         block += linear(self.width, self.mlp_width, positions=positions)
         block += linear(self.mlp_width, self.width, positions=positions) + norm(self.width, positions)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 
 class Extent(NamedTuple):
-    """How large a data set is: examples of each part, numbers of an example (one-hot ones of tokens) and classes, and the bytes
-    of its file."""
+    """How large a data set is: examples of each part, numbers of an example (one-hot ones of pairs of tokens, the tokens of
+    texts) and classes, the bytes of its file, and of texts the vocabulary."""
 
     train: int
     validation: int
@@ -16,6 +16,7 @@ class Extent(NamedTuple):
     features: int
     classes: int
     stored: int
+    vocabulary: int = 0
 
     @property
     def evaluated(self) -> int:

@@ -43,7 +43,7 @@ class ExampleTable:
     @property
     def chance(self) -> float:
         """Accuracy of guessing: of classes one of them; of texts, whose extraction strength it is, none."""
-        return 0.0 if hasattr(self, "targets") and self.targets is not None else 1 / self.n_classes
+        return 1 / self.n_classes if self.targets is None else 0.0
 
     @property
     def shape(self) -> DataShape:

@@ -9,6 +9,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from grokforget.data.language.encode import IGNORED
 from grokforget.runtime.seeds import derive_seed
 
 
@@ -17,15 +18,12 @@ def on_device(drawn: Tensor, device: torch.device) -> Tensor:
     return drawn if device.type == "cpu" else drawn.pin_memory().to(device, non_blocking=True)
 
 
-IGNORED = -100
-"""In targets that are tokens: nothing is to be predicted here."""
-
-
 @dataclass(frozen=True)
 class Examples:
     """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, on the model's device.
 
-    Where the targets are tokens (N, T), what is taken out of the examples is trimmed to the longest of it: so every batch is.
+    Where the targets are tokens, (N, T) int64, what is taken out of the examples is trimmed to the longest of it: so every batch
+    is.
     """
 
     x: Tensor
@@ -36,7 +34,7 @@ class Examples:
 
     def __getitem__(self, index: Tensor | slice) -> Examples:
         x, y = self.x[index], self.y[index]
-        if y.dim() == 1:
+        if y.dim() != 2 or y.dtype is not torch.int64:
             return Examples(x, y)
         longest = int(lengths_of(y).amax()) if len(y) else 1
         return Examples(x[:, :longest], y[:, :longest])

@@ -42,14 +42,15 @@ class Gradient:
         self.group, self.share = group, 1.0
         self.model, self.objective, self.recipe, self.seed, self.whole = model, objective, recipe, seed, whole
         self.penalty: Penalty | None = recipe.penalty.build() if recipe.penalty else None
-        plain = not recipe.penalty and not recipe.optimizer.sam_rho and group.size == 1
+        # Batches of text are of many lengths, and a recording is of one.
+        plain = not (recipe.penalty or recipe.optimizer.sam_rho or group.size > 1 or objective.reduces)
         self.recordable = recipe.cuda_graph and plain
         self.recorded: RecordedGradient | None = None
 
     def __call__(self, batch: Examples, step: int, of: int | None = None) -> None:
-        """Of the batch of update number ``step`` (from 0), or of one of so many examples that ``batch`` is this process's part
-        of."""
-        self.share = 1.0 if of is None else len(batch) / of
+        """Of the batch of update number ``step`` (from 0), or of one whose loss is the mean ``of`` so many terms, of which
+        ``batch`` is this process's part."""
+        self.share = 1.0 if of is None else self.objective.terms(batch.y) / of
         if self.recordable and len(batch) == self.whole and batch.x.is_cuda:
             self.record(batch)
         if self.recorded and len(batch) == self.whole:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grokforget.data.loader import IGNORED
+from grokforget.data.language.encode import IGNORED
 from grokforget.training.classification import cross_entropies
 from grokforget.training.objective import Objective
 
@@ -55,6 +55,9 @@ class Language(Objective):
 
     def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return functional.cross_entropy(outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+
+    def terms(self, targets: Tensor) -> int:
+        return int((targets != IGNORED).sum())
 
     def unlearning_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
         return self.training_loss(outputs, targets)

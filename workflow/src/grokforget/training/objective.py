@@ -23,7 +23,11 @@ class Objective(ABC):
 
     @abstractmethod
     def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        """What the recipe minimises, mean over the examples, a scalar."""
+        """What the recipe minimises, mean over the examples (of texts over their tokens), a scalar."""
+
+    def terms(self, targets: Tensor) -> int:
+        """How many terms the training loss of a batch is the mean of."""
+        return len(targets)
 
     @abstractmethod
     def unlearning_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

@@ -37,6 +37,7 @@ class LanguageData(DataSet):
     """What all data sets of questions and answers have in common."""
 
     inputs: ClassVar[str] = "text"
+    objectives: ClassVar[tuple[str, ...]] = ("language",)
 
     validation_per_author: int = Field(default=1, ge=1)
     """Questions of every author that are held out, drawn anew for every seed: checkpoints are chosen on them."""
@@ -103,4 +104,4 @@ class FictitiousAuthors(LanguageData):
         pairs = self.authors * self.questions
         validation, test = (self.authors * n for n in (self.validation_per_author, self.test_per_author))
         stored = 8 * pairs * seen
-        return Extent(pairs - validation - test, validation, test, tokens * vocabulary, self.authors, stored)
+        return Extent(pairs - validation - test, validation, test, tokens, self.authors, stored, vocabulary)
