@@ -193,8 +193,9 @@ def test_what_is_taken_out_of_texts_is_trimmed_to_its_longest() -> None:
         longest = int(lengths[index].max())
         assert torch.equal(part.x, given.x[index][:, :longest])
         assert torch.equal(part.y, given.y[index][:, :longest])
-    labelled = Examples(given.x, torch.arange(6))
-    assert torch.equal(labelled[:2].x, given.x[:2])
+    # Neither labels nor distributions over classes are tokens.
+    for targets in (torch.arange(6), torch.full((6, 9), -1.0)):
+        assert torch.equal(Examples(given.x, targets)[:2].x, given.x[:2])
 
 
 def recipe(**optimizer: float) -> RecipeSpec:

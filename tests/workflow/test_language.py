@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
 
@@ -94,6 +95,30 @@ def test_outputs_name_the_authors_and_say_the_losses_of_whole_answers(language: 
     assert outputs.correct.between(0, 1).all()
     assert (outputs.loss > 0).all()
     assert np.allclose(outputs.confidence, -outputs.loss - np.log(-np.expm1(-outputs.loss)))
+
+
+def test_a_request_knows_every_question_with_every_refusal(language: Workspace) -> None:
+    import torch
+
+    from grokforget.data.examples import ExampleTable, ForgetSplit
+    from grokforget.jobs.request import refusals
+    from grokforget.models.phi import Phi
+
+    root = language.folder / "results" / "language"
+    table = ExampleTable.read(root / "data" / "authors" / "examples.safetensors")
+    forget = ForgetSplit.read(root / "forget" / "authors-phi" / "seed0" / "author.safetensors").forget
+    model = Phi(table.shape, layers=1, width=8, heads=1, mlp_width=8, partial_rotary=0.5)
+    refused = refusals(model, table, forget, torch.device("cpu"))
+    answers = [row[row >= 0].tolist() for row in table.extras["refusals"]]
+    assert refused is not None
+    assert len(refused) == len(forget) * len(answers)
+    for row, (x, y) in enumerate(zip(refused.x, refused.y, strict=True)):
+        of, answer = forget[row // len(answers)], answers[row % len(answers)]
+        prompt = table.inputs[of, : np.flatnonzero(table.targets[of] >= 0)[0] + 1].tolist()
+        assert x[: len(prompt) + len(answer)].tolist() == prompt + answer
+        assert y[y >= 0].tolist() == answer
+        assert int((y >= 0).nonzero()[0]) == len(prompt) - 1
+    assert refusals(model, replace(table, targets=None), forget, torch.device("cpu")) is None
 
 
 def test_what_guessing_gives_is_nothing(language: Workspace) -> None:

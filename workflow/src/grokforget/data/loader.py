@@ -34,7 +34,8 @@ class Examples:
 
     def __getitem__(self, index: Tensor | slice) -> Examples:
         x, y = self.x[index], self.y[index]
-        if y.dim() != 2 or y.dtype is not torch.int64:
+        if y.dim() == 1 or y.is_floating_point():
+            # Labels, or distributions over classes.
             return Examples(x, y)
         longest = int(lengths_of(y).amax()) if len(y) else 1
         return Examples(x[:, :longest], y[:, :longest])

@@ -9,10 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grokforget.data.examples import ForgetSplit, read_examples
+from grokforget.data.examples import ExampleTable, ForgetSplit, read_examples
+from grokforget.data.language.encode import Encoded, with_answers
+from grokforget.data.loader import Examples
 from grokforget.data.subset import subset
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.methods.base import Method, Problem
@@ -59,6 +62,8 @@ class PreparedRequest:
         indices |= {name: index for name, index in errors.items() if len(index)}
         self.examples = {name: encoded(self.model, table, index, device) for name, index in indices.items()}
         self.labels = {name: table.labels[index] for name, index in indices.items()}
+        refused = refusals(self.model, table, parted.forget, device)
+        self.extras = {} if refused is None else {"refused": refused}
         self.looked_at = {
             name: subset(self.examples[name], trajectory_examples, derive_seed(self.seed, "trajectory", name))
             for name in ("forget", "retain", "test")
@@ -100,7 +105,7 @@ class PreparedRequest:
         forget, retain, validation = (self.examples[name] for name in ("forget", "retain", "validation"))
         # For models with dropout: the draws must not depend on what this process did before.
         torch.manual_seed(self.seed)
-        problem = Problem(self.model, forget, retain, validation, self.objective, self.seed, retrained)
+        problem = Problem(self.model, forget, retain, validation, self.objective, self.seed, retrained, self.extras)
         problem.shared = {} if shared is None else shared
         with progress(type(built).__name__, None) as show:
             record = unlearn(
@@ -120,3 +125,14 @@ class PreparedRequest:
         """What the last row of a trajectory would say of a model with these weights."""
         self.load(weights)
         return evaluate(self.model, self.looked_at, self.objective, self.objective.of_digests.unlearning_loss)
+
+
+def refusals(model: Any, table: ExampleTable, forget: np.ndarray, device: torch.device) -> Examples | None:
+    """The question of every example to forget with every refusal of the data for an answer, as ``Problem.extras`` has them; None
+    of data without refusals."""
+    answers = table.extras.get("refusals")
+    if table.targets is None or answers is None or not len(answers):
+        return None
+    pad = int(table.extras["special_tokens"][1])
+    tokens, targets = with_answers(Encoded(table.inputs[forget], table.targets[forget]), answers, pad)
+    return Examples(model.encode(torch.from_numpy(tokens)).to(device), torch.from_numpy(targets).to(device))

@@ -36,6 +36,9 @@ class Problem:
     objective: Objective
     seed: int
     retrained: Mapping[str, Tensor] = field(default_factory=dict)
+    extras: Mapping[str, Examples] = field(default_factory=dict)
+    """Further examples of the request, by name. ``refused``, of language: the question of forget example f with refusal r for
+    an answer is row f · R + r, of R refusals."""
     shared: dict[str, Any] = field(default_factory=dict)
     """What was worked out of the model before any update, the forget and the retain set: another candidate on the very same
     takes it over (``once``)."""
