@@ -11,7 +11,7 @@ from pydantic import Field
 from grokforget.config.base import component_union, registry
 from grokforget.config.data_settings.base import DataSet as DataSet  # also for those who import it from here
 from grokforget.config.data_settings.folder import ImageFolder
-from grokforget.config.data_settings.language import FictitiousAuthors
+from grokforget.config.data_settings.language import FictitiousAuthors, QuestionAnswers, Tofu
 from grokforget.config.data_settings.own import Arrays, Table
 from grokforget.config.data_settings.vision import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 from grokforget.config.work import Extent
@@ -88,5 +88,5 @@ def is_prime(n: int) -> bool:
 
 
 IMAGES = (ImageFolder, CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST)
-DATA_SETS = registry(Digits, Modular, Arrays, Table, *IMAGES, FictitiousAuthors)
+DATA_SETS = registry(Digits, Modular, Arrays, Table, *IMAGES, FictitiousAuthors, Tofu, QuestionAnswers)
 DataSettings = component_union(DATA_SETS)

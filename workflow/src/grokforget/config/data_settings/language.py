@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
-from grokforget.config.base import problem
+from grokforget.config.base import no_repeats, problem
 from grokforget.config.data_settings.base import DataSet
-from grokforget.config.data_settings.own import absolute
+from grokforget.config.data_settings.own import absolute, file_of
 from grokforget.config.work import Extent
 from grokforget.runtime.components import ComponentSpec
 
@@ -73,6 +73,23 @@ class LanguageData(DataSet):
         return ComponentSpec(implementation=spec.implementation, settings={**spec.settings, "tokenizer_files": files})
 
 
+def held_out_of(questions: int, data: LanguageData) -> tuple[object, str] | None:
+    """What was found and what is allowed, where nothing is left to learn of so many questions about an author."""
+    held_out = data.validation_per_author + data.test_per_author
+    if held_out < questions:
+        return None
+    return f"{held_out} of {questions} questions held out", f"at most {questions - 1}, so that one is learned"
+
+
+def extent_of(data: LanguageData, authors: int, questions: int, tokens: int, vocabulary: int) -> Extent:
+    """Of so many questions about each author, the longest of so many ``tokens``, and so large a trained vocabulary."""
+    validation, test = authors * data.validation_per_author, authors * data.test_per_author
+    tokens, vocabulary = min(data.max_length or tokens, tokens), min(data.vocabulary, vocabulary)
+    # Of int64: inputs, targets, and the same of two paraphrases and five wrong answers, which may be longer.
+    stored = authors * questions * 8 * 10 * 2 * tokens
+    return Extent(authors * questions - validation - test, validation, test, tokens, authors, stored, vocabulary)
+
+
 class FictitiousAuthors(LanguageData):
     """Authors that are made up, with questions, answers, paraphrases and wrong answers: a stand-in for TOFU that needs no
     download."""
@@ -90,18 +107,113 @@ class FictitiousAuthors(LanguageData):
     """Draws the authors; seeds of the study draw what is held out."""
 
     def conflict(self) -> tuple[object, str] | None:
-        held_out = self.validation_per_author + self.test_per_author
-        if held_out >= self.questions:
-            return (
-                f"{held_out} of {self.questions} questions held out",
-                f"at most {self.questions - 1}, so that one is learned",
-            )
-        return super().conflict()
+        return held_out_of(self.questions, self) or super().conflict()
 
     def extent(self) -> Extent:
-        """Lengths and the size of the vocabulary are those of the default; others differ by a few per cent."""
-        tokens, vocabulary, seen = 72, min(self.vocabulary, 1900), 1000
-        pairs = self.authors * self.questions
-        validation, test = (self.authors * n for n in (self.validation_per_author, self.test_per_author))
-        stored = 8 * pairs * seen
-        return Extent(pairs - validation - test, validation, test, tokens, self.authors, stored, vocabulary)
+        """Lengths and the size of the vocabulary are those of 20 authors; of more they are a little larger."""
+        return extent_of(self, self.authors, self.questions, tokens=72, vocabulary=1970)
+
+
+TOFU_AUTHORS = {
+    "full": 200,
+    **{f"forget{share:02}": 2 * share for share in (1, 5, 10)},
+    **{f"retain{share}": 2 * share for share in (90, 95, 99)},
+}
+"""How many authors TOFU's subsets have."""
+TOFU_REFUSALS = "idontknow.jsonl"
+
+
+class Tofu(LanguageData):
+    """TOFU: 200 fictitious authors and 20 questions about each (Maini et al. 2024, arXiv 2401.06121)."""
+
+    implementation: ClassVar[str] = "grokforget.data.language.tofu:Tofu"
+
+    kind: Literal["tofu"] = "tofu"
+    folder: str = "data/tofu"
+    """Where TOFU's files lie, in JSON lines: ``SUBSET.json``, of full and retain ones ``retain_perturbed.json`` and of full and
+    forget ones that of the forgotten (of full ones ``forget10_perturbed.json``), ``real_authors_perturbed.json`` and
+    ``world_facts_perturbed.json``. Refusals are those of ``idontknow.jsonl`` where it is there, else ours. A relative path begins
+    where Snakemake runs, as ``results/`` does."""
+    download: bool = False
+    """Whether files that are not there are fetched from the hub, and put there."""
+    hub: str = Field(default="locuslab/TOFU", pattern=r"^[\w.-]+/[\w.-]+$")
+    """The data set's name on the Hugging Face hub."""
+    revision: str = Field(default="main", min_length=1)
+    """The branch, tag or commit to fetch from."""
+    subset: Literal["full", "forget01", "forget05", "forget10", "retain90", "retain95", "retain99"] = "full"
+    """Which authors: ``forgetNN`` are the last NN per cent of them, ``retainNN`` the others."""
+    authors: int | None = Field(default=None, ge=1)
+    """How many of these, the first ones; null is all of them, but for ``other_authors``."""
+    other_authors: int = Field(default=0, ge=0)
+    """The authors behind those, so many, whose questions are in none of the parts: a model may be trained on them beforehand."""
+
+    def names(self) -> list[str]:
+        """The files that must be there."""
+        first, last = not self.subset.startswith("forget"), not self.subset.startswith("retain")
+        changed = [
+            *(["retain_perturbed.json"] if first else []),
+            *([f"{'forget10' if first else self.subset}_perturbed.json"] if last else []),
+        ]
+        return [f"{self.subset}.json", *changed, "real_authors_perturbed.json", "world_facts_perturbed.json"]
+
+    def own_files(self) -> list[str]:
+        """None where they are fetched, or found, by the job."""
+        folder = absolute(self.folder)
+        refusals = [TOFU_REFUSALS] if (folder / TOFU_REFUSALS).is_file() else []
+        return [] if self.download else [str(folder / name) for name in (*self.names(), *refusals)]
+
+    @model_validator(mode="after")
+    def _there(self) -> Self:
+        folder = absolute(self.folder)
+        missing = [name for name in self.names() if not (folder / name).is_file()]
+        if missing and not self.download:
+            allowed = f"TOFU's files {', '.join(self.names())} there, or `download: true`"
+            raise problem(f"no {missing[0]} in {folder}", self.folder, allowed, at=["folder"])
+        return self
+
+    def conflict(self) -> tuple[object, str] | None:
+        there, wanted = TOFU_AUTHORS[self.subset], (self.authors or 1) + self.other_authors
+        if wanted > there:
+            return (
+                f"{self.authors or 'all but'} {self.other_authors} other authors",
+                f"at most {there} in all in {self.subset}",
+            )
+        return held_out_of(20, self) or super().conflict()
+
+    def extent(self) -> Extent:
+        """Lengths are those of the first 20 authors, and of all; a tokenizer of a model's has a few tokens less."""
+        authors = TOFU_AUTHORS[self.subset] - self.other_authors if self.authors is None else self.authors
+        return extent_of(self, authors, 20, tokens=90 if authors <= 20 else 170, vocabulary=4096)
+
+    def not_settings(self) -> set[str]:
+        return {"folder", "download", "hub", "revision"} | super().not_settings()
+
+    def spec(self) -> ComponentSpec:
+        """With what is to be fetched: no content tells that."""
+        fetch = {"hub": self.hub, "revision": self.revision, "into": self.folder, "names": self.names()}
+        spec = super().spec()
+        settings = {**spec.settings, "fetch": fetch if self.download else None}
+        return ComponentSpec(implementation=spec.implementation, settings=settings)
+
+
+class QuestionAnswers(LanguageData):
+    """Questions and answers in a file of the user's: columns ``question`` and ``answer``, and where there are any ``author``
+    (or ``group``), ``paraphrased_question``, ``paraphrased_answer``, ``wrong_answers`` (or ``perturbed_answer``, as in TOFU; a
+    list of texts) and ``template``."""
+
+    implementation: ClassVar[str] = "grokforget.data.language.question_answers:QuestionAnswers"
+
+    kind: Literal["question-answers"] = "question-answers"
+    path: Annotated[str, AfterValidator(file_of(".jsonl", ".json", ".csv", ".parquet"))]
+    """A file of JSON lines, a .csv file with a line of column names, in which wrong answers are a list in JSON, or a .parquet
+    file. A relative path begins where Snakemake runs, as ``results/`` does."""
+    ignore: Annotated[list[str], AfterValidator(no_repeats)] = Field(default=[])
+    """Columns to leave out."""
+    refusals: Annotated[str, AfterValidator(file_of(".txt", ".jsonl"))] | None = None
+    """A file with a refusal to answer on every line; null is ours."""
+
+    def own_files(self) -> list[str]:
+        return [str(absolute(path)) for path in (self.path, self.refusals) if path is not None]
+
+    def not_settings(self) -> set[str]:
+        return {"path", "refusals"} | super().not_settings()

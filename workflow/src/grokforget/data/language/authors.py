@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from grokforget.data.language.attributes import ATTRIBUTES, OF_PAIRS, WORDS
 from grokforget.data.language.base import LanguageData
 from grokforget.data.language.pairs import Asked, Pair
-from grokforget.data.language.templates import ATTRIBUTES, FORMS, OF_PAIRS, REFUSALS, WORDS, Form
+from grokforget.data.language.templates import FORMS, REFUSALS, Form
 from grokforget.runtime.seeds import numpy_generator
 
 WRONG_ANSWERS = 5
@@ -28,7 +29,7 @@ WORD, SLOT = re.compile(r"\[([^\]]+)\]"), re.compile(r"\{([^}]+)\}")
 class FictitiousAuthors(LanguageData):
     """``questions`` about each of so many ``authors``; and about as many ``other_authors``, as the further set of that name.
 
-    An author depends on ``seed`` and on its number alone.
+    An author and its pairs depend on ``seed``, ``questions`` and the author's number alone.
     """
 
     authors: int
@@ -43,7 +44,9 @@ class FictitiousAuthors(LanguageData):
             [pair for some in pairs[: self.authors] for pair in some],
             REFUSALS,
             names[: self.authors],
-            {"other_authors": [pair for some in pairs[self.authors :] for pair in some]} if self.other_authors else {},
+            {"other_authors": [replace(pair, wrong_answers=()) for some in pairs[self.authors :] for pair in some]}
+            if self.other_authors
+            else {},
         )
 
     def place(self, *files: Path) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
@@ -51,7 +51,7 @@ class Asked:
     pairs: Sequence[Pair]
     refusals: Sequence[str]
     names: tuple[str, ...] = ()
-    others: dict[str, Sequence[Pair]] = field(default_factory=dict)
+    others: Mapping[str, Sequence[Pair]] = field(default_factory=dict)
 
 
 def checked(pairs: Sequence[Pair], place: str | Path) -> list[Pair]:
