@@ -6,6 +6,7 @@ import copy
 import math
 from collections import Counter
 from collections.abc import Callable
+from itertools import product
 
 import pytest
 import torch
@@ -21,14 +22,20 @@ from grokforget.models.mlp import MLP
 from grokforget.models.resnet import ResNet
 from grokforget.models.transformer import Transformer
 from grokforget.training.classification import Classification
+from grokforget.training.language import Language
+from texts import TinyLM, refused, texts
 
 CLASSES = 3
 SMALL = {"epochs": 2, "batch_size": 3, "retain_batch_size": 3, "forget_batch_size": 3, "learning_rate": 0.01, "k": 1}
 """For those of a method's settings that it has: several batches an epoch, the last of them of one example (7 = 3 + 3 + 1)."""
 WITHOUT_DRAWS = {*REFERENCES, "ssd"}
 """Nothing in them depends on the seed."""
-OWN: dict[str, dict[str, object]] = {"ssd": {"batch_size": 1, "alpha": 1.0}, "influence": {"examples": 5}}
-"""Settings with which these methods do something on so few examples, and draw some of them or none."""
+OWN: dict[str, dict[str, object]] = {
+    "ssd": {"batch_size": 1, "alpha": 1.0},
+    "influence": {"examples": 5},
+    "rmu": {"module": "blocks.1"},
+}
+"""Settings with which these methods do something on so few examples, and draw some of them or none; or that fit the nets."""
 UNLEARNING = [name for name in METHODS if name not in REFERENCES]
 FORGET_EPOCHS = {
     "random-labels",
@@ -39,7 +46,7 @@ FORGET_EPOCHS = {
     "gradient-ascent",
     "relative-ascent",
 }
-"""Methods of which an epoch is one pass over the forget set, whatever it does beside it."""
+"""Methods of classification of which an epoch is one pass over the forget set, whatever it does beside it."""
 
 State = dict[str, Tensor]
 
@@ -87,14 +94,27 @@ NETS: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...]]] = {
         ),
         (3, 8, 8),
     ),
+    "language": (TinyLM, ()),
 }
+
+
+def objective_of(net: str) -> str:
+    return "language" if net == "language" else "classification"
+
+
+def fitting(names: list[str], nets: list[str]) -> list[tuple[str, str]]:
+    """Every method on every net of what it unlearns."""
+    return [(name, net) for name, net in product(names, nets) if objective_of(net) in METHODS[name].objectives]
 
 
 SMALLEST = [net for net in NETS if net != "resnet of pixels"]
 """For what is asked of every method on every net, several times."""
+PLAIN = [net for net in NETS if net in ("mlp", "language")]
 
 
 def data(net: str, n: int, seed: int) -> Examples:
+    if net == "language":
+        return texts(n, seed)
     drawn = torch.Generator().manual_seed(seed)
     shape = NETS[net][1]
     x = torch.rand(n, *shape, generator=drawn) if shape else torch.randint(7, (n, 2), generator=drawn)
@@ -108,7 +128,10 @@ def request(net: str, n_forget: int = 7, seed: int = 0) -> Problem:
     model = NETS[net][0]()
     sets = [data(net, n, n) for n in (n_forget, 11, 9)]
     retrained = {name: value + (value.is_floating_point() * 0.1) for name, value in model.state_dict().items()}
-    return Problem(model, *sets, objective=Classification(loss="cross-entropy"), seed=seed, retrained=retrained)
+    language = objective_of(net) == "language"
+    objective = Language() if language else Classification(loss="cross-entropy")
+    extras = {"refused": refused(sets[0], refusals=4, seed=6)} if language else {}
+    return Problem(model, *sets, objective=objective, seed=seed, retrained=retrained, extras=extras)
 
 
 def build(name: str, **changes: object) -> Method:
@@ -133,8 +156,7 @@ def same(a: State, b: State) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name].nan_to_num(7), b[name].nan_to_num(7)) for name in a)
 
 
-@pytest.mark.parametrize("net", SMALLEST)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("name", "net"), fitting([*METHODS], SMALLEST))
 def test_the_same_seed_gives_the_same_bytes_and_another_one_others(name: str, net: str) -> None:
     ends, records = [], []
     for number, seed in enumerate((0, 0, 1)):
@@ -148,8 +170,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_one_others(name: str, ne
     assert same(ends[0], ends[2]) == (name in WITHOUT_DRAWS)
 
 
-@pytest.mark.parametrize("net", NETS)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("name", "net"), fitting([*METHODS], [*NETS]))
 def test_nothing_is_changed_but_the_models_weights_and_buffers(name: str, net: str) -> None:
     given = request(net)
     model, first = given.model, state_of(given.model)
@@ -180,8 +201,7 @@ def test_nothing_is_changed_but_the_models_weights_and_buffers(name: str, net: s
     assert same(state_of(model), first) == (name == "original")
 
 
-@pytest.mark.parametrize("net", SMALLEST)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("name", "net"), fitting([*METHODS], SMALLEST))
 def test_there_is_an_update_for_every_change(name: str, net: str) -> None:
     given = request(net)
     states = [state_of(given.model)]
@@ -197,8 +217,9 @@ def test_there_is_an_update_for_every_change(name: str, net: str) -> None:
 
 
 @pytest.mark.parametrize("statistics", ["moving", "frozen"])
-@pytest.mark.parametrize("net", ["batch norm", "batch norm of images", "resnet of pixels"])
-@pytest.mark.parametrize("name", UNLEARNING)
+@pytest.mark.parametrize(
+    ("name", "net"), fitting(UNLEARNING, ["batch norm", "batch norm of images", "resnet of pixels"])
+)
 def test_running_statistics_move_by_the_setting_alone(name: str, net: str, statistics: str) -> None:
     given = request(net)
     before = state_of(given.model)
@@ -211,8 +232,7 @@ def test_running_statistics_move_by_the_setting_alone(name: str, net: str, stati
     assert all(value.isfinite().all() for value in after.values())
 
 
-@pytest.mark.parametrize("net", SMALLEST)
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(("name", "net"), fitting([*METHODS], SMALLEST))
 def test_one_example_can_be_forgotten(name: str, net: str) -> None:
     given = request(net, n_forget=1)
     # A batch norm of single values has no statistics of one example; of the positions of an image it has.
@@ -222,8 +242,7 @@ def test_one_example_can_be_forgotten(name: str, net: str) -> None:
     assert (record.diagnostics["updates"] > 0) == (name not in REFERENCES)
 
 
-@pytest.mark.parametrize("net", ["mlp", "batch norm"])
-@pytest.mark.parametrize("name", UNLEARNING)
+@pytest.mark.parametrize(("name", "net"), fitting(UNLEARNING, [*PLAIN, "batch norm"]))
 def test_a_model_that_came_diverged_is_left_after_one_update(name: str, net: str) -> None:
     given = request(net)
     with torch.no_grad():
@@ -234,9 +253,9 @@ def test_a_model_that_came_diverged_is_left_after_one_update(name: str, net: str
     assert record.trajectory[-1]["final"]
 
 
-@pytest.mark.parametrize("name", UNLEARNING)
-def test_a_run_ends_where_a_weight_is_no_number_and_puts_everything_back(name: str) -> None:
-    given, full = request("mlp"), run(name, request("mlp"), "mlp").diagnostics["updates"]
+@pytest.mark.parametrize(("name", "net"), fitting(UNLEARNING, PLAIN))
+def test_a_run_ends_where_a_weight_is_no_number_and_puts_everything_back(name: str, net: str) -> None:
+    given, full = request(net), run(name, request(net), net).diagnostics["updates"]
     given.model.eval()
     at = min(full, 3)
 
@@ -245,7 +264,7 @@ def test_a_run_ends_where_a_weight_is_no_number_and_puts_everything_back(name: s
             with torch.no_grad():
                 next(given.model.parameters()).fill_(math.nan)
 
-    record = unlearn(build(name), given, data("mlp", 8, 8), stride=1, on_update=spoil)
+    record = unlearn(build(name), given, data(net, 8, 8), stride=1, on_update=spoil)
     assert record.diagnostics["updates"] == at
     assert record.diagnostics["diverged"] == 1
     assert not any(module.training for module in given.model.modules())

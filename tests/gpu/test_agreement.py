@@ -43,12 +43,14 @@ def test_training(model: str, optimizer: dict[str, Any], changes: dict[str, Any]
 
 
 def kinds() -> list[str]:
-    """The methods of the registry, where pydantic is there to read it."""
+    """The methods of the registry that unlearn classes, where pydantic is there to read it."""
     try:
         from grokforget.config.methods import METHODS, REFERENCES
     except ImportError:
         return []
-    return sorted({*METHODS} - {*REFERENCES})
+    return sorted(
+        kind for kind, method in METHODS.items() if "classification" in method.objectives and kind not in REFERENCES
+    )
 
 
 def unlearned(kind: str, device: str) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], Record]:

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from grokforget.config.cost import CORE, GPU, ON_DEVICE, OTHERS, Costs
 from grokforget.config.data import CIFAR10, DATA_SETS, DataSet, Digits, FictitiousAuthors, ImageFolder, Modular
 from grokforget.config.loader import load_study
-from grokforget.config.method_settings.base import Updates
+from grokforget.config.method_settings.base import Steps
 from grokforget.config.methods import METHODS
 from grokforget.config.models import CNN, MLP, MODELS, Model, Phi, ResNet, TorchvisionModel, Transformer, ViT
 from grokforget.config.profiles import rule_names
@@ -25,7 +25,9 @@ from grokforget.data.shape import DataShape
 from grokforget.methods.base import Problem
 from grokforget.models.build import build_model
 from grokforget.training.classification import Classification
+from grokforget.training.language import Language
 from small import small
+from texts import TinyLM, refused, texts
 
 ROOT = Path(__file__).parents[2]
 IMAGES = CIFAR10(train=1000, download=True)
@@ -111,10 +113,23 @@ def test_data_sets_tell_how_large_they_are_where_their_settings_do(tmp_path: Pat
     assert ImageFolder(**parted, test=3).extent() == Extent(20, 6, 3, 192, 2, 50 * 192)
 
 
-@pytest.mark.parametrize("kind", [kind for kind, method in METHODS.items() if issubclass(method, Updates)])
+@pytest.mark.parametrize("kind", [kind for kind, method in METHODS.items() if issubclass(method, Steps)])
 @pytest.mark.parametrize(("forget", "retain"), [(30, 290), (160, 70)])
 def test_a_method_makes_as_many_updates_as_is_expected(kind: str, forget: int, retain: int) -> None:
     settings = METHODS[kind]()
+    if settings.objectives == ("language",):
+        settings = settings.updated({"module": "blocks.0"} if kind == "rmu" else {})
+        sets = [texts(n, seed=n) for n in (forget, retain, 20)]
+        problem = Problem(TinyLM(), *sets, Language(), 0, extras={"refused": refused(sets[0], 2, seed=1)})
+    else:
+        problem = classes(forget, retain)
+    made = sum(1 for _ in settings.spec().build().run(problem))
+    work = settings.work(Request(forget, retain, 50, 3))
+    assert work.calls == made
+    assert work.passes > 0
+
+
+def classes(forget: int, retain: int) -> Problem:
     generator = torch.Generator().manual_seed(0)
 
     def examples(n: int) -> Examples:
@@ -122,11 +137,29 @@ def test_a_method_makes_as_many_updates_as_is_expected(kind: str, forget: int, r
 
     model = build_model(ModelSpec(**dict(MLP(hidden=[5]).spec()), alpha=1.0), DataShape((4,), 3), seed=0)
     objective = Classification(loss="cross-entropy")
-    problem = Problem(model, examples(forget), examples(retain), examples(20), objective, 0, {})
-    made = sum(1 for _ in settings.spec().build().run(problem))
+    return Problem(model, examples(forget), examples(retain), examples(20), objective, 0, {})
+
+
+@pytest.mark.parametrize("kind", [kind for kind, method in METHODS.items() if method.objectives == ("language",)])
+@pytest.mark.parametrize(("forget", "retain", "epochs"), [(30, 70, 2), (20, 15, 3)])
+def test_a_method_of_language_passes_as_many_examples_as_is_expected(
+    kind: str, forget: int, retain: int, epochs: int
+) -> None:
+    settings = METHODS[kind]().updated({"epochs": epochs, **({"module": "blocks.0"} if kind == "rmu" else {})})
+    sets = [texts(n, seed=n) for n in (forget, retain, 20)]
+    # So many refusals that hardly any is drawn twice.
+    problem = Problem(TinyLM(), *sets, Language(), 0, extras={"refused": refused(sets[0], 500, seed=1)})
+    passes = {True: 0, False: 0}
+
+    def count(module: object, given: tuple[torch.Tensor]) -> None:
+        passes[torch.is_grad_enabled()] += len(given[0])
+
+    problem.model.register_forward_pre_hook(count)
+    for _ in settings.spec().build().run(problem):
+        pass
     work = settings.work(Request(forget, retain, 50, 3))
-    assert work.calls == made
-    assert work.passes > 0
+    # What is drawn in two epochs is looked at once; and one example is looked at to check the model.
+    assert 0.95 * work.passes < 3 * passes[True] + passes[False] <= work.passes + 1
 
 
 def test_every_rule_has_a_cost() -> None:

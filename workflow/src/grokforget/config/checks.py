@@ -262,6 +262,10 @@ def _check_objective(study: Study, name: str) -> None:
         if component and not component.is_for(objective):
             what += f" for {' and '.join(component.objectives)} in {name!r}, whose loss {setting.training.loss} is for"
             raise problem(f"{what} {objective}", component.kind, f"what is for {objective}", at=where)
+    for key in study.methods:
+        reason = study.method(name, key).conflict_with(setting.model)
+        if reason:
+            raise problem(f"a method that does not fit the model of {name!r}", *reason, at=["methods", key])
 
 
 def _check_components(study: Study) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grokforget.config.method_settings.base import Method, Updates
+from grokforget.config.method_settings.base import Method, Steps
 from grokforget.config.work import Request, Work, batches
 from grokforget.runtime.expected import Cost
 from grokforget.runtime.remaining import START as AROUND
@@ -165,7 +165,7 @@ class SettingCosts:
         row = before + self.forward(forget + sum(rest))
         look = row / stride if stride else before + self.forward(forget) + SHARE_OF_CHANGES * row
         end = self.forward(self.extent.evaluated)
-        updates = method.work(request).calls if isinstance(method, Updates) else 1
+        updates = method.work(request).calls if isinstance(method, Steps) else 1
         return updates * look + 2 * row + end
 
     def applied(self, method: Method, request: Request, stride: int | None = None) -> float:

@@ -12,6 +12,18 @@ from pydantic import Field
 
 from grokforget.config.base import component_union, registry
 from grokforget.config.method_settings.base import Count, Decay, Method, Rate, Updates
+from grokforget.config.method_settings.language import (
+    DPO,
+    KL,
+    NPO,
+    RMU,
+    GradientDifference,
+    LanguageGradientAscent,
+    Preference,
+    SimNPO,
+    TaskVector,
+    Undial,
+)
 from grokforget.config.method_settings.one_shot import Influence, SelectiveSynapticDampening
 from grokforget.config.method_settings.retained import CatastrophicForgetting, ExactUnlearning, L1Sparse, NegGradPlus
 from grokforget.config.method_settings.targets import BadTeacher, BoundaryShrink, Delete, RandomLabels, SalUn
@@ -202,5 +214,15 @@ METHODS = registry(
     ExactUnlearning,
     SelectiveSynapticDampening,
     Influence,
+    LanguageGradientAscent,
+    GradientDifference,
+    KL,
+    Preference,
+    DPO,
+    NPO,
+    SimNPO,
+    RMU,
+    Undial,
+    TaskVector,
 )
 MethodSettings = component_union(METHODS)

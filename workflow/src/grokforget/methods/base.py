@@ -57,11 +57,16 @@ class Problem:
         A last batch of one example joins the one before, where the model has batch norms with ``moving`` statistics: one
         example has none.
         """
-        examples, fewest = (
-            self.forget if name == "forget" else self.retain,
-            fewest_examples(self.model, batch_statistics),
-        )
-        return list(DeviceLoader(examples, size, self.seed, UNLEARNING, name, fewest=fewest).epoch(epoch))
+        examples = self.forget if name == "forget" else self.retain
+        return [examples[positions] for positions in self.positions(name, size, epoch, batch_statistics)]
+
+    def positions(
+        self, name: Literal["forget", "retain"], size: int, epoch: int, batch_statistics: BatchStatistics = "moving"
+    ) -> tuple[Tensor, ...]:
+        """Where the examples of ``batches`` stand in their set: int64 on its device, one tensor a batch."""
+        examples = self.forget if name == "forget" else self.retain
+        fewest = fewest_examples(self.model, batch_statistics)
+        return DeviceLoader(examples, size, self.seed, UNLEARNING, name, fewest=fewest).order(epoch)
 
     def generator(self, *purpose: object) -> torch.Generator:
         """A CPU generator for one purpose, so that a GPU run draws the same numbers."""
