@@ -556,6 +556,13 @@ def test_who_is_paired_with_whom_does_not_depend_on_the_size_of_batches_and_does
     assert len({str(pairs(problem(12, 30, seed=seed), 5, epoch)) for seed in (0, 1) for epoch in (0, 1)}) == 4
 
 
+def test_partners_are_drawn_evenly_and_anew() -> None:
+    given = problem(n_forget=3, n_retain=10)
+    drawn = [partners(given, epoch).tolist() for epoch in range(200)]
+    assert min(torch.tensor(drawn).flatten().bincount(minlength=10)) > 35, "60 each, on average"
+    assert len({str(one) for one in drawn}) > 120, "of 720"
+
+
 def test_refusals_are_drawn_evenly_and_anew() -> None:
     given = problem(n_forget=300)
     everything = torch.arange(300)
