@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from grokforget.config.training import OptimizerSettings, RecipeSpec, TrainingSettings
 from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples, lengths_of, training_loader
+from grokforget.metrics.language.answers import without_end
+from grokforget.metrics.language.extraction_strength import extraction_strength
 from grokforget.training.data_parallel import Group
 from grokforget.training.evaluate import MOST_TEXTS, accuracy_of, digests_of, evaluate
 from grokforget.training.gradient import Gradient
-from grokforget.training.language import Language, extraction_strengths
+from grokforget.training.language import Language
 from grokforget.training.loop import start, train
 from grokforget.training.outputs import per_example
 
@@ -121,7 +123,8 @@ def test_extraction_strength_by_hand(right: str, expected: float, end: bool, pro
     targets = torch.cat(
         [torch.full((1, prompt), IGNORED), torch.ones_like(answer).long(), torch.full((1, pads), IGNORED)], 1
     )
-    assert extraction_strengths(torch.cat([beside[0], answer, beside[1]], 1), targets).tolist() == [expected]
+    right_there = torch.cat([beside[0], answer, beside[1]], 1)
+    assert extraction_strength(right_there, without_end(targets != IGNORED)).tolist() == [expected]
 
 
 class Table(nn.Module):

@@ -275,6 +275,10 @@ def _check_components(study: Study) -> None:
         reason = data.conflict()
         if reason:
             raise problem("settings that do not go together", reason[0], reason[1], at=["data", name])
+    for name, metric in study.metrics.items():
+        reason = metric.conflict()
+        if reason:
+            raise problem("settings that do not go together", reason[0], reason[1], at=["metrics", name])
     for name, setting in study.settings.items():
         reason = setting.model.conflict() or setting.model.conflict_with(study.data[setting.data])
         if reason:

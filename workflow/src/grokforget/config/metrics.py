@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable
+from importlib.util import find_spec
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
-from grokforget.config.base import Component, component_union, registry
+from grokforget.config.base import Component, component_union, no_repeats, registry
+from grokforget.runtime.components import ComponentSpec
 
 
 class Metric(Component):
@@ -15,6 +18,12 @@ class Metric(Component):
 
     objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
     """What models it can measure are trained for."""
+    libraries: ClassVar[tuple[str, ...]] = ()
+    """The libraries beside numpy that decide its numbers."""
+
+    def asks(self) -> dict[str, Any]:
+        """What it asks of a language model beside the pairs themselves: settings of ``LanguageOutputs``."""
+        return {}
 
 
 class Accuracy(Metric):
@@ -83,5 +92,175 @@ class ConfidenceAttack(Metric):
     """Of the cross-validation that tells how good it is."""
 
 
-METRICS = registry(Accuracy, RetrainGap, UES, UpdatesToTarget, Membership, ConfidenceAttack, RequestErrors)
+class LanguageMetric(Metric):
+    """Settings of a metric of answers."""
+
+    objectives: ClassVar[tuple[str, ...]] = ("language",)
+
+
+class ExtractionStrength(LanguageMetric):
+    """Share of an answer's end that is said word by word once what stands before it is given (arXiv 2012.07805)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.extraction_strength:measure"
+
+    kind: Literal["extraction-strength"] = "extraction-strength"
+
+
+class ExactMemorisation(LanguageMetric):
+    """Share of an answer's tokens that are the likeliest after those before them (arXiv 2205.10770)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.exact_memorisation:measure"
+
+    kind: Literal["exact-memorisation"] = "exact-memorisation"
+
+
+class AnswerProbability(LanguageMetric):
+    """Probability of the right answer, normalised by its length (TOFU, arXiv 2401.06121)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.answer_probability:measure"
+
+    kind: Literal["answer-probability"] = "answer-probability"
+
+
+class Perplexity(LanguageMetric):
+    """Perplexity on the answers of the retain set, of held-out questions and of the forget set."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.perplexity:measure"
+
+    kind: Literal["perplexity"] = "perplexity"
+
+
+class Paraphrases(LanguageMetric):
+    """Loss and extraction strength of the right answers to paraphrased questions."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.paraphrases:measure"
+
+    kind: Literal["paraphrases"] = "paraphrases"
+
+    def asks(self) -> dict[str, Any]:
+        return {"paraphrased_questions": True}
+
+
+class Answering(LanguageMetric):
+    """Settings of a metric of what a model says by itself."""
+
+    examples: int = Field(default=40, ge=1)
+    """How many pairs of each set, drawn once a request, the model is asked; each takes as many passes as it says tokens. The
+    most that any metric asks for counts."""
+    stemmer: bool = False
+    """Whether words are compared by their stems, as in TOFU's code; needs the library ``rouge-score``. Of all metrics or none."""
+
+    def asks(self) -> dict[str, Any]:
+        return {"answered": self.examples, "stemmer": self.stemmer}
+
+    def not_settings(self) -> set[str]:
+        """They are of what the model is asked, not of what is made of it."""
+        return {"examples", "stemmer"}
+
+    def conflict(self) -> tuple[object, str] | None:
+        if self.stemmer and find_spec("rouge_score") is None:
+            return (
+                "stemmer true without the library rouge-score",
+                "stemmer false, which needs no library; or `pip install rouge-score`, and the study once more",
+            )
+        return None
+
+
+class RougeL(Answering):
+    """Share of the right answer's words that stand, in their order, in what the model says (ROUGE-L recall)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.rouge_l:measure"
+
+    kind: Literal["rouge-l"] = "rouge-l"
+
+
+Mean = Literal["geometric", "arithmetic"]
+
+
+class TruthRatio(LanguageMetric):
+    """Whether wrong answers are likelier than the right one in other words (TOFU, arXiv 2401.06121)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.truth_ratio:measure"
+
+    kind: Literal["truth-ratio"] = "truth-ratio"
+    mean: Mean = "geometric"
+    """Of the wrong answers' probabilities. TOFU's code and open-unlearning's take the geometric mean, the paper's formula says
+    the arithmetic one."""
+
+    def asks(self) -> dict[str, Any]:
+        return {"wrong_answers": True}
+
+
+class ForgetQuality(TruthRatio):
+    """Kolmogorov-Smirnov test of the truth ratios on the forget set against the retrained model's (TOFU, arXiv 2401.06121)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.forget_quality:measure"
+    libraries: ClassVar[tuple[str, ...]] = ("scipy",)
+
+    kind: Literal["forget-quality"] = "forget-quality"  # type: ignore[assignment]
+
+
+class ModelUtility(Answering):
+    """Harmonic mean of probability, ROUGE-L recall and truth ratio on what was not to be forgotten (TOFU, arXiv 2401.06121)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.model_utility:measure"
+
+    kind: Literal["model-utility"] = "model-utility"
+    splits: Annotated[list[Literal["retain", "test", "real_authors", "world_facts"]], AfterValidator(no_repeats)] = (
+        Field(default=["retain", "real_authors", "world_facts"], min_length=1)
+    )
+    """On which sets. Published: the default; of data without questions about real authors and the world, ``retain`` and
+    ``test``."""
+    mean: Mean = "geometric"
+    """As of ``truth-ratio``."""
+
+    def asks(self) -> dict[str, Any]:
+        return {**super().asks(), "wrong_answers": True}
+
+
+class LanguageMembership(LanguageMetric):
+    """Membership inference without shadow models: by loss, Min-k % (arXiv 2310.16789), Min-k %++ (arXiv 2404.02936) and the
+    ratio to the compressed size (arXiv 2012.07805)."""
+
+    implementation: ClassVar[str] = "grokforget.metrics.language.membership:measure"
+
+    kind: Literal["language-membership"] = "language-membership"
+    k: float = Field(default=0.2, gt=0, le=1)
+    """Share of an answer's tokens, the least expected ones, that the two look at. Published: .2; open-unlearning on TOFU: .4."""
+
+    def asks(self) -> dict[str, Any]:
+        return {"k": self.k}
+
+    def not_settings(self) -> set[str]:
+        """It is of what is kept of the model's outputs."""
+        return {"k"}
+
+
+def language_outputs(metrics: Iterable[Metric]) -> ComponentSpec:
+    """What the metrics ask of a language model, together. Where two ask for the same, it is the most."""
+    settings: dict[str, Any] = {}
+    for metric in metrics:
+        settings |= {name: max(value, settings.get(name, value)) for name, value in metric.asks().items()}
+    return ComponentSpec(implementation="grokforget.jobs.pairs:AskedPairs", settings=settings)
+
+
+METRICS = registry(
+    Accuracy,
+    RetrainGap,
+    UES,
+    UpdatesToTarget,
+    Membership,
+    ConfidenceAttack,
+    RequestErrors,
+    ExtractionStrength,
+    ExactMemorisation,
+    AnswerProbability,
+    Perplexity,
+    Paraphrases,
+    RougeL,
+    TruthRatio,
+    ForgetQuality,
+    ModelUtility,
+    LanguageMembership,
+)
 MetricSettings = component_union(METRICS)

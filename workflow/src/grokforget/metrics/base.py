@@ -18,16 +18,18 @@ Columns = Mapping[str, Any]
 class Outputs:
     """What a model says of every example, split by split.
 
-    ``columns`` has one row an example (split, label, loss, correct); losses are nats. A model with a loss that is not finite
-    has diverged: then every ``loss`` and ``correct`` of it, on every split, is NaN, and so is what a metric makes of them.
+    ``columns`` has one row an example: split, label, loss (nats), correct, and what else is said of it, of which the numbers
+    are read. A model with a loss that is not finite has diverged: then every number of it but the labels, on every split, is
+    NaN, and so is what a metric makes of them.
     """
 
     def __init__(self, columns: Columns) -> None:
         split = np.asarray(columns["split"])
+        given = {str(name): np.asarray(columns[name]) for name in columns}
         self._columns = {
-            "label": np.asarray(columns["label"]),
-            "loss": np.asarray(columns["loss"], np.float64),
-            "correct": np.asarray(columns["correct"], np.float64),
+            name: values if name == "label" else values.astype(np.float64)
+            for name, values in given.items()
+            if values.dtype.kind in "biuf"
         }
         self.diverged = not np.isfinite(self._columns["loss"]).all()
         if self.diverged:
@@ -38,20 +40,25 @@ class Outputs:
         """The same of a model of which nothing is known: what is measured against it is NaN."""
         other = copy.copy(self)
         other._columns = {
-            **self._columns,
-            **{name: np.full_like(self._columns[name], math.nan) for name in ("loss", "correct")},
+            name: values if name == "label" else np.full_like(values, math.nan)
+            for name, values in self._columns.items()
         }
         return other
 
     def column(self, split: str, name: str) -> np.ndarray:
-        """``label``, ``loss`` (float64) or ``correct`` (float64: 0, 1) of a split's examples in their order; empty where there
-        is no such split."""
+        """``label``, or what else is said as float64: ``loss``, ``correct`` (0, 1, or a share). Of a split's examples in their
+        order; empty where there is no such split."""
         return self._columns[name][self._rows.get(split, [])]
 
     def mean(self, split: str, name: str) -> float:
         """Over a split's examples; NaN where there is none."""
         values = self.column(split, name)
         return float(values.mean()) if len(values) else math.nan
+
+    def known(self, split: str, name: str) -> np.ndarray:
+        """Those values of a split that are numbers: of what is not said of every example."""
+        values = self.column(split, name)
+        return values[~np.isnan(values)]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from grokforget.data.language.encode import IGNORED
+from grokforget.metrics.language.answers import without_end
+from grokforget.metrics.language.extraction_strength import extraction_strength
 from grokforget.training.classification import cross_entropies
 from grokforget.training.objective import Objective
 
@@ -29,22 +31,20 @@ def answer_lengths(targets: Tensor) -> Tensor:
     return (targets != IGNORED).sum(1).clamp(min=1)
 
 
-def extraction_strengths(right: Tensor, targets: Tensor) -> Tensor:
-    """Extraction strength of each example, (N,) float32 in [0, 1], from whether each token is ``right`` (N, T) bool where the
-    model is shown all tokens before it.
-
-    Of an answer's n tokens, without the end of the text: 1 - (1 + place of the last wrong one) / n, places from 0; 1 where
-    none is wrong. It is the share of the answer's end that the model goes on with word by word when it is given what stands
-    before: greedy generation would do the same (Carlini et al. 2021, arXiv 2012.07805, as the paper measures it). 0 for an
-    answer without tokens.
-    """
-    answer = targets != IGNORED
-    place = answer.cumsum(1)
-    end = place.amax(1, keepdim=True)
-    # The last target is the end of the text, which is no token of the answer.
-    last_wrong = (place * (answer & ~right & (place < end))).amax(1)
-    n = end[:, 0] - 1
-    return torch.where(n > 0, 1 - last_wrong / n.clamp(min=1), 0.0)
+def judged_tokens(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Of every target its -log p in nats, (N, T) float64, and whether it is the likeliest token, (N, T) bool; 0 and False where
+    there is nothing to learn. The losses keep their digits where the model is sure (``cross_entropies``), and are NaN where an
+    output for the token is not finite."""
+    asked = targets != IGNORED
+    rows, wanted = outputs[asked], targets[asked]
+    losses = torch.zeros(targets.shape, dtype=torch.float64, device=outputs.device)
+    # Of numbers alone the smallest and the largest are numbers.
+    smallest, largest = rows.aminmax(dim=1)
+    finite = smallest.isfinite() & largest.isfinite()
+    losses[asked] = cross_entropies(rows, wanted).double().where(finite, math.nan)
+    right = torch.zeros_like(asked)
+    right[asked] = rows.argmax(1) == wanted
+    return losses, right
 
 
 class Language(Objective):
@@ -80,24 +80,14 @@ class Language(Objective):
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Extraction strength of each example, (N,) float32 in [0, 1]."""
-        return extraction_strengths(outputs.argmax(2) == targets, targets)
+        return extraction_strength(outputs.argmax(2) == targets, without_end(targets != IGNORED))
 
     def digest(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What evaluation keeps of each example, (N, 3) float64: the sum of its tokens' -log p in nats, how many they are, and
-        its extraction strength. The losses keep their digits where the model is sure (``cross_entropies``); the sum is NaN
-        where an output for a token is not finite."""
-        asked = targets != IGNORED
-        rows, wanted = outputs[asked], targets[asked]
-        losses = torch.zeros(targets.shape, dtype=torch.float64, device=outputs.device)
-        # Of numbers alone the smallest and the largest are numbers.
-        smallest, largest = rows.aminmax(dim=1)
-        finite = smallest.isfinite() & largest.isfinite()
-        losses[asked] = cross_entropies(rows, wanted).double().where(finite, math.nan)
-        right = torch.zeros_like(asked)
-        right[asked] = rows.argmax(1) == wanted
-        return torch.stack(
-            [losses.sum(1), answer_lengths(targets).double(), extraction_strengths(right, targets).double()], dim=1
-        )
+        its extraction strength. The sum is NaN where an output for a token is not finite."""
+        losses, right = judged_tokens(outputs, targets)
+        strengths = extraction_strength(right, without_end(targets != IGNORED))
+        return torch.stack([losses.sum(1), answer_lengths(targets).double(), strengths.double()], dim=1)
 
     @property
     def of_digests(self) -> Objective:

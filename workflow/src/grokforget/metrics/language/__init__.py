@@ -1,0 +1,1 @@
+"""The metrics of language models that answer questions."""
