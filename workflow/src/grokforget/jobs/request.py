@@ -64,6 +64,7 @@ class PreparedRequest:
         self.labels = {name: table.labels[index] for name, index in indices.items()}
         refused = refusals(self.model, table, parted.forget, device)
         self.extras = {} if refused is None else {"refused": refused}
+        self.table, self.indices, self.device = table, indices, device
         self.looked_at = {
             name: subset(self.examples[name], trajectory_examples, derive_seed(self.seed, "trajectory", name))
             for name in ("forget", "retain", "test")

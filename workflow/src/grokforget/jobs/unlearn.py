@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from torch import nn
 
 from grokforget.jobs.found import is_found, metadata_of
 from grokforget.jobs.request import MEASURES, PreparedRequest
@@ -31,12 +32,13 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
 
     Reads ``examples``, ``split``, ``forget``, ``checkpoints`` (weights), and ``retrained`` (the checkpoints of the run
     without the forget set), which only the method that is the retrained model is given. Writes ``trajectory``, ``outputs``
-    (by checkpoint and split, what ``per_example`` gives), ``diagnostics``, and where they are among the outputs ``models``
-    (weights by checkpoint) and ``batch_norm``: the result's accuracies and losses by checkpoint and running ``statistics``, no
-    row where the model has none. Trajectory and diagnostics have the ``flag`` of their model.
+    (by checkpoint and split, what ``per_example`` gives, or what the spec's ``outputs`` does), ``diagnostics``, and where they
+    are among the outputs ``models`` (weights by checkpoint) and ``batch_norm``: the result's accuracies and losses by checkpoint
+    and running ``statistics``, no row where the model has none. Trajectory and diagnostics have the ``flag`` of their model.
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set, spec.trajectory_examples)
+    said = PlainOutputs(request) if spec.outputs is None else spec.outputs.build(request)
     retrained = job.optional("retrained")
     models: dict[str, State] = {}
     found: dict[str, bool] = {}
@@ -56,15 +58,7 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
             models[checkpoint] = state_of(model)
         trajectories += [{**labels, **row} for row in record.trajectory]
         diagnostics += [{**labels, "measure": name, "value": value} for name, value in record.diagnostics.items()]
-        outputs += [
-            {
-                "checkpoint": np.repeat(checkpoint, len(examples)),
-                "split": np.repeat(split, len(examples)),
-                "label": request.labels[split],
-                **per_example(model, examples, request.objective),
-            }
-            for split, examples in request.examples.items()
-        ]
+        outputs += [{"checkpoint": np.repeat(checkpoint, len(part["label"])), **part} for part in said.rows(model)]
         if record.statistics:
             with noted("checkpoint", checkpoint):
                 frozen = frozen_result(request, spec, weights, reference, record)
@@ -79,6 +73,19 @@ def unlearn(job: Job[UnlearnSpec]) -> None:
     write_rows(job.outputs["diagnostics"], diagnostics)
     if "batch_norm" in job.outputs:
         write_rows(job.outputs["batch_norm"], columns_of(statistics))
+
+
+class PlainOutputs:
+    """What is said of every example of a request."""
+
+    def __init__(self, request: PreparedRequest) -> None:
+        self.request = request
+
+    def rows(self, model: nn.Module) -> Iterator[dict[str, np.ndarray]]:
+        """Of each set the columns ``split``, ``label`` and those of ``per_example``."""
+        for split, examples in self.request.examples.items():
+            columns = {"split": np.repeat(split, len(examples)), "label": self.request.labels[split]}
+            yield {**columns, **per_example(model, examples, self.request.objective)}
 
 
 def frozen_result(

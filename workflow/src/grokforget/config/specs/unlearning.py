@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokforget.config.methods import REFERENCES
+from grokforget.config.metrics import language_outputs
 from grokforget.config.specs.base import Item, JobSpec
 from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, segment_files
 from grokforget.runtime import paths
@@ -32,6 +33,8 @@ class UnlearnSpec(FollowedSpec):
     """Updates between two evaluations; None: where the forget accuracy changes."""
     updates: int | None
     """After how many the model is the result; None: the method's own end."""
+    outputs: ComponentSpec | None = None
+    """What is said of every pair of a language model; None: of every example, ``per_example``."""
 
 
 class UnlearnAlongTrainingSpec(FollowedSpec):
@@ -55,6 +58,12 @@ class MeasureSpec(JobSpec):
     checkpoints: list[str]
     metrics: dict[str, ComponentSpec]
     seed: int
+
+
+class MeasureByTestsSpec(MeasureSpec):
+    """The same, with metrics among them that are statistical tests."""
+
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "scipy")
 
 
 class TuneSpec(FollowedSpec):
@@ -87,6 +96,8 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
     patterns = {"trajectory": paths.TRAJECTORY, "outputs": paths.OUTPUTS, "diagnostics": paths.DIAGNOSTICS}
     if study.settings[setting].model.has_batch_norm:
         patterns["batch_norm"] = paths.BATCH_NORM
+    of_language = study.settings[setting].training.objective_name == "language"
+    outputs_spec = language_outputs(study.metrics.values()) if of_language else None
     items = {}
     for name in study.methods:
         method = study.method(setting, name)
@@ -96,6 +107,7 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
             forget_set=forget_set,
             stride=study.settings[setting].trajectory_stride or study.trajectory_stride,
             updates=getattr(method, "updates", None),
+            outputs=outputs_spec,
         )
         own = {"retrained": retrained} if method.kind == "retrain" else {}
         kept = {"models": paths.MODELS} if study.keeps_models(setting, forget_set, name) else {}
@@ -128,7 +140,8 @@ def unlearn_along_training(study: Study, setting: str, seed: str) -> dict[str, I
 
 def measure(study: Study, setting: str, seed: str) -> dict[str, Item]:
     """All metrics of all cells of a run, an item a forget set."""
-    spec = MeasureSpec(
+    tests = any(metric.libraries for metric in study.metrics.values())
+    spec = (MeasureByTestsSpec if tests else MeasureSpec)(
         methods=list(study.methods),
         **{kind: study.name_of(kind) for kind in REFERENCES},
         checkpoints=study.checkpoints_of(setting),
