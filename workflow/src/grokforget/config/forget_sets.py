@@ -96,6 +96,62 @@ class ByDifficulty(ForgetSet):
         return {"score", "snapshots"}
 
 
+class LocalGrokking(ForgetSet):
+    """So many examples by how their loss went after a candidate epoch of the run on the full train set: the paper's locally
+    grokked ones, whose loss falls least, locally ungrokked ones, and controls."""
+
+    implementation: ClassVar[str] = "grokforget.forget_sets.local_grokking:local_grokking"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+
+    kind: Literal["local-grokking"] = "local-grokking"
+    group: Literal["early", "late", "both", "random", "generalised", "memorised"]
+    """``early``: the loss falls least (locally grokked); ``late``: it falls most (ungrokked); ``both``, half of each; ``random``,
+    any. ``memorised`` and ``generalised``: at the end the loss of the question in other words is most, or least, above that of
+    the question itself."""
+    pairs: int = Field(ge=1)
+    """How many examples to forget. Published: 50, 100, 150, 200."""
+    from_epoch: float = Field(default=20, gt=0)
+    """The candidate epoch. The snapshot nearest to its end is taken."""
+    quantile: float | None = Field(default=0.25, gt=0, le=0.5)
+    """A group is this share of the training examples; null: it is what is beyond ``low`` or ``high``."""
+    low: float = 0.01
+    """Nats, without a quantile: at most so much for ``early`` and ``generalised``. Published: .01."""
+    high: float = 0.5
+    """Nats, without a quantile: more than that for ``late`` and ``memorised``. Published: .5."""
+    matched: Literal["length", "loss", "template"] | None = None
+    """What groups shall not differ in: groups are taken within strata of like answer length, of like loss at the end, or of the
+    same template; null: of nothing. A ``random`` group that is matched has the strata of the others."""
+    strata: int = Field(default=12, ge=2, le=1000)
+    """Of ``length`` and ``loss``: how many, of equally many examples each."""
+    draw: int = Field(default=1, ge=1, le=1000)
+    """Which of the draws, which are independent of each other."""
+    snapshots: int = Field(default=20, ge=1, le=1000)
+    """About how many snapshots losses are recorded at beside the two that groups go by, spread evenly over log steps."""
+
+    def difficulty(self) -> dict[str, Any]:
+        return {"from_epoch": self.from_epoch, "snapshots": self.snapshots}
+
+    def not_settings(self) -> set[str]:
+        """What the recording of losses is told."""
+        return {"from_epoch", "snapshots"}
+
+    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
+        if self.quantile is None and self.low >= self.high:
+            return f"low {self.low} and high {self.high}", "a low that is below high"
+        of_texts = [f"matched {self.matched}"] if self.matched in ("length", "template") else []
+        of_texts += [f"group {self.group}"] if self.group in ("generalised", "memorised") else []
+        if of_texts and data.inputs != "text":
+            return f"{' and '.join(of_texts)} of data of {data.inputs}", "other groups, matched in loss or in nothing"
+        extent = data.extent()
+        if extent and self.pairs >= extent.train:
+            return f"pairs {self.pairs} of {extent.train} training examples", "fewer, so that something is retained"
+        ends = {"both": 2, "random": 0}.get(self.group, 1)
+        if extent and ends and self.quantile and (most := int(self.quantile * extent.train + 1e-9) * ends) < self.pairs:
+            allowed = f"at most {most}, or a larger quantile"
+            return f"pairs {self.pairs} of {extent.train} training examples, quantile {self.quantile}", allowed
+        return None
+
+
 class Duplicated(ForgetSet):
     """The examples that are nearest to another training example of their class; of tokens, those with the same tokens in
     another order."""
@@ -115,7 +171,7 @@ class Duplicated(ForgetSet):
         return None
 
 
-EXACT = registry(WithinClasses, WholeClasses, RandomExamples, UnevenClasses, ByDifficulty, Duplicated)
+EXACT = registry(WithinClasses, WholeClasses, RandomExamples, UnevenClasses, ByDifficulty, LocalGrokking, Duplicated)
 
 
 class Noisy(ForgetSet):

@@ -158,13 +158,21 @@ class Rows:
 class TrainingExamples:
     """What a forget set's rule is given: the n training examples in the order of ``Split.train``.
 
-    ``labels`` (n,) int64, ``inputs`` (n, ...) as in the ``ExampleTable``, an array or something to index as one, and
-    ``difficulty`` (n,) float64, higher is harder, for a rule that asks for it and None for all others.
+    ``labels`` (n,) int64, ``inputs`` (n, ...) as in the ``ExampleTable``, an array or something to index as one. ``difficulty``
+    (n,) float64, higher is harder. ``falls`` (n,) float64, nats: by how much the loss fell from a candidate epoch to the end of
+    the run, where it is ``final_losses``; ``gaps``, by how much the loss of the paraphrased question is larger at the end. Each
+    for a rule that asks for it, and None for all others. Of texts ``lengths``, the answers' tokens, and ``templates`` (n,) int64,
+    where they are made after any.
     """
 
     labels: np.ndarray
     inputs: np.ndarray | Rows
     difficulty: np.ndarray | None = None
+    falls: np.ndarray | None = None
+    final_losses: np.ndarray | None = None
+    gaps: np.ndarray | None = None
+    lengths: np.ndarray | None = None
+    templates: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public_names(
     {
         "pick_by_difficulty": "difficult:by_difficulty",
         "pick_duplicated": "duplicated:duplicated",
+        "pick_local_grokking": "local_grokking:local_grokking",
         "pick_noisy": "noisy:noisy",
         "pick_random_examples": "random_examples:random_examples",
         "pick_uneven_classes": "uneven:uneven_classes",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from grokforget.data.examples import read_examples
+from grokforget.data.loader import Examples
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.jobs.snapshots import chosen
 from grokforget.models.build import build_model
@@ -19,7 +23,7 @@ from grokforget.training.evaluate import digests_of
 from grokforget.training.objective import Objective
 
 if TYPE_CHECKING:
-    from grokforget.config.specs.runs import DifficultySpec
+    from grokforget.config.specs.runs import DifficultySpec, LossesSpec
 
 log = logging.getLogger("grokforget")
 
@@ -36,20 +40,30 @@ def difficulty(job: Job[DifficultySpec]) -> None:
     probability of the right answer (``score``: probability), or of the unlearning loss in nats (loss); NaN where the run has
     diverged.
     """
-    spec = job.spec
-    device = use_device(spec)
-    table, split = read_examples(job.input("examples"), job.input("split"))
-    train = split.train
-    model = build_model(spec.model, table.shape, seed=0).to(device)
-    objective: Objective = spec.objective.build()
-    examples = encoded(model, table, train, device)
-    snapshots = chosen(job.inputs["snapshots"], spec.snapshots)
-    total = torch.zeros(len(train), dtype=torch.float64, device=device)
-    for step, path in snapshots:
-        model.load_state_dict(read_state(path, str(step)))
-        (digests,) = digests_of(model, [examples], objective)
-        losses = objective.of_digests.example_losses(digests.double(), examples.y)
-        total += losses if spec.score == "loss" else -torch.expm1(-losses)
+    run = FullRun(job)
+    snapshots = chosen(job.inputs["snapshots"], job.spec.snapshots)
+    total = torch.zeros(len(run.train), dtype=torch.float64, device=run.device)
+    for losses in run.losses(snapshots, run.examples):
+        total += losses if job.spec.score == "loss" else -torch.expm1(-losses)
     scores = (total / len(snapshots)).cpu().numpy()
     log.info("%d snapshots, median %.3g, %d not a number", len(snapshots), np.median(scores), np.isnan(scores).sum())
-    write_tensors(job.outputs["difficulty"], {"index": train, "difficulty": scores})
+    write_tensors(job.outputs["difficulty"], {"index": run.train, "difficulty": scores})
+
+
+class FullRun:
+    """The training examples of a run, and a model to load its snapshots into."""
+
+    def __init__(self, job: Job[DifficultySpec] | Job[LossesSpec]) -> None:
+        self.device = use_device(job.spec)
+        self.table, split = read_examples(job.input("examples"), job.input("split"))
+        self.train = split.train
+        self.model = build_model(job.spec.model, self.table.shape, seed=0).to(self.device)
+        self.objective: Objective = job.spec.objective.build()
+        self.examples = encoded(self.model, self.table, self.train, self.device)
+
+    def losses(self, snapshots: Sequence[tuple[int, Path]], examples: Examples) -> Iterator[Tensor]:
+        """The unlearning loss of each of the examples, (n,) float64, nats, by each snapshot in turn."""
+        for step, path in snapshots:
+            self.model.load_state_dict(read_state(path, str(step)))
+            (digests,) = digests_of(self.model, [examples], self.objective)
+            yield self.objective.of_digests.example_losses(digests.double(), examples.y)

@@ -17,6 +17,7 @@ from grokforget.data.examples import (
     TrainingExamples,
     read_examples,
 )
+from grokforget.data.language.encode import IGNORED
 from grokforget.jobs.text_files import write_text
 from grokforget.runtime.files import read_tensors
 from grokforget.runtime.job import Job
@@ -52,13 +53,14 @@ def split(job: Job[SplitSpec]) -> None:
 
 def forget(job: Job[ForgetSpec]) -> None:
     """What to forget and what to retain. Reads ``examples``, ``split`` and, for a forget set that is drawn by it,
-    ``difficulty``; writes ``forget``. Raises ValueError where the rule leaves nothing to forget or nothing to retain."""
+    ``difficulty`` (of ``jobs/difficulty.py`` or ``jobs/losses.py``); writes ``forget``. Raises ValueError where the rule
+    leaves nothing to forget or nothing to retain."""
     spec = job.spec
     table, parts = read_examples(job.input("examples"), job.input("split"))
     train = parts.train
-    difficulty = difficulty_of(job, train) if job.optional("difficulty") else None
+    scored = scores_of(job, train) if job.optional("difficulty") else {}
     generator = numpy_generator(spec.seed, "forget", spec.name)
-    given = TrainingExamples(table.labels[train], Rows(table.inputs, train), difficulty)
+    given = TrainingExamples(table.labels[train], Rows(table.inputs, train), **scored, **texts_of(table, train))
     answer = spec.forget_set.build(given, generator)
     request = answer if isinstance(answer, Request) else Request(requested=answer, intended=answer)
     chosen = ForgetSplit(
@@ -74,12 +76,26 @@ def forget(job: Job[ForgetSpec]) -> None:
     chosen.write(job.outputs["forget"])
 
 
-def difficulty_of(job: Job[ForgetSpec], train: np.ndarray) -> np.ndarray:
-    """The training examples' difficulty; ValueError where the file is of other examples."""
+def scores_of(job: Job[ForgetSpec], train: np.ndarray) -> dict[str, np.ndarray]:
+    """The training examples' difficulty, or how their losses went; ValueError where the file is of other examples."""
     scores, _ = read_tensors(job.input("difficulty"))
     if not np.array_equal(scores["index"], train):
         raise ValueError(f"{job.input('difficulty')} is not of the training examples of {job.input('split')}")
-    return scores["difficulty"]
+    if "difficulty" in scores:
+        return {"difficulty": scores["difficulty"]}
+    (before,), final = scores["losses"][scores["steps"] == scores["from_step"]], scores["losses"][-1]
+    gaps = {"gaps": scores["paraphrase_losses"][-1] - final} if "paraphrase_losses" in scores else {}
+    return {"falls": before - final, "final_losses": final, **gaps}
+
+
+def texts_of(table: ExampleTable, train: np.ndarray) -> dict[str, np.ndarray]:
+    """What is known of training examples that are texts: how long their answers are, and after which template they are made."""
+    if table.targets is None:
+        return {}
+    # The last target is the end of the text.
+    lengths = (table.targets[train] != IGNORED).sum(1) - 1
+    templates = {"templates": table.extras["templates"][train]} if "templates" in table.extras else {}
+    return {"lengths": lengths, **templates}
 
 
 def check_parts(parts: list[np.ndarray], n: int) -> None:

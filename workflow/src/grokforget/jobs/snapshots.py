@@ -12,8 +12,13 @@ from grokforget.runtime.files import tensor_groups
 
 def chosen(segments: Iterable[Path], wanted: int | None) -> list[tuple[int, Path]]:
     """The steps that are looked at (``spread``), in their order, and the segment's file that holds each one's snapshot."""
-    where = {int(step): path for path in segments for step in tensor_groups(path)}
+    where = snapshots_of(segments)
     return [(step, where[step]) for step in spread(sorted(where), wanted)]
+
+
+def snapshots_of(segments: Iterable[Path]) -> dict[int, Path]:
+    """The segment's file that holds each step's snapshot."""
+    return {int(step): path for path in segments for step in tensor_groups(path)}
 
 
 def spread(steps: list[int], wanted: int | None) -> list[int]:

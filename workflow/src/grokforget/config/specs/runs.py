@@ -82,6 +82,15 @@ class DifficultySpec(ComputeSpec):
     snapshots: int
 
 
+class LossesSpec(ComputeSpec):
+    """The training examples' losses along the run, for a forget set that is drawn by how they went."""
+
+    function: ClassVar[str] = "grokforget.jobs.losses:record_losses"
+    from_epoch: float
+    snapshots: int
+    batch_size: int | None
+
+
 class TrainSpec(ComputeSpec):
     """One segment; it depends on the recipe and on where it ends, not on how long the run is to be."""
 
@@ -167,19 +176,21 @@ def split(study: Study, data: str, seed: str) -> dict[str, Item]:
 
 
 def difficulty(study: Study, setting: str, seed: str) -> dict[str, Item]:
-    """The difficulty of a run's training examples, an item a forget set that is drawn by it."""
+    """The difficulty of a run's training examples, or how their losses went, an item a forget set that is drawn by it."""
     inputs = {
         **examples(study, setting, int(seed)),
         "snapshots": segment_files(study, paths.SNAPSHOTS, setting, int(seed), "full"),
     }
-    return {
-        name: Item(
-            DifficultySpec(**compute(study, setting, int(seed)), **study.forget_sets[name].difficulty()),
-            inputs,
-            {"difficulty": paths.DIFFICULTY.format(setting=setting, seed=seed, forget_set=name)},
-        )
-        for name in study.scored(setting)
-    }
+    items = {}
+    for name in study.scored(setting):
+        asked = {**compute(study, setting, int(seed)), **study.forget_sets[name].difficulty()}
+        if "from_epoch" in asked:
+            spec: JobSpec = LossesSpec(**asked, batch_size=study.settings[setting].training.batch_size)
+        else:
+            spec = DifficultySpec(**asked)
+        output = paths.DIFFICULTY.format(setting=setting, seed=seed, forget_set=name)
+        items[name] = Item(spec, inputs, {"difficulty": output})
+    return items
 
 
 def forget(study: Study, setting: str, seed: str) -> dict[str, Item]:
