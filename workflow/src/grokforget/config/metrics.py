@@ -161,7 +161,7 @@ class Answering(LanguageMetric):
         if self.stemmer and find_spec("rouge_score") is None:
             return (
                 "stemmer true without the library rouge-score",
-                "stemmer false, which needs no library; or `pip install rouge-score`, and the study once more",
+                "stemmer false, which needs no library; or `pip install rouge-score`",
             )
         return None
 
