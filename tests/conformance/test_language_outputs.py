@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Sequence
 
 import numpy as np
@@ -42,6 +43,17 @@ def plain_losses(model: TinyCausal, prompt: list[int], answer: list[int]) -> lis
     return [-log_p[place - 1, tokens[place]].item() for place in range(len(prompt), len(tokens))]
 
 
+def plain_normalised(model: TinyCausal, prompt: list[int], answer: list[int]) -> list[float]:
+    """(log p - mean) / standard deviation of every token of an answer."""
+    tokens, found = [*prompt, *answer], []
+    for place in range(len(prompt), len(tokens)):
+        p = torch.softmax(model(torch.tensor([tokens[:place]])).double()[0, -1], 0).tolist()
+        mean = sum(one * math.log(one) for one in p)
+        variance = sum(one * (math.log(one) - mean) ** 2 for one in p)
+        found.append((math.log(p[tokens[place]]) - mean) / math.sqrt(variance))
+    return found
+
+
 def test_every_column_is_that_of_the_pair_alone() -> None:
     model, prompts, answers, pairs = asked()
     model.train()
@@ -53,6 +65,9 @@ def test_every_column_is_that_of_the_pair_alone() -> None:
         assert columns["loss"][row] == pytest.approx(np.mean(losses), rel=1e-5)
         assert columns["tokens"][row] == len(answer) + 1
         assert columns["min_k"][row] == pytest.approx(-np.mean(lowest), rel=1e-5)
+        lowest = sorted(plain_normalised(model, prompt, answer))[: len(lowest)]
+        assert columns["min_k_plus_plus"][row] == pytest.approx(-np.mean(lowest), rel=1e-3, abs=1e-3)
+        assert columns["compressed_bytes"][row] == len(zlib.compress(decode(answer).encode()))
         right = [generated(model, prompt + answer[:k], 1) == [answer[k]] for k in range(len(answer))]
         assert columns["exact_memorisation"][row] == pytest.approx(np.mean(right))
     same = per_example(model, pairs, Language())

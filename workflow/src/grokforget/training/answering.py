@@ -10,8 +10,8 @@ from grokforget.data.loader import Examples, lengths_of
 from grokforget.training.evaluate import MOST_TEXTS
 from grokforget.training.modes import in_eval_mode
 
-AHEAD = 16
-"""Tokens of an answer that are guessed beyond what is known of it, to be looked at in the same pass."""
+AHEAD = 8
+"""Tokens that are guessed beyond what is known of an answer, to be looked at in the same pass: 4 to 16 take about as long."""
 
 
 @torch.no_grad()
@@ -48,8 +48,9 @@ def settled(model: nn.Module, batch: Examples, end: int, longest: int) -> Tensor
     place = torch.arange(1, longest, device=said.device)
     # How many tokens of each text are final: a pass makes the next one so.
     final, rows = prompt_lengths(batch.y), torch.arange(len(batch), device=said.device)
+    # First the whole right answers, and what ends the longest.
+    reach = min(batch.x.shape[1] + 1, longest)
     while len(rows):
-        reach = min(int(final[rows].max()) + AHEAD, longest)
         text, known, places = said[rows, :reach], final[rows, None], place[: reach - 1]
         likeliest = model(text[:, :-1]).argmax(2)
         after = torch.where(places < known, text[:, 1:], likeliest)
@@ -60,4 +61,5 @@ def settled(model: nn.Module, batch: Examples, end: int, longest: int) -> Tensor
         final[rows] = torch.maximum(first_wrong, known[:, 0])
         ended = ((after == end) & (places >= known) & (places < final[rows, None])).any(1)
         rows = rows[~ended & (final[rows] < longest)]
+        reach = min(int(final[rows].amax()) + AHEAD, longest) if len(rows) else reach
     return said
