@@ -337,6 +337,11 @@ MALFORMED = [
     ),
     forgetting({"kind": "by-difficulty", "fraction": 0.1, "score": "los"}, "found 'los'", "mean 'loss'?", at="score"),
     forgetting({"kind": "by-difficulty", "fraction": 0.1, "snapshots": 0}, "found 0", "or equal to 1", at="snapshots"),
+    forgetting({"kind": "local-grokking", "group": "earl", "pairs": 4}, "found 'earl'", "early, late", at="group"),
+    forgetting({"kind": "local-grokking", "group": "late", "pairs": 0}, "found 0", "or equal to 1", at="pairs"),
+    forgetting(
+        {"kind": "local-grokking", "group": "late", "pairs": 4, "quantile": 0.6}, "found 0.6", "0.5", at="quantile"
+    ),
     forgetting(
         {"kind": "duplicated", "fraction": 0.1, "twins": "alone"}, "found 'alone'", "together, apart", at="twins"
     ),

@@ -274,7 +274,7 @@ def runs_of(study: Study, key: str) -> dict[str, Item]:
 
 
 # Those that run models.
-MODELS = {"TrainSpec", "DifficultySpec", "UnlearnSpec", "UnlearnAlongTrainingSpec", "TuneSpec", "AnalyseSpec",
+MODELS = {"TrainSpec", "DifficultySpec", "LossesSpec", "UnlearnSpec", "UnlearnAlongTrainingSpec", "TuneSpec", "AnalyseSpec",
           "AnalyseAlongTrainingSpec", "ShadowSpec"}  # fmt: skip
 
 
@@ -574,6 +574,19 @@ def test_how_difficulty_is_measured_is_a_matter_of_each_forget_set() -> None:
     hard, easy, long = (made[f"difficulty/mlp/seed0@{name}"] for name in ("hard", "easy", "long"))
     # One key is computed once.
     assert hard == easy != long
+
+
+def test_how_losses_went_is_recorded_for_the_forget_sets_that_are_drawn_by_it() -> None:
+    early = {"kind": "local-grokking", "group": "early", "pairs": 5, "from_epoch": 100}
+    study = small(forget_sets={"early": early, "late": {**early, "group": "late"}, "hard": HARDEST})
+    items, forget = runs.difficulty(study, "mlp", "0"), runs.forget(study, "mlp", "0")
+    assert {name: type(item.spec) for name, item in items.items()} == {
+        "early": runs.LossesSpec, "late": runs.LossesSpec, "hard": runs.DifficultySpec
+    }  # fmt: skip
+    assert items["early"].spec == items["late"].spec
+    assert items["early"].spec.batch_size == study.settings["mlp"].training.batch_size
+    assert forget["late"].inputs["difficulty"] == items["late"].outputs["difficulty"]
+    assert not {"from_epoch", "snapshots"} & forget["early"].spec.forget_set.settings.keys()
 
 
 # Training.
