@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import grokforget
-from grokforget.config.data import is_prime
+from grokforget.config.data_settings.pairs import is_prime
 from grokforget.config.specs.runs import ForgetSpec
 from grokforget.data.digits import Digits
 from grokforget.data.examples import ExampleTable, ForgetSplit, Split, TrainingExamples, class_balanced

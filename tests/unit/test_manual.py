@@ -77,7 +77,12 @@ def test_no_key_of_the_study_and_its_settings_is_left_out() -> None:
     [
         ("digits", "train", "whole number from 10 to 1500, a multiple of 10", "**required**"),
         ("modular", "train_fraction", "number above 0, below 1", "**required**"),
-        ("modular", "operation", "+`, `-`, `*`, `/", "+"),
+        (
+            "modular",
+            "operation",
+            "+`, `-`, `*`, `/`, `a^2+b^2`, `a^2+ab+b^2`, `a^2+ab+b^2+a`, `a^3+ab`, `a^3+ab^2+b",
+            "+",
+        ),
         ("optimizer", "betas", "list of 2: number from 0, below 1", "[0.9, 0.999]"),
         ("optimizer", "decay_steps", "whole number from 1, or `null", "null"),
         ("training", "penalty", "keys of [`penalty`](#penalty), or `null", "null"),

@@ -3,7 +3,6 @@ does the work."""
 
 from __future__ import annotations
 
-from math import isqrt
 from typing import ClassVar, Literal
 
 from pydantic import Field
@@ -13,6 +12,7 @@ from grokforget.config.data_settings.base import DataSet as DataSet  # also for 
 from grokforget.config.data_settings.folder import ImageFolder
 from grokforget.config.data_settings.language import FictitiousAuthors, QuestionAnswers, Tofu
 from grokforget.config.data_settings.own import Arrays, Table
+from grokforget.config.data_settings.pairs import Group, GroupTable, Modular
 from grokforget.config.data_settings.vision import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 from grokforget.config.work import Extent
 
@@ -44,49 +44,41 @@ class Digits(DataSet):
         return Extent(self.train, self.validation, 1797 - self.train - self.validation, 64, 10, 1797 * 64 * 4)
 
 
-class Modular(DataSet):
-    """All pairs (a, b) with the label a∘b mod p (Power et al. 2022, arXiv 2201.02177)."""
+class SparseParity(DataSet):
+    """Vectors of random signs, labelled by the parity of the first few of them (Barak et al. 2022, arXiv 2207.08799)."""
 
-    implementation: ClassVar[str] = "grokforget.data.modular:Modular"
-    inputs: ClassVar[str] = "tokens"
+    implementation: ClassVar[str] = "grokforget.data.sparse_parity:SparseParity"
+    inputs: ClassVar[str] = "vectors"
 
-    kind: Literal["modular"] = "modular"
-    modulus: int = Field(ge=3, le=1000)
-    """p; a prime where the operation is division."""
-    operation: Literal["+", "-", "*", "/"] = "+"
-    """``/`` is the table of (a·b mod p, b) → a for b ≠ 0, which needs no inverse."""
-    train_fraction: float = Field(gt=0, lt=1)
-    """Share of all pairs to train on; .3 to .5 groks."""
-    validation_fraction: float = Field(default=0.1, gt=0, lt=1)
-    """Share of all pairs for choosing checkpoints; what is left is the test set."""
+    kind: Literal["sparse-parity"] = "sparse-parity"
+    bits: int = Field(default=40, ge=2, le=60)
+    """n, the signs of an example."""
+    relevant: int = Field(default=3, ge=1, le=60)
+    """k: how many of them, the first ones, decide the label. n 40, k 3 and 1,000 training examples in Merrill et al. 2023 (arXiv
+    2303.11873)."""
+    train: int = Field(default=1000, ge=1, le=1_000_000)
+    """Training examples. All examples of all parts are different ones."""
+    validation: int = Field(default=1000, ge=1, le=1_000_000)
+    """Validation examples."""
+    test: int = Field(default=1000, ge=1, le=1_000_000)
+    """Test examples."""
 
     def conflict(self) -> tuple[object, str] | None:
-        if self.operation == "/" and not is_prime(self.modulus):
-            return f"division modulo {self.modulus}", "a prime modulus"
-        if self.train_fraction + self.validation_fraction >= 1:
-            return (
-                f"fractions {self.train_fraction} + {self.validation_fraction}",
-                "a sum below 1, so that test pairs are left",
-            )
-        train, validation, test, *_ = self.extent()
-        if min(train, validation, test) < 1:
-            return (
-                f"{train} training and {validation} validation pairs of {train + validation + test}",
-                "at least one for each and for testing",
-            )
+        if self.relevant > self.bits:
+            return f"{self.relevant} relevant bits of {self.bits}", "at most as many as there are"
+        if (examples := self.train + self.validation + self.test) > 2**self.bits:
+            return f"{examples} examples of {self.bits} bits", f"at most {2**self.bits}, so that all are different"
         return None
 
     def extent(self) -> Extent:
-        pairs = self.modulus * (self.modulus - (self.operation == "/"))
-        train, validation = (round(fraction * pairs) for fraction in (self.train_fraction, self.validation_fraction))
-        return Extent(train, validation, pairs - train - validation, 2 * self.modulus, self.modulus, 16 * pairs)
+        examples = self.train + self.validation + self.test
+        return Extent(self.train, self.validation, self.test, self.bits, 2, 4 * self.bits * examples)
 
 
-def is_prime(n: int) -> bool:
-    """Trial division; n is at most a thousand."""
-    return n > 1 and all(n % divisor for divisor in range(2, isqrt(n) + 1))
-
-
-IMAGES = (ImageFolder, CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST)
-DATA_SETS = registry(Digits, Modular, Arrays, Table, *IMAGES, FictitiousAuthors, Tofu, QuestionAnswers)
+DATA_SETS = registry(
+    *(Digits, Modular, Group, GroupTable, SparseParity),
+    *(Arrays, Table, ImageFolder),
+    *(CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST),
+    *(FictitiousAuthors, Tofu, QuestionAnswers),
+)
 DataSettings = component_union(DATA_SETS)

@@ -119,6 +119,8 @@ class _Sections:
             case {"anyOf": list(options)}:
                 texts = [self._allowed(option) for option in options]
                 return "number" if texts == ["whole number", "number"] else ", or ".join(texts)
+            case {"const": value}:
+                return f"`{value}`"
             case {"enum": list(values)}:
                 return ", ".join(f"`{value}`" for value in values)
             case {"type": "array", "items": items}:

@@ -45,6 +45,8 @@ def split(job: Job[SplitSpec]) -> None:
     check_parts([parts.train, parts.validation, parts.test], len(table.labels))
     noise = None
     if share := job.spec.label_noise:
+        if share == "random":
+            share = 1 - 1 / table.n_classes
         noise = LabelNoise.drawn(
             share, parts.train, table.labels, table.n_classes, numpy_generator(job.spec.seed, "label noise")
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -24,9 +24,11 @@ class DataSet(Component):
     in_paper: ClassVar[str | None] = None
     """Its name in ``workflow/resources/paper_numbers.csv``, where the paper has numbers of this very data set."""
 
-    label_noise: float = Field(default=0.0, ge=0, lt=1)
+    label_noise: Annotated[float, Field(ge=0, lt=1)] | Literal["random"] = 0.0
     """Share of the training examples that get the label of another class, drawn evenly for every seed. Validation and test
-    examples keep theirs. Which ones they are stands in the file of the split."""
+    examples keep theirs. Which ones they are stands in the file of the split. ``random``: the share (K - 1)/K with which of K
+    classes every one is as likely for every example, so that labels say nothing of inputs (Zhang et al. 2017, arXiv 1611.03530):
+    a control that can be memorised, and not be learned."""
 
     def not_settings(self) -> set[str]:
         """Noise is a matter of the split, which is drawn anew for every seed, and not of the data."""

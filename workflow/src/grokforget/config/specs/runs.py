@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokforget.config.specs.base import TABLES, TORCH, Item, JobSpec
 from grokforget.config.training import RecipeSpec, SelectionSettings
@@ -61,7 +61,7 @@ class SplitSpec(JobSpec):
     libraries: ClassVar[tuple[str, ...]] = ("numpy",)
     data: ComponentSpec
     seed: int
-    label_noise: float
+    label_noise: float | Literal["random"]
 
 
 class ForgetSpec(JobSpec):
