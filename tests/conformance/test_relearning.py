@@ -31,6 +31,7 @@ ADAMW: dict[str, Any] = {
     "schedule": "constant",
     "decay_steps": None,
     "warmup_steps": 0,
+    "switches": [],
 }
 
 

@@ -279,6 +279,22 @@ MALFORMED = [
     bad(f"{OPTIMIZER}.warmup_steps", 1001, "longer than the run", "found 1001", "at most steps, 1000"),
     bad(f"{OPTIMIZER}.warmup_steps", -1, "found -1", "greater than or equal to 0"),
     bad(f"{OPTIMIZER}.warmup_steps", 2.5, "found 2.5", "a valid integer"),
+    bad(f"{OPTIMIZER}.switches", [{"step": 5}], "a switch of nothing", at=f"{OPTIMIZER}.switches.0.step"),
+    bad(f"{OPTIMIZER}.switches", [{"step": 0, "weight_decay": 1}], "found 0", at=f"{OPTIMIZER}.switches.0.step"),
+    bad(f"{OPTIMIZER}.switches", [{"weight_decay": 1}], "is missing", at=f"{OPTIMIZER}.switches.0.step"),
+    bad(f"{OPTIMIZER}.switches", [{"step": 5, "momentum": 1}], "unknown key", at=f"{OPTIMIZER}.switches.0.momentum"),
+    bad(
+        f"{OPTIMIZER}.switches",
+        [{"step": 50, "weight_decay": 1}, {"step": 50, "weight_decay": 0}],
+        "switches that are not in order: found 50; allowed: a step behind 50",
+        at=f"{OPTIMIZER}.switches.1.step",
+    ),
+    bad(
+        f"{OPTIMIZER}.switches",
+        [{"step": 1000, "weight_decay": 1}],
+        "a switch behind the end of the run: found 1000; allowed: below steps, 1000",
+        at=f"{OPTIMIZER}.switches.0.step",
+    ),
     bad(f"{MLP}.training.processes", 0, "found 0", "greater than or equal to 1"),
     bad(f"{OPTIMIZER}.warmup", 5, "unknown key", "did you mean 'warmup_steps'?"),
     bad(

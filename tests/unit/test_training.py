@@ -38,6 +38,7 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
 SGD = {"name": "sgd", "learning_rate": 0.05, "weight_decay": 1e-3, "momentum": 0.9, "nesterov": True}
 COSINE = {"schedule": "cosine", "decay_steps": 25}
 WARMUP = {"warmup_steps": 17}
+SWITCHES = {"switches": [{"step": 8, "weight_decay": 1.0}, {"step": 15, "weight_decay": 0, "learning_rate": 0.01}]}
 ADAM = {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.01}
 ADAMW = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.5, "betas": [0.9, 0.98]}
 
@@ -238,6 +239,7 @@ CASES = {
     "transformer-adamw": ("transformer", training(ADAMW, batch_size=16)),
     "transformer-2-sgd": ("transformer-2", training({**SGD, **COSINE}, batch_size=16)),
     "mlp-warmup": ("mlp", training({**ADAMW, **COSINE, **WARMUP}, batch_size=16)),
+    "mlp-switches": ("mlp", training({**ADAMW, **SWITCHES}, batch_size=16)),
     "mlp-sam": ("mlp", training({**SGD, "sam_rho": 0.05}, batch_size=16)),
     "cnn-sam": ("cnn", training({**ADAMW, "sam_rho": 0.05}, loss="mse")),
     "mlp-orthogonal": ("mlp", training(ADAMW, penalty={"kind": "template-orthogonality", "strength": 0.1})),
@@ -286,6 +288,7 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
     [
         training({**SGD, "sam_rho": 0.05}),
         training({**SGD, **WARMUP}),
+        training({**SGD, **SWITCHES}),
         training(SGD, penalty={"kind": "jacobian", "strength": 0.1}),
         training(SGD, penalty={"kind": "template-orthogonality", "strength": 0.1}),
         training(SGD, augmentation={"kind": "crop-flip", "padding": 1}),

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 from grokforget.config.base import Component, explain, problem
 from grokforget.config.methods import REFERENCES
 from grokforget.config.setting import CheckpointName, SomeNames
+from grokforget.config.starts import check_has_as_much, check_start
 
 if TYPE_CHECKING:
     from grokforget.config.study import Study
@@ -41,6 +42,7 @@ def check(study: Study) -> None:
     for name, setting in study.settings.items():
         if setting.data not in study.data:
             raise problem("no such data set", setting.data, sorted(study.data), at=["settings", name, "data"])
+        check_start(study, name)
         _check_control(study, name)
         _check_derived_checkpoints(study, name)
         _check_methods(study, name)
@@ -121,11 +123,7 @@ def _check_derived_checkpoints(study: Study, name: str) -> None:
                 "grokked there",
                 at=[*at, "checkpoints"],
             )
-        missing = sorted(set(study.seeds_of(name)) - set(study.seeds_of(base)))
-        absent = sorted(set(study.forget_sets_of(name)) - set(study.forget_sets_of(base)))
-        for what, gap in (("seeds", missing), ("forget_sets", absent)):
-            if gap:
-                raise problem(f"{what} that {base!r} does not have", gap, "those that it has", at=[*at, what])
+        check_has_as_much(study, name, base)
     if "rescaled" in checkpoints:
         if not setting.model.homogeneous:
             raise problem(

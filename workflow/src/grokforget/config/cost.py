@@ -103,7 +103,8 @@ class SettingCosts:
         self.machine = GPU if study.device == "cuda" else CORE
         self.rate = self.machine.rates.get(self.setting.model.kind, min(self.machine.rates.values()))
         self.step = self.machine.step + self.machine.layer * model.layers
-        self.checkpoints, self.segments = len(study.checkpoints_of(name)), len(study.segments(name))
+        self.checkpoints = len(study.checkpoints_of(name))
+        self.segments = self.recipe.steps // self.recipe.segment_steps
         self.weights = 4 * model.parameters
         """Bytes of the weights in float32."""
         sizes = extent.train, extent.test, extent.classes

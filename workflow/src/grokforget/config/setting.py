@@ -37,6 +37,17 @@ class Control(Strict):
     """What it stands for in tables and claims: ``sam``, ``spline-...``, ``no-grokking``, ``constant-rate``, ..."""
 
 
+class Start(Strict):
+    """What a setting's runs go on from, in place of an initialisation: the runs of another setting, of the same seed and on the
+    same train set. Steps go on being counted from that setting's initialisation, and its curves and snapshots up to there count
+    as this one's. The memory of the optimizer goes on where both have the same one, by name."""
+
+    setting: str
+    """Name of the other setting, of the same data, model and initialisation."""
+    step: int = Field(ge=1)
+    """After how many of its updates: where a segment of both ends."""
+
+
 class Setting(Strict):
     """Data set × model × training recipe: what is trained, once a seed."""
 
@@ -47,6 +58,9 @@ class Setting(Strict):
     initialisation_scale: float = Field(default=1.0, gt=0, le=1000)
     """α: factor on all initial weights and biases; large values delay generalisation (Omnigrok, arXiv 2210.01117)."""
     training: TrainingSettings
+    starts_from: Start | None = None
+    """Given where it goes on from another setting's runs with a recipe of its own: what was trained long without weight decay,
+    say, is now trained with it."""
     selection: SelectionSettings
     control: Control | None = None
     """Given where the setting is a control of another; the headline figures and tables leave controls out."""

@@ -210,9 +210,16 @@ class Study(Strict):
         return any(forget_set in self.analysed(setting, name) for name in asked)
 
     def segments(self, setting: str) -> list[str]:
-        """Names of a setting's training segments."""
-        training = self.settings[setting].training
-        return paths.segment_numbers(training.steps, training.segment_steps)
+        """Names of the training segments that a setting has itself."""
+        return [segment for owner, segment in self.way(setting) if owner == setting]
+
+    def way(self, setting: str, stop: int | None = None) -> list[tuple[str, str]]:
+        """The segments from the initialisation to the update ``stop``, or to the end, each with the setting whose it is."""
+        training, start = self.settings[setting].training, self.settings[setting].starts_from
+        first = start.step if start else 0
+        own = paths.segment_numbers(training.steps if stop is None else stop, training.segment_steps, first)
+        before = self.way(start.setting, first) if start else []
+        return [*before, *((setting, segment) for segment in own)]
 
     def trained(self, setting: str, seed: int) -> list[str]:
         """What is trained on with a seed; the tuning seed needs retrained references of what is tuned alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -13,6 +14,23 @@ from grokforget.runtime.components import ComponentSpec
 
 Accuracy = Annotated[float, Field(gt=0, lt=1)]
 Precision = Literal["float32", "bfloat16"]
+
+
+class Switch(Strict):
+    """What is changed in mid-run."""
+
+    step: int = Field(ge=1)
+    """How many updates come before it: it holds from the next one on, until a later switch."""
+    learning_rate: float | None = Field(default=None, gt=0, le=100)
+    """Of warm-up and schedule, which go on; null: as before."""
+    weight_decay: float | None = Field(default=None, ge=0, le=100)
+    """0 switches it off; null: as before."""
+
+    @model_validator(mode="after")
+    def _of_something(self) -> Self:
+        if self.learning_rate is None and self.weight_decay is None:
+            raise problem("a switch of nothing", self.step, "a learning_rate, a weight_decay or both", at=["step"])
+        return self
 
 
 class OptimizerSettings(Strict):
@@ -41,6 +59,9 @@ class OptimizerSettings(Strict):
     clip: float | None = Field(default=None, gt=0)
     """Length of the gradient, over all weights together, that an update takes at most: a longer one is made so long. null is
     without."""
+    switches: list[Switch] = Field(default=[])
+    """Changes of weight decay and learning rate in mid-run, in the order of their steps: weight decay that comes late, say, or
+    ends once all is memorised. The segments before a switch stay valid where it is added or changed."""
     sam_rho: float = Field(default=0.0, ge=0, le=100)
     """ρ of sharpness-aware minimisation (Foret et al. 2021, arXiv 2010.01412; .05 there): every update takes its gradient
     that far uphill, at twice the cost. 0 is without."""
@@ -56,7 +77,21 @@ class OptimizerSettings(Strict):
             raise problem(f"a setting that {self.name} does not have", getattr(self, key), "none", at=[key])
         if self.nesterov and not self.momentum:
             raise problem("nesterov without momentum", self.momentum, "a momentum above 0", at=["momentum"])
+        for number, (before, after) in enumerate(pairwise(self.switches), 1):
+            if after.step <= before.step:
+                at = ["switches", str(number), "step"]
+                raise problem("switches that are not in order", after.step, f"a step behind {before.step}", at=at)
         return self
+
+
+class SwitchSpec(BaseModel):
+    """``Switch`` in a spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    step: int
+    learning_rate: float | None
+    weight_decay: float | None
 
 
 class OptimizerSpec(BaseModel):
@@ -74,6 +109,7 @@ class OptimizerSpec(BaseModel):
     decay_steps: int | None
     warmup_steps: int
     clip: float | None = None
+    switches: list[SwitchSpec]
     sam_rho: float
 
 
@@ -144,6 +180,10 @@ class TrainingSettings(Strict):
                 f"at most steps, {self.steps}",
                 at=["optimizer", "warmup_steps"],
             )
+        for number, switch in enumerate(self.optimizer.switches):
+            if switch.step >= self.steps:
+                at = ["optimizer", "switches", str(number), "step"]
+                raise problem("a switch behind the end of the run", switch.step, f"below steps, {self.steps}", at=at)
         if self.batch_size and self.batch_size < self.processes:
             allowed = f"at most batch_size, {self.batch_size}"
             raise problem("more processes than examples in a batch", self.processes, allowed, at=["processes"])
@@ -159,10 +199,14 @@ class TrainingSettings(Strict):
             raise problem("a segment that ends between evaluations", self.segment_steps, allowed, at=["segment_steps"])
         return self
 
-    def recipe(self) -> RecipeSpec:
-        """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs and processes."""
+    def recipe(self, stop: int | None = None) -> RecipeSpec:
+        """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs and processes, and of
+        switches only those before the step where it is to ``stop``."""
         apart = {"loss", "augmentation", "penalty", "steps", "segment_steps", "processes"}
         settings = self.model_dump(mode="json", exclude=apart)
+        if stop is not None:
+            switches = settings["optimizer"]["switches"]
+            settings["optimizer"]["switches"] = [switch for switch in switches if switch["step"] < stop]
         return RecipeSpec(
             **settings,
             augmentation=self.augmentation.spec() if self.augmentation else None,

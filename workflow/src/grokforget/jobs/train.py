@@ -141,6 +141,6 @@ def begin(
         except DamagedFile as damage:
             log.warning("%s; the segment is trained from its start", damage)
     if previous:
-        return load_training(previous, model, optimizer), None
+        return load_training(previous, model, optimizer, spec.takes_over), None
     torch.manual_seed(derive_seed(spec.seed, "training"))
     return start(model, optimizer), None

@@ -103,6 +103,6 @@ def segment_name(number: int) -> str:
     return f"{number:03d}"
 
 
-def segment_numbers(steps: int, segment_steps: int) -> list[str]:
-    """The segments of a run of ``steps`` updates, from 1."""
-    return [segment_name(number) for number in range(1, steps // segment_steps + 1)]
+def segment_numbers(steps: int, segment_steps: int, start: int = 0) -> list[str]:
+    """The segments of a run of ``steps`` updates that begins behind the update ``start``; the first one of all is 1."""
+    return [segment_name(number) for number in range(start // segment_steps + 1, steps // segment_steps + 1)]

@@ -2,8 +2,8 @@
 
 A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
 state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches, the
-learning rate, and what an augmentation or a penalty draws. On a GPU nothing waits for it but an evaluation, and the length of
-a batch of text.
+learning rate and weight decay, and what an augmentation or a penalty draws. On a GPU nothing waits for it but an evaluation,
+and the length of a batch of text.
 
 A group of processes takes the steps of one: each its part of every batch. They leave the loop together.
 """
@@ -25,7 +25,7 @@ from grokforget.training.evaluate import evaluate, weight_norm
 from grokforget.training.gradient import Gradient
 from grokforget.training.modes import fewest_examples
 from grokforget.training.objective import Objective
-from grokforget.training.optimizers import learning_rate, make_optimizer
+from grokforget.training.optimizers import learning_rate, make_optimizer, weight_decay
 from grokforget.training.schedule import evaluation_steps, log_steps
 
 if TYPE_CHECKING:
@@ -131,6 +131,7 @@ def train(
         # A number: fused updates pass it to their kernel, where a tensor's value would be waited for.
         for parameters in optimizer.param_groups:
             parameters["lr"] = learning_rate(recipe.optimizer, state.step)
+            parameters["weight_decay"] = weight_decay(recipe.optimizer, state.step)
         gradient(batch, state.step, of=objective.terms(whole.y) if group.size > 1 else None)
         if recipe.optimizer.clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip)

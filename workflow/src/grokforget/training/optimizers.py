@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
@@ -82,17 +82,30 @@ def make_optimizer(parameters: Parameters, spec: OptimizerSpec) -> torch.optim.O
 
 
 def learning_rate(spec: OptimizerSpec, step: int) -> float:
-    """The learning rate of update number ``step`` (from 0).
+    """The learning rate of update number ``step`` (from 0), a share of the full rate that the switches leave.
 
     First a linear warm-up, where there is one: the updates 0 to ``warmup_steps - 1`` have 1, 2, ... ``warmup_steps`` parts
     of ``warmup_steps`` of the full rate; none of them is lost on a rate of 0. The schedule begins behind it: ``constant``;
     or ``cosine``: half a cosine from the full rate down to 0 over ``decay_steps``, 0 after them. The lengths are settings
     of their own, so that asking for more steps changes no step that was made.
     """
+    full = switched(spec, "learning_rate", step)
     if step + 1 < spec.warmup_steps:
-        return spec.learning_rate * (step + 1) / spec.warmup_steps
+        return full * (step + 1) / spec.warmup_steps
     if spec.schedule == "constant":
-        return spec.learning_rate
+        return full
     assert spec.decay_steps is not None, "the config gives every decay its length"
     progress = min(max(step - spec.warmup_steps, 0) / spec.decay_steps, 1.0)
-    return spec.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    return full * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def weight_decay(spec: OptimizerSpec, step: int) -> float:
+    """The weight decay of update number ``step`` (from 0)."""
+    return switched(spec, "weight_decay", step)
+
+
+def switched(spec: OptimizerSpec, what: Literal["learning_rate", "weight_decay"], step: int) -> float:
+    """What the last switch that lies at ``step`` or before says of it, and without one what the recipe begins with."""
+    said = [getattr(switch, what) for switch in spec.switches if switch.step <= step]
+    found: float = next((value for value in reversed(said) if value is not None), getattr(spec, what))
+    return found

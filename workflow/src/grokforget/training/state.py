@@ -24,15 +24,16 @@ def save_training(path: Path, state: TrainingState) -> None:
     write_states(path, *_running(state))
 
 
-def load_training(path: Path, model: nn.Module, optimizer: OptimizerSpec) -> TrainingState:
-    """Continue where ``save_training`` stopped, bit for bit; sets torch's random state."""
+def load_training(path: Path, model: nn.Module, optimizer: OptimizerSpec, takes_over: bool = True) -> TrainingState:
+    """Continue where ``save_training`` stopped, bit for bit, or unless it ``takes_over`` the optimizer's memory, with a new
+    optimizer; sets torch's random state."""
     memory = read_metadata(path)
     model.load_state_dict(read_state(path, "model"))
     state = start(model, optimizer)
     saved = state.optimizer.state_dict()
     parameters = list(model.parameters())
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in _optional(path, "optimizer"):
+    for name, value in _optional(path, "optimizer") if takes_over else ():
         index, _, key = name.partition(".")
         like = parameters[int(index)]
         # Same memory layout as the parameter: the fused updates walk both in memory order.

@@ -58,11 +58,11 @@ def parts(pattern: str, labels: Iterable[Labels]) -> list[Part]:
 
 
 def training(study: Study) -> list[Part]:
-    """The curves of all segments."""
+    """The curves of all segments, those of a run that one goes on from included."""
     return [
-        (run, paths.CURVE.format(**run, segment=segment))
+        (run, paths.CURVE.format(**{**run, "setting": owner}, segment=segment))
         for run in runs(study)
-        for segment in study.segments(str(run["setting"]))
+        for owner, segment in study.way(str(run["setting"]))
     ]
 
 

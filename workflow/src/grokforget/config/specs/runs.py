@@ -99,6 +99,8 @@ class TrainSpec(ComputeSpec):
     stop: int
     processes: int
     """How many train together, each on a GPU of its own where the device is one."""
+    takes_over: bool = True
+    """Whether the optimizer's memory is that of the state that the segment goes on from."""
 
 
 class SelectSpec(JobSpec):
@@ -146,9 +148,11 @@ def examples(study: Study, setting: str, seed: int) -> dict[str, str]:
 
 
 def segment_files(study: Study, pattern: str, setting: str, seed: int, train_set: str) -> list[str]:
-    """A file of every segment of a run, in order."""
-    where = {"setting": setting, "seed": seed, "train_set": train_set}
-    return [pattern.format(**where, segment=segment) for segment in study.segments(setting)]
+    """A file of every segment of a run, in order, those of a run that it goes on from included."""
+    return [
+        pattern.format(setting=owner, seed=seed, train_set=train_set, segment=segment)
+        for owner, segment in study.way(setting)
+    ]
 
 
 def forgotten(setting: str, seed: int, train_set: str) -> dict[str, str]:
@@ -206,19 +210,29 @@ def forget(study: Study, setting: str, seed: str) -> dict[str, Item]:
     return items
 
 
+def takes_over(study: Study, setting: str, owner: str) -> bool:
+    """Whether a segment of a setting goes on with the memory of the optimizer of the ``owner`` of the one before it."""
+    ours, theirs = (study.settings[name].training.optimizer.name for name in (setting, owner))
+    return ours == theirs
+
+
 def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -> dict[str, Item]:
     """One segment of a run."""
     where = {"setting": setting, "seed": seed, "train_set": train_set}
     training = study.settings[setting].training
+    stop = int(segment) * training.segment_steps
+    before = study.way(setting, stop - training.segment_steps)
     spec = TrainSpec(
         **compute(study, setting, int(seed)),
-        recipe=training.recipe(),
-        stop=int(segment) * training.segment_steps,
+        recipe=training.recipe(stop),
+        stop=stop,
         processes=training.processes,
+        takes_over=takes_over(study, setting, before[-1][0] if before else setting),
     )
     inputs = {**examples(study, setting, int(seed)), **forgotten(setting, int(seed), train_set)}
-    if int(segment) > 1:
-        inputs["state"] = paths.STATE.format(**where, segment=paths.segment_name(int(segment) - 1))
+    if before:
+        owner, last = before[-1]
+        inputs["state"] = paths.STATE.format(**{**where, "setting": owner}, segment=last)
     patterns = {"state": paths.STATE, "snapshots": paths.SNAPSHOTS, "curve": paths.CURVE}
     outputs = {name: pattern.format(**where, segment=segment) for name, pattern in patterns.items()}
     return {"": Item(spec, inputs, outputs)}
