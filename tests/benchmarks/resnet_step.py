@@ -21,7 +21,8 @@ RATE, DECAY, MOMENTUM = 0.1, 5e-4, 0.9
 SHAPE = DataShape((3, 16, 16), 10, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
 OPTIMIZER = OptimizerSpec(
     name="sgd", learning_rate=RATE, weight_decay=DECAY, momentum=MOMENTUM, nesterov=False, betas=[0.9, 0.999],
-    schedule="cosine", decay_steps=STEPS, warmup_steps=0, sam_rho=0.0, switches=[],
+    schedule="cosine", decay_steps=STEPS, warmup_steps=0, sam_rho=0.0, switches=[], gradient_filter=None,
+    matrix_learning_rate=None,
 )  # fmt: skip
 RECIPE = RecipeSpec.model_construct(
     optimizer=OPTIMIZER, batch_size=BATCH, penalty=None, evaluate_every=1000, snapshot_change=2.0,

@@ -32,6 +32,8 @@ ADAMW: dict[str, Any] = {
     "decay_steps": None,
     "warmup_steps": 0,
     "switches": [],
+    "gradient_filter": None,
+    "matrix_learning_rate": None,
 }
 
 

@@ -105,7 +105,17 @@ def recipe(optimizer: Mapping[str, Any] = SGD, **changes: Any) -> Any:
     defaults = {"momentum": 0.0, "nesterov": False, "betas": [0.9, 0.999], "schedule": "cosine", "decay_steps": 1000}
     settings = {"batch_size": 64, "augmentation": None, "precision": "float32", "cuda_graph": True, "penalty": None}
     grids = {"evaluate_every": 10, "evaluations_per_decade": 4, "snapshots_per_decade": 2, "snapshot_change": 1.0}
-    spec = SimpleNamespace(**{**defaults, "warmup_steps": 5, "sam_rho": 0.0, "switches": [], **optimizer})
+    spec = SimpleNamespace(
+        **{
+            **defaults,
+            "warmup_steps": 5,
+            "sam_rho": 0.0,
+            "switches": [],
+            "gradient_filter": None,
+            "matrix_learning_rate": None,
+            **optimizer,
+        }
+    )
     return SimpleNamespace(optimizer=spec, **{**settings, **grids, **changes})
 
 

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from gpu.parts import ADAMW, DEVICE, SGD, Run, crops, needs_gpu, recipe, weights
+from grokforget.training.gradient_filters.grokfast import GrokfastMA
 from grokforget.training.state import load_training, save_training
 
 pytestmark = needs_gpu
 STEPS = 30
+GROKFAST = SimpleNamespace(build=lambda: GrokfastMA(window=7, amplification=2.0))
 CASES: dict[str, tuple[str, Any]] = {
     "mlp-sgd": ("mlp", recipe(SGD)),
     "cnn-adamw": ("cnn", recipe(ADAMW)),
     "cnn-kernel-by-kernel": ("cnn", recipe(SGD, cuda_graph=False)),
     "cnn-full-batch": ("cnn", recipe(SGD, batch_size=None)),
     "normed-bfloat16-crops": ("normed", recipe(SGD, precision="bfloat16", augmentation=crops(2, True))),
+    "cnn-grokfast": ("cnn", recipe({**ADAMW, "gradient_filter": GROKFAST})),
+    "mlp-muon": ("mlp", recipe({**ADAMW, "name": "muon", "momentum": 0.95, "nesterov": True})),
     "normed-sam": ("normed", recipe({**SGD, "sam_rho": 0.05})),
     "dropping": ("dropping", recipe(SGD)),
     "dropping-kernel-by-kernel": ("dropping", recipe(ADAMW, cuda_graph=False)),

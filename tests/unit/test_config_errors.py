@@ -194,6 +194,31 @@ MALFORMED = [
     bad(f"{OPTIMIZER}.sam_rho", None, "found None", "a valid number"),
     bad(f"{OPTIMIZER}.sam_roh", 0.05, "unknown key", "did you mean 'sam_rho'?"),
     bad(f"{MLP}.training.sam_rho", 0.05, "unknown key: found 'sam_rho'"),
+    # Gradient filters.
+    bad(
+        f"{OPTIMIZER}.gradient_filter", {"kind": "grokfast"}, "found 'grokfast'", at=f"{OPTIMIZER}.gradient_filter.kind"
+    ),
+    bad(
+        f"{OPTIMIZER}.gradient_filter",
+        {"kind": "grokfast-ema", "alpha": 1.0},
+        "found 1.0",
+        "less than 1",
+        at=f"{OPTIMIZER}.gradient_filter.alpha",
+    ),
+    bad(
+        f"{OPTIMIZER}.gradient_filter",
+        {"kind": "grokfast-ma", "alpha": 0.9},
+        "unknown key: found 'alpha'",
+        at=f"{OPTIMIZER}.gradient_filter.alpha",
+    ),
+    bad(f"{MLP}.training.gradient_filter", {"kind": "grokfast-ma"}, "unknown key: found 'gradient_filter'"),
+    bad(
+        f"{MLP}.training.loss",
+        "stable-max",
+        "found 'stable-max'",
+        "cross-entropy, stablemax",
+        "did you mean 'stablemax'",
+    ),
     # Penalties.
     bad(PENALTY, {"kind": "jacobean", "strength": 1.0}, "found 'jacobean'", "mean 'jacobian'?", at=f"{PENALTY}.kind"),
     bad(PENALTY, {"strength": 1.0}, "is missing; add it", at=f"{PENALTY}.kind"),
@@ -275,6 +300,8 @@ MALFORMED = [
     bad(f"{OPTIMIZER}.schedule", "cosine", "found None", "a number of updates", at=f"{OPTIMIZER}.decay_steps"),
     bad(f"{OPTIMIZER}.nesterov", True, "a setting that adamw does not have: found True"),
     bad(f"{OPTIMIZER}.momentum", 0.9, "a setting that adamw does not have: found 0.9"),
+    bad(f"{OPTIMIZER}.matrix_learning_rate", 0.02, "a setting that adamw does not have: found 0.02"),
+    bad(f"{OPTIMIZER}.name", "moun", "found 'moun'", "did you mean 'muon'"),
     bad(f"{OPTIMIZER}.decay_steps", 5, "decay_steps with a constant schedule", "found 5"),
     bad(f"{OPTIMIZER}.warmup_steps", 1001, "longer than the run", "found 1001", "at most steps, 1000"),
     bad(f"{OPTIMIZER}.warmup_steps", -1, "found -1", "greater than or equal to 0"),

@@ -33,6 +33,7 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "a batch of one": ("cnn", {"batch_size": 3}),
     "the full batch": ("cnn", {"batch_size": None, "optimizer": ADAMW, "loss": "mse"}),
     "crops and flips": ("cnn", {"augmentation": {"kind": "crop-flip", "padding": 1}}),
+    "filtered": ("cnn", {"optimizer": {**SGD, "gradient_filter": {"kind": "grokfast-ema"}}}),
     "uphill": ("cnn", {"optimizer": {**SGD, "sam_rho": 0.1}}),
     "batch norm": ("normed", {}),
     "batch norm, unevenly": ("normed", {"batch_size": 7}),

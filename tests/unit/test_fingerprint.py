@@ -15,6 +15,7 @@ from grokforget.config.augmentations import AUGMENTATIONS
 from grokforget.config.data import DATA_SETS
 from grokforget.config.figures import FIGURES
 from grokforget.config.forget_sets import FORGET_SETS
+from grokforget.config.gradient_filters import GRADIENT_FILTERS
 from grokforget.config.methods import METHODS
 from grokforget.config.metrics import METRICS
 from grokforget.config.models import MODELS
@@ -240,7 +241,17 @@ def test_a_module_that_is_not_of_the_package_is_an_error(rewrite: Edit, name: st
 # The real package.
 COMPONENTS = sorted(
     component.implementation
-    for registry in (DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, PENALTIES, AUGMENTATIONS, ANALYSES)
+    for registry in (
+        DATA_SETS,
+        MODELS,
+        FORGET_SETS,
+        METHODS,
+        METRICS,
+        PENALTIES,
+        GRADIENT_FILTERS,
+        AUGMENTATIONS,
+        ANALYSES,
+    )
     for component in registry.values()
 )
 JOBS = sorted({kind.function for kind in job_specs()})

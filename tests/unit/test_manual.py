@@ -12,6 +12,7 @@ from grokforget.config.analyses import ANALYSES
 from grokforget.config.augmentations import AUGMENTATIONS
 from grokforget.config.data import DATA_SETS
 from grokforget.config.forget_sets import FORGET_SETS
+from grokforget.config.gradient_filters import GRADIENT_FILTERS
 from grokforget.config.manual import PAGE as FILE
 from grokforget.config.manual import studies_text
 from grokforget.config.methods import METHODS
@@ -54,7 +55,7 @@ def test_every_key_says_what_it_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "registry", [DATA_SETS, MODELS, PENALTIES, AUGMENTATIONS, FORGET_SETS, METHODS, METRICS, ANALYSES]
+    "registry", [DATA_SETS, MODELS, PENALTIES, GRADIENT_FILTERS, AUGMENTATIONS, FORGET_SETS, METHODS, METRICS, ANALYSES]
 )
 def test_every_kind_has_a_section_with_its_keys(registry: dict[str, Any]) -> None:
     for kind, settings in registry.items():

@@ -43,10 +43,17 @@ def test_steps_are_those_of_the_original_class(light, original, more) -> None:
         assert mine.requires_grad
 
 
-def test_making_and_stepping_imports_no_compiler() -> None:
+@pytest.mark.parametrize(
+    "made",
+    [
+        "adamw(net.parameters(), 0.1, 0.1)",
+        "Muon([net.weight], [net.bias], 0.1, 0.1, 0.95, True, (0.9, 0.999), None)",
+    ],
+)
+def test_making_and_stepping_imports_no_compiler(made: str) -> None:
     code = (
-        "import sys, torch\nfrom grokforget.training.optimizers import adamw\n"
-        "net = torch.nn.Linear(2, 2); optimizer = adamw(net.parameters(), 0.1, 0.1)\n"
+        "import sys, torch\nfrom grokforget.training.optimizers import Muon, adamw\n"
+        f"net = torch.nn.Linear(2, 2); optimizer = {made}\n"
         "net(torch.ones(1, 2)).sum().backward(); optimizer.step(); optimizer.zero_grad()\n"
         "optimizer.load_state_dict(optimizer.state_dict()); print('torch._dynamo' in sys.modules)"
     )
@@ -110,7 +117,7 @@ def test_optimizers_are_bit_for_bit_those_of_torch(recipe: dict[str, Any], kind:
         fused=True,
         **{key: tuple(full[key]) if key == "betas" else full[key] for key in own},
     )
-    for optimizer, parameter in ((make_optimizer([ours], spec), ours), (reference, theirs)):
+    for optimizer, parameter in ((make_optimizer(nn.ParameterList([ours]), spec), ours), (reference, theirs)):
         for _ in range(8):
             optimizer.zero_grad()
             parameter.cos().sum().backward()

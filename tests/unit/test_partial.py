@@ -34,6 +34,7 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "warmed up": {"name": "adam", "learning_rate": 0.01, "warmup_steps": 33},
     "adamw": {"name": "adamw", "learning_rate": 0.01, "weight_decay": 0.1},
     "uphill": {"name": "adamw", "learning_rate": 0.01, "sam_rho": 0.2},
+    "filtered": {"name": "adamw", "learning_rate": 0.01, "gradient_filter": {"kind": "grokfast-ma", "window": 6}},
     "that diverges": {"name": "sgd", "learning_rate": 100.0, "momentum": 0.9},
 }
 

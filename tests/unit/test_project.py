@@ -17,6 +17,7 @@ from grokforget.config.augmentations import AUGMENTATIONS
 from grokforget.config.data import DATA_SETS
 from grokforget.config.figures import FIGURES
 from grokforget.config.forget_sets import FORGET_SETS
+from grokforget.config.gradient_filters import GRADIENT_FILTERS
 from grokforget.config.loader import load_study
 from grokforget.config.methods import METHODS
 from grokforget.config.metrics import METRICS
@@ -77,7 +78,7 @@ def test_a_study_uses_the_values_that_were_chosen(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, ANALYSES, PENALTIES, AUGMENTATIONS]
+    "registry", [DATA_SETS, MODELS, FORGET_SETS, METHODS, METRICS, ANALYSES, PENALTIES, GRADIENT_FILTERS, AUGMENTATIONS]
 )
 def test_every_entry_names_code_that_exists(registry: dict) -> None:
     from grokforget.runtime.components import load_implementation

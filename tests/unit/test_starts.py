@@ -79,12 +79,16 @@ def test_curves_and_snapshots_before_are_those_of_the_other_setting() -> None:
 
 
 def test_the_optimizers_memory_goes_on_where_it_is_the_same() -> None:
-    again, sgd = {"optimizer": {"weight_decay": 0.0}}, {"optimizer": {"name": "sgd", "learning_rate": 0.1}}
-    for training, taken in ((again, True), (sgd, False)):
-        given = study(other({**training, "steps": 9000}))
+    both = ("optimizer", "gradient_filter")
+    for optimizer, taken in (
+        ({"weight_decay": 0.0}, both),
+        ({"name": "sgd", "learning_rate": 0.1}, ("gradient_filter",)),
+        ({"gradient_filter": {"kind": "grokfast-ma"}}, ("optimizer",)),
+    ):
+        given = study(other({"optimizer": optimizer, "steps": 9000}))
         found = [runs.train(given, "later", "0", "full", segment)[""].spec.takes_over for segment in ("002", "003")]
-        assert found == [taken, True]
-    assert runs.train(given, "mlp", "0", "full", "001")[""].spec.takes_over
+        assert found == [taken, both]
+    assert runs.train(given, "mlp", "0", "full", "001")[""].spec.takes_over == both
 
 
 @pytest.mark.parametrize(
@@ -183,6 +187,20 @@ def test_decay_that_comes_with_another_setting_is_decay_that_is_switched_on(tmp_
     for what in ("state.safetensors", "curve.parquet"):
         assert file_of(tmp_path, "later", what).read_bytes() == file_of(tmp_path, "switched", what).read_bytes()
         assert file_of(tmp_path, "later", what).read_bytes() != file_of(tmp_path, "mlp", what).read_bytes()
+
+
+def test_another_gradient_filter_begins_with_no_memory_and_the_same_goes_on(tmp_path: Path) -> None:
+    window = {"kind": "grokfast-ma", "window": 10}
+    for later, taken in ((window, True), ({"kind": "grokfast-ma", "window": 20}, False)):
+        given = short(
+            other({**SHORT, "optimizer": {"gradient_filter": later}}, {"step": 50}),
+            settings__mlp__training__optimizer__gradient_filter=window,
+        )
+        trained(tmp_path, given, "mlp", "later")
+        seen = read_state(file_of(tmp_path, "later", "state.safetensors"), "gradient_filter")["seen"]
+        assert int(seen) == (100 if taken else 50)
+        states = [file_of(tmp_path, setting, "state.safetensors").read_bytes() for setting in ("mlp", "later")]
+        assert (states[0] == states[1]) == taken
 
 
 def test_another_optimizer_begins_with_no_memory(tmp_path: Path) -> None:

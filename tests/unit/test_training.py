@@ -41,6 +41,7 @@ WARMUP = {"warmup_steps": 17}
 SWITCHES = {"switches": [{"step": 8, "weight_decay": 1.0}, {"step": 15, "weight_decay": 0, "learning_rate": 0.01}]}
 ADAM = {"name": "adam", "learning_rate": 1e-3, "weight_decay": 0.01}
 ADAMW = {"name": "adamw", "learning_rate": 2e-3, "weight_decay": 0.5, "betas": [0.9, 0.98]}
+MUON = {**ADAMW, "name": "muon", "matrix_learning_rate": 0.02}
 
 
 @pytest.fixture(scope="module")
@@ -127,6 +128,11 @@ def slots(state: TrainingState) -> dict[str, torch.Tensor]:
     return {
         f"{index}.{key}": torch.as_tensor(value) for index, values in saved.items() for key, value in values.items()
     }
+
+
+def remembered(state: TrainingState) -> dict[str, torch.Tensor]:
+    """The memory of a gradient filter."""
+    return state.gradient_filter.memory if state.gradient_filter else {}
 
 
 def rows(segments: list[Segment]) -> dict[int, dict[str, Any]]:
@@ -240,6 +246,21 @@ CASES = {
     "transformer-2-sgd": ("transformer-2", training({**SGD, **COSINE}, batch_size=16)),
     "mlp-warmup": ("mlp", training({**ADAMW, **COSINE, **WARMUP}, batch_size=16)),
     "mlp-switches": ("mlp", training({**ADAMW, **SWITCHES}, batch_size=16)),
+    "mlp-grokfast-ema": ("mlp", training({**ADAMW, "gradient_filter": {"kind": "grokfast-ema"}}, batch_size=16)),
+    "cnn-grokfast-ema": ("cnn", training({**SGD, "gradient_filter": {"kind": "grokfast-ema"}})),
+    "transformer-grokfast-ma": (
+        "transformer",
+        training({**ADAMW, "gradient_filter": {"kind": "grokfast-ma", "window": 7}}, batch_size=16),
+    ),
+    "cnn-grokfast-ma": ("cnn", training({**ADAM, "gradient_filter": {"kind": "grokfast-ma", "window": 12}})),
+    "cnn-perpendicular": ("cnn", training({**SGD, "gradient_filter": {"kind": "perpendicular"}}, batch_size=16)),
+    "mlp-stablemax": ("mlp", training(ADAMW, batch_size=16, loss="stablemax")),
+    "mlp-muon": (
+        "mlp",
+        training({"name": "muon", "learning_rate": 2e-3, "weight_decay": 0.5, **WARMUP}, batch_size=16),
+    ),
+    "cnn-muon": ("cnn", training({**MUON, **SWITCHES}, batch_size=16)),
+    "transformer-muon": ("transformer", training({**MUON, "gradient_filter": {"kind": "grokfast-ema"}})),
     "mlp-sam": ("mlp", training({**SGD, "sam_rho": 0.05}, batch_size=16)),
     "cnn-sam": ("cnn", training({**ADAMW, "sam_rho": 0.05}, loss="mse")),
     "mlp-orthogonal": ("mlp", training(ADAMW, penalty={"kind": "template-orthogonality", "strength": 0.1})),
@@ -278,6 +299,7 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
     assert state.step == whole.step == STEPS
     assert same_bits(state.model.state_dict(), whole.model.state_dict())
     assert same_bits(slots(state), slots(whole))
+    assert same_bits(remembered(state), remembered(whole))
     cut = rows(parts)
     assert all(cut[step] == row for step, row in rows([segment]).items())
     assert all(same_bits(run.weights[step], weights) for step, weights in kept.items())
@@ -289,6 +311,10 @@ def test_a_run_cut_into_segments_is_bit_for_bit_the_uninterrupted_run(
         training({**SGD, "sam_rho": 0.05}),
         training({**SGD, **WARMUP}),
         training({**SGD, **SWITCHES}),
+        training({**SGD, "gradient_filter": {"kind": "grokfast-ema"}}),
+        training({**SGD, "gradient_filter": {"kind": "grokfast-ma", "window": 5}}),
+        training({**SGD, "gradient_filter": {"kind": "perpendicular"}}),
+        training(SGD, loss="stablemax"),
         training(SGD, penalty={"kind": "jacobian", "strength": 0.1}),
         training(SGD, penalty={"kind": "template-orthogonality", "strength": 0.1}),
         training(SGD, augmentation={"kind": "crop-flip", "padding": 1}),
@@ -329,6 +355,7 @@ def test_a_saved_state_is_read_back_whole(tasks: dict[str, Any], tmp_path: Path,
     assert (read.step, read.diverged, read.seen) == (state.step, state.diverged, state.seen)
     assert same_bits(read.model.state_dict(), state.model.state_dict())
     assert same_bits(slots(read), slots(state))
+    assert same_bits(remembered(read), remembered(state))
     for a, b in zip(read.model.parameters(), state.model.parameters(), strict=True):
         assert a.stride() == b.stride()
         for key, value in state.optimizer.state[b].items():

@@ -69,7 +69,7 @@ def trained(model: nn.Module, probe: Probe, updates: int) -> Iterator[None]:
     """Train the model in place, stopping before the first update and after each of ``updates``."""
     forget, retain, recipe = probe.examples["forget"], probe.examples["retain"], probe.recipe
     examples = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
-    optimizer = make_optimizer(model.parameters(), recipe.optimizer)
+    optimizer = make_optimizer(model, recipe.optimizer)
     seed = derive_seed(probe.seed, "analysis", "relearning")
     loader = training_loader(examples, recipe.batch_size, seed, fewest_examples(model, "moving"))
     model.train()

@@ -281,6 +281,11 @@ def _check_components(study: Study) -> None:
         reason = setting.model.conflict() or setting.model.conflict_with(study.data[setting.data])
         if reason:
             raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
+        if setting.training.optimizer.name == "muon" and not setting.model.hidden_matrices:
+            at = ["settings", name, "training", "optimizer", "name"]
+            raise problem(
+                f"muon for a {setting.model.kind}, which has no hidden matrices", "muon", "another optimizer", at=at
+            )
         augmentation = setting.training.augmentation
         reason = augmentation.conflict_with(study.data[setting.data]) if augmentation else None
         if reason:

@@ -122,9 +122,10 @@ class SettingCosts:
 
     @property
     def states(self) -> int:
-        """Numbers that the optimizer keeps of every parameter."""
+        """Numbers that optimizer and gradient filter keep of every parameter."""
         optimizer = self.recipe.optimizer
-        return int(optimizer.momentum > 0) if optimizer.name == "sgd" else 2
+        filtered = optimizer.gradient_filter.kept if optimizer.gradient_filter else 0
+        return filtered + (int(optimizer.momentum > 0) if optimizer.name == "sgd" else 2)
 
     def logarithmic(self, per_decade: int) -> float:
         """Points of a log-spaced grid over a run."""

@@ -32,6 +32,8 @@ class Model(Component):
     """Whether its weights can be scaled so that its logits are multiplied by one factor (``models/rescale.py``)."""
     in_paper: ClassVar[str | None] = None
     """The name of its family in ``workflow/resources/paper_numbers.csv``."""
+    hidden_matrices: ClassVar[bool] = True
+    """Whether it has linear layers beside its output layer, or may have some."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """The libraries beside torch whose locked versions decide what it computes."""
 
@@ -107,6 +109,7 @@ class ResNet(Model):
 
     implementation: ClassVar[str] = "grokforget.models.resnet:ResNet"
     in_paper: ClassVar[str | None] = "resnet"
+    hidden_matrices: ClassVar[bool] = False
     needs: ClassVar[str | None] = "images"
 
     kind: Literal["resnet"] = "resnet"

@@ -40,7 +40,8 @@ class Control(Strict):
 class Start(Strict):
     """What a setting's runs go on from, in place of an initialisation: the runs of another setting, of the same seed and on the
     same train set. Steps go on being counted from that setting's initialisation, and its curves and snapshots up to there count
-    as this one's. The memory of the optimizer goes on where both have the same one, by name."""
+    as this one's. The memory of the optimizer goes on where both have the same one, by name, and that of a gradient filter where
+    both have the same, settings and all."""
 
     setting: str
     """Name of the other setting, of the same data, model and initialisation."""

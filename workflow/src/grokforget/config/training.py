@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from grokforget.config.augmentations import AugmentationSettings
 from grokforget.config.base import Strict, problem
+from grokforget.config.gradient_filters import GradientFilterSettings
 from grokforget.config.penalties import PenaltySettings
 from grokforget.runtime.components import ComponentSpec
 
@@ -36,18 +37,24 @@ class Switch(Strict):
 class OptimizerSettings(Strict):
     """Optimizer and learning-rate schedule."""
 
-    name: Literal["sgd", "adam", "adamw"]
-    """PyTorch's ``SGD``, ``Adam`` or ``AdamW``."""
+    name: Literal["sgd", "adam", "adamw", "muon"]
+    """PyTorch's ``SGD``, ``Adam`` or ``AdamW``; ``muon``: its ``Muon`` (Jordan et al. 2024) for the weight matrices of all linear
+    layers but the output layer, and ``AdamW`` for all other parameters: embeddings, output layer, convolutions, biases, norms."""
     learning_rate: float = Field(gt=0, le=100)
     """At the start, where a schedule changes it."""
     weight_decay: float = Field(default=0.0, ge=0, le=100)
-    """Decoupled for ``adamw``, an L2 term of the gradient for ``sgd`` and ``adam``."""
+    """Decoupled for ``adamw`` and ``muon``, an L2 term of the gradient for ``sgd`` and ``adam``."""
     momentum: float = Field(default=0.0, ge=0, lt=1)
-    """Of ``sgd``."""
+    """Of ``sgd``; of ``muon``, where the default is .95."""
     nesterov: bool = False
-    """Of ``sgd``; needs a momentum."""
+    """Of ``sgd``; needs a momentum. Of ``muon``, where the default is true."""
     betas: list[Annotated[float, Field(ge=0, lt=1)]] = Field(default=[0.9, 0.999], min_length=2, max_length=2)
-    """Of ``adam`` and ``adamw``."""
+    """Of ``adam`` and ``adamw``, and of what ``muon`` leaves to ``AdamW``."""
+    matrix_learning_rate: float | None = Field(default=None, gt=0, le=100)
+    """Of ``muon``, for the matrices: times √max(1, rows / columns) the scale of an orthogonal update (Jordan et al.; .02 there).
+    Schedules and switches change it as they change ``learning_rate``, in proportion. null: ``learning_rate`` times .2
+    √max(rows, columns), with which numbers move as far as AdamW's and its settings can stay (Liu et al. 2025, arXiv
+    2502.16982)."""
     schedule: Literal["constant", "cosine"] = "constant"
     """``cosine`` takes the learning rate to 0 along half a cosine."""
     decay_steps: int | None = Field(default=None, ge=1)
@@ -57,7 +64,7 @@ class OptimizerSettings(Strict):
     """Updates of a linear warm-up before the schedule begins: update ``i`` of them, from 1, has ``i / warmup_steps`` of the
     learning rate, so that the last has all of it. 0 is without."""
     clip: float | None = Field(default=None, gt=0)
-    """Length of the gradient, over all weights together, that an update takes at most: a longer one is made so long. null is
+    """Length of the gradient, over all weights together and as a filter left it, that an update takes at most: a longer one is made so long. null is
     without."""
     switches: list[Switch] = Field(default=[])
     """Changes of weight decay and learning rate in mid-run, in the order of their steps: weight decay that comes late, say, or
@@ -65,6 +72,16 @@ class OptimizerSettings(Strict):
     sam_rho: float = Field(default=0.0, ge=0, le=100)
     """ρ of sharpness-aware minimisation (Foret et al. 2021, arXiv 2010.01412; .05 there): every update takes its gradient
     that far uphill, at twice the cost. 0 is without."""
+    gradient_filter: GradientFilterSettings | None = None
+    """What is done to the gradient, that of a penalty and of SAM included, before the optimizer is given it; weight decay comes
+    behind it."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_muon(cls, value: Any) -> Any:
+        if isinstance(value, dict) and value.get("name") == "muon":
+            return {"momentum": 0.95, "nesterov": True, **value}
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -72,7 +89,11 @@ class OptimizerSettings(Strict):
             raise problem("a cosine schedule without an end", None, "a number of updates", at=["decay_steps"])
         if self.schedule == "constant" and self.decay_steps is not None:
             raise problem("decay_steps with a constant schedule", self.decay_steps, "none", at=["decay_steps"])
-        strangers = {"betas"} if self.name == "sgd" else {"momentum", "nesterov"}
+        own = {
+            "sgd": {"momentum", "nesterov"},
+            "muon": {"momentum", "nesterov", "betas", "matrix_learning_rate"},
+        }.get(self.name, {"betas"})
+        strangers = {"momentum", "nesterov", "betas", "matrix_learning_rate"} - own
         for key in sorted(strangers & self.model_fields_set):
             raise problem(f"a setting that {self.name} does not have", getattr(self, key), "none", at=[key])
         if self.nesterov and not self.momentum:
@@ -105,12 +126,14 @@ class OptimizerSpec(BaseModel):
     momentum: float
     nesterov: bool
     betas: list[float]
+    matrix_learning_rate: float | None
     schedule: str
     decay_steps: int | None
     warmup_steps: int
     clip: float | None = None
     switches: list[SwitchSpec]
     sam_rho: float
+    gradient_filter: ComponentSpec | None
 
 
 class RecipeSpec(BaseModel):
@@ -134,9 +157,10 @@ class RecipeSpec(BaseModel):
 class TrainingSettings(Strict):
     """A training recipe. Evaluations and snapshots lie on grids that do not depend on ``steps``."""
 
-    loss: Literal["mse", "cross-entropy", "next-token"]
-    """What training minimises: of classes ``mse``, the squared error of the outputs from one-hot labels, or ``cross-entropy``;
-    of texts ``next-token``, the cross-entropy of every token of the answers."""
+    loss: Literal["mse", "cross-entropy", "stablemax", "next-token"]
+    """What training minimises: of classes ``mse``, the squared error of the outputs from one-hot labels, ``cross-entropy``, or
+    ``stablemax``, the cross-entropy of StableMax in place of softmax (Prieto et al. 2025, arXiv 2501.04697), whose gradient does
+    not end where float32's digits do; of texts ``next-token``, the cross-entropy of every token of the answers."""
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
@@ -204,6 +228,8 @@ class TrainingSettings(Strict):
         switches only those before the step where it is to ``stop``."""
         apart = {"loss", "augmentation", "penalty", "steps", "segment_steps", "processes"}
         settings = self.model_dump(mode="json", exclude=apart)
+        gradient_filter = self.optimizer.gradient_filter
+        settings["optimizer"]["gradient_filter"] = gradient_filter.spec() if gradient_filter else None
         if stop is not None:
             switches = settings["optimizer"]["switches"]
             settings["optimizer"]["switches"] = [switch for switch in switches if switch["step"] < stop]
@@ -222,6 +248,8 @@ class TrainingSettings(Strict):
         """What the model is trained for: to tell classes apart, by this loss, or to answer."""
         if self.objective_name == "language":
             return ComponentSpec(implementation="grokforget.training.language:Language")
+        if self.loss == "stablemax":
+            return ComponentSpec(implementation="grokforget.training.stablemax:StableMax")
         implementation = "grokforget.training.classification:Classification"
         return ComponentSpec(implementation=implementation, settings={"loss": self.loss})
 

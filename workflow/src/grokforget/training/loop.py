@@ -1,9 +1,9 @@
 """The training loop: from one step to a later one, bit-exactly wherever it is interrupted.
 
 A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
-state, random state, what the last snapshot saw) or a function of (seed, step): the order of the mini-batches, the
-learning rate and weight decay, and what an augmentation or a penalty draws. On a GPU nothing waits for it but an evaluation,
-and the length of a batch of text.
+state, what a gradient filter remembers, random state, what the last snapshot saw) or a function of (seed, step): the order
+of the mini-batches, learning rate and weight decay, and what an augmentation or a penalty draws. On a GPU nothing waits for
+it but an evaluation, and the length of a batch of text.
 
 A group of processes takes the steps of one: each its part of every batch. They leave the loop together.
 """
@@ -23,9 +23,10 @@ from grokforget.training.augmentations.base import Augmentation
 from grokforget.training.data_parallel import ALONE, Group, synchronise_batch_norms
 from grokforget.training.evaluate import evaluate, weight_norm
 from grokforget.training.gradient import Gradient
+from grokforget.training.gradient_filters.base import GradientFilter
 from grokforget.training.modes import fewest_examples
 from grokforget.training.objective import Objective
-from grokforget.training.optimizers import learning_rate, make_optimizer, weight_decay
+from grokforget.training.optimizers import make_optimizer, set_rates
 from grokforget.training.schedule import evaluation_steps, log_steps
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class TrainingState:
 
     model: nn.Module
     optimizer: torch.optim.Optimizer
+    gradient_filter: GradientFilter | None = None
     step: int = 0
     diverged: bool = False
     seen: tuple[float, float] | None = None
@@ -53,7 +55,8 @@ class Segment:
 
 def start(model: nn.Module, optimizer: OptimizerSpec) -> TrainingState:
     """The state before the first update."""
-    return TrainingState(model, make_optimizer(model.parameters(), optimizer))
+    gradient_filter = optimizer.gradient_filter.build() if optimizer.gradient_filter else None
+    return TrainingState(model, make_optimizer(model, optimizer), gradient_filter)
 
 
 def train(
@@ -83,6 +86,7 @@ def train(
     draws for its own part: by (seed, step, rank), so that one process's random state is no part of what the run goes on from.
     """
     model, optimizer = state.model, state.optimizer
+    parameters = list(model.parameters())
     n = len(splits["train"])
     gradient = Gradient(model, objective, recipe, seed, min(recipe.batch_size or n, n), group)
     augmentation: Augmentation | None = recipe.augmentation.build() if recipe.augmentation else None
@@ -128,13 +132,12 @@ def train(
             batch = Examples(augmented, batch.y)
         if group.size > 1:
             torch.manual_seed(derive_seed(seed, "training", state.step, group.rank))
-        # A number: fused updates pass it to their kernel, where a tensor's value would be waited for.
-        for parameters in optimizer.param_groups:
-            parameters["lr"] = learning_rate(recipe.optimizer, state.step)
-            parameters["weight_decay"] = weight_decay(recipe.optimizer, state.step)
+        set_rates(optimizer, recipe.optimizer, state.step)
         gradient(batch, state.step, of=objective.terms(whole.y) if group.size > 1 else None)
+        if state.gradient_filter:
+            state.gradient_filter(parameters)
         if recipe.optimizer.clip is not None:
-            nn.utils.clip_grad_norm_(model.parameters(), recipe.optimizer.clip)
+            nn.utils.clip_grad_norm_(parameters, recipe.optimizer.clip)
         optimizer.step()
         state.step += 1
         if state.step in evaluations or state.step in grid or state.step == stop:

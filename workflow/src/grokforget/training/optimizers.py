@@ -35,15 +35,16 @@ def _light(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optim
             step(self, closure)
 
     light = type(kind.__name__, (kind,), {"step": light_step})
+    always = {"fused": True} if "fused" in inspect.signature(kind).parameters else {}
 
     def make(parameters: Parameters, **settings: Any) -> torch.optim.Optimizer:
-        optimizer: torch.optim.Optimizer = light(parameters, fused=True, **settings)
+        optimizer: torch.optim.Optimizer = light(parameters, **always, **settings)
         return optimizer
 
     return make
 
 
-_SGD, _ADAM, _ADAMW = map(_light, (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW))
+_SGD, _ADAM, _ADAMW, _MUON = map(_light, (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Muon))
 
 
 def sgd(
@@ -67,18 +68,88 @@ def adamw(
     return _ADAMW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay)
 
 
+class Muon(torch.optim.Optimizer):
+    """PyTorch's ``Muon`` for some matrices and ``AdamW`` for the other parameters, as one optimizer of two groups, in this order.
+
+    The matrices' rate is ``matrix_learning_rate`` times √max(1, rows / columns), or without one the others' times .2
+    √max(rows, columns). A group's ``factor`` is its rate over the others', for who sets rates.
+    """
+
+    def __init__(
+        self,
+        matrices: Parameters,
+        others: Parameters,
+        learning_rate: float,
+        weight_decay: float,
+        momentum: float,
+        nesterov: bool,
+        betas: Sequence[float],
+        matrix_learning_rate: float | None,
+    ) -> None:
+        rate, adjusted = (
+            (learning_rate, "match_rms_adamw") if matrix_learning_rate is None else (matrix_learning_rate, "original")
+        )
+        self.parts = [
+            _MUON(
+                matrices,
+                lr=rate,
+                weight_decay=weight_decay,
+                momentum=momentum,
+                nesterov=nesterov,
+                adjust_lr_fn=adjusted,
+            ),
+            adamw(others, learning_rate, weight_decay, betas),
+        ]
+        groups = [group for part in self.parts for group in part.param_groups]
+        groups[0]["factor"] = rate / learning_rate
+        super().__init__(groups, {})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        # Each time: what is loaded comes in place of groups and state.
+        for part, group in zip(self.parts, self.param_groups, strict=True):
+            part.param_groups, part.state = [group], self.state
+            part.step()
+
+
+def hidden_matrices(model: nn.Module) -> list[nn.Parameter]:
+    """The weights of all linear layers but the output layer, in the model's order."""
+    output = model.get_submodule(str(model.output_layer))
+    layers = [module for module in model.modules() if isinstance(module, nn.Linear) and module is not output]
+    found = {id(layer.weight) for layer in layers}
+    return [parameter for parameter in model.parameters() if id(parameter) in found]
+
+
+def muon(model: nn.Module, **settings: Any) -> torch.optim.Optimizer:
+    """``Muon`` for the hidden matrices of a model. Raises ValueError for one without any."""
+    matrices = hidden_matrices(model)
+    if not matrices:
+        raise ValueError(f"{type(model).__name__} has no linear layer beside its output layer, so nothing is Muon's")
+    chosen = set(map(id, matrices))
+    return Muon(matrices, [one for one in model.parameters() if id(one) not in chosen], **settings)
+
+
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], tuple[str, ...]]] = {
-    "sgd": (sgd, ("momentum", "nesterov")),
-    "adam": (adam, ("betas",)),
-    "adamw": (adamw, ("betas",)),
+    "sgd": (lambda model, **settings: sgd(model.parameters(), **settings), ("momentum", "nesterov")),
+    "adam": (lambda model, **settings: adam(model.parameters(), **settings), ("betas",)),
+    "adamw": (lambda model, **settings: adamw(model.parameters(), **settings), ("betas",)),
+    "muon": (muon, ("momentum", "nesterov", "betas", "matrix_learning_rate")),
 }
-"""The optimizers by name, each with the settings that it takes beside learning rate and weight decay."""
+"""The optimizers of a model by name, each with the settings that it takes beside learning rate and weight decay."""
 
 
-def make_optimizer(parameters: Parameters, spec: OptimizerSpec) -> torch.optim.Optimizer:
+def make_optimizer(model: nn.Module, spec: OptimizerSpec) -> torch.optim.Optimizer:
     """Build the optimizer that ``spec`` names. Raises KeyError for a name that is not in ``OPTIMIZERS``."""
     make, own = OPTIMIZERS[spec.name]
-    return make(parameters, **{name: getattr(spec, name) for name in ("learning_rate", "weight_decay", *own)})
+    return make(model, **{name: getattr(spec, name) for name in ("learning_rate", "weight_decay", *own)})
+
+
+def set_rates(optimizer: torch.optim.Optimizer, spec: OptimizerSpec, step: int) -> None:
+    """Learning rate and weight decay of update number ``step`` (from 0), for every group of parameters."""
+    for group in optimizer.param_groups:
+        # Numbers: fused updates pass them to their kernel, where a tensor's value would be waited for.
+        group["lr"] = learning_rate(spec, step) * group.get("factor", 1.0)
+        group["weight_decay"] = weight_decay(spec, step)
 
 
 def learning_rate(spec: OptimizerSpec, step: int) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,21 +19,27 @@ if TYPE_CHECKING:
 
 
 def save_training(path: Path, state: TrainingState) -> None:
-    """Everything the next step depends on: weights, optimizer state, torch's random state (that of the CPU
-    and, where CUDA is in use, of every GPU), and the loop's own memory."""
+    """Everything the next step depends on: weights, optimizer state, what a gradient filter remembers, torch's random state
+    (that of the CPU and, where CUDA is in use, of every GPU), and the loop's own memory."""
     write_states(path, *_running(state))
 
 
-def load_training(path: Path, model: nn.Module, optimizer: OptimizerSpec, takes_over: bool = True) -> TrainingState:
-    """Continue where ``save_training`` stopped, bit for bit, or unless it ``takes_over`` the optimizer's memory, with a new
-    optimizer; sets torch's random state."""
+def load_training(
+    path: Path,
+    model: nn.Module,
+    optimizer: OptimizerSpec,
+    takes_over: Collection[str] = ("optimizer", "gradient_filter"),
+) -> TrainingState:
+    """Continue where ``save_training`` stopped, bit for bit, or with the memory of those alone that ``takes_over`` names; sets
+    torch's random state."""
     memory = read_metadata(path)
     model.load_state_dict(read_state(path, "model"))
     state = start(model, optimizer)
     saved = state.optimizer.state_dict()
-    parameters = list(model.parameters())
+    # In the optimizer's order, which numbers them: that of its groups, which is the model's own where there is one.
+    parameters = [parameter for group in state.optimizer.param_groups for parameter in group["params"]]
     slots: dict[int, dict[str, Tensor]] = {}
-    for name, value in _optional(path, "optimizer") if takes_over else ():
+    for name, value in _optional(path, "optimizer") if "optimizer" in takes_over else ():
         index, _, key = name.partition(".")
         like = parameters[int(index)]
         # Same memory layout as the parameter: the fused updates walk both in memory order.
@@ -42,6 +48,13 @@ def load_training(path: Path, model: nn.Module, optimizer: OptimizerSpec, takes_
         )
     saved["state"] = slots
     state.optimizer.load_state_dict(saved)
+    if state.gradient_filter and "gradient_filter" in takes_over:
+        # Copies, for what was read may be a view of the file. A count is read every update, and stays on the CPU.
+        device = next(model.parameters()).device
+        state.gradient_filter.memory = {
+            name: value.to(device if value.is_floating_point() else "cpu", copy=True)
+            for name, value in _optional(path, "gradient_filter")
+        }
     state.step, state.diverged = memory["step"], memory["diverged"]
     state.seen = tuple(memory["seen"]) if memory["seen"] else None
     _set_random(read_state(path, "random"))
@@ -83,6 +96,7 @@ def _running(state: TrainingState) -> tuple[dict[str, State], dict[str, Any]]:
         "model": state.model.state_dict(),
         "optimizer": optimizer,
         "random": _random(),
+        "gradient_filter": state.gradient_filter.memory if state.gradient_filter else {},
     }, memory
 
 
@@ -101,5 +115,5 @@ def _set_random(saved: State) -> None:
 
 
 def _optional(path: Path, name: str) -> Iterable[tuple[str, Tensor]]:
-    """Plain SGD has no state to keep."""
+    """Plain SGD has no state to keep, nor have filters without memory."""
     return read_state(path, name).items() if name in tensor_groups(path) else ()

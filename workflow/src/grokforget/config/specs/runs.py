@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from grokforget.config.study import Study
 
 
+Memory = Literal["optimizer", "gradient_filter"]
+"""What remembers something from one update to the next."""
+
+
 class ModelSpec(ComponentSpec):
     """A model, the factor on its initial weights, and the libraries beside torch that decide what it computes."""
 
@@ -99,8 +103,8 @@ class TrainSpec(ComputeSpec):
     stop: int
     processes: int
     """How many train together, each on a GPU of its own where the device is one."""
-    takes_over: bool = True
-    """Whether the optimizer's memory is that of the state that the segment goes on from."""
+    takes_over: tuple[Memory, ...] = ("optimizer", "gradient_filter")
+    """Whose memory is that of the state that the segment goes on from."""
 
 
 class SelectSpec(JobSpec):
@@ -210,10 +214,14 @@ def forget(study: Study, setting: str, seed: str) -> dict[str, Item]:
     return items
 
 
-def takes_over(study: Study, setting: str, owner: str) -> bool:
-    """Whether a segment of a setting goes on with the memory of the optimizer of the ``owner`` of the one before it."""
-    ours, theirs = (study.settings[name].training.optimizer.name for name in (setting, owner))
-    return ours == theirs
+def takes_over(study: Study, setting: str, owner: str) -> tuple[Memory, ...]:
+    """Whose memory a segment of a setting goes on with from the ``owner`` of the segment before it."""
+    ours, theirs = (study.settings[name].training.optimizer for name in (setting, owner))
+    same: dict[Memory, bool] = {
+        "optimizer": ours.name == theirs.name,
+        "gradient_filter": ours.gradient_filter == theirs.gradient_filter,
+    }
+    return tuple(what for what, is_same in same.items() if is_same)
 
 
 def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -> dict[str, Item]:
