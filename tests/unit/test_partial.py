@@ -94,7 +94,7 @@ def interrupted(optimizer: str, at: int, folder: Path, killed: int | None = None
 
 
 @pytest.mark.parametrize("at", [1, 7, 8, 21, STOP])
-@pytest.mark.parametrize("optimizer", list(OPTIMIZERS)[:4])
+@pytest.mark.parametrize("optimizer", [*list(OPTIMIZERS)[:4], "filtered"])
 def test_it_goes_on_from_any_step_to_the_same_bits(optimizer: str, at: int, tmp_path: Path) -> None:
     whole_state, in_memory = first(optimizer), InMemory()
     whole = go(whole_state, optimizer, in_memory)
