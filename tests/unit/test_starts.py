@@ -1,4 +1,4 @@
-"""Settings that go on from another setting's runs: whose segments they have, and what is the same in both."""
+"""Settings that have something of another setting's runs: all that was trained up to a step, or some layers to begin with."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from grokforget.config.specs import collect, runs, unlearning
 from grokforget.config.specs.base import Item
@@ -13,6 +15,7 @@ from grokforget.config.study import Study
 from grokforget.jobs.prepare import prepare, split
 from grokforget.jobs.train import train_segment
 from grokforget.models.states import read_state
+from grokforget.models.transfer import transfer
 from grokforget.runtime.files import read_table, tensor_groups
 from grokforget.runtime.job import Job
 from small import STUDY, small
@@ -96,7 +99,7 @@ def test_the_optimizers_memory_goes_on_where_it_is_the_same() -> None:
     [
         (
             other(start={"setting": "mpl"}),
-            "no such setting, or goes on from this one: found 'mpl'; .*did you mean 'mlp'",
+            "no such setting, or one that goes on from this one: found 'mpl'; .*did you mean 'mlp'",
         ),
         (other(start={"setting": "later"}), "goes on from this one: found 'later'; allowed: mlp"),
         (other(start={"step": 1500}), "a start within a segment of 'mlp': found 1500; allowed: a multiple of 3000"),
@@ -131,7 +134,7 @@ def test_other_data_and_forget_sets_are_refused() -> None:
     with pytest.raises(ValueError, match=r"forget_sets that 'mlp' does not have: found \['random'\]"):
         study(other(), settings__mlp__forget_sets=["within"])
     hard = {"hard": {"kind": "by-difficulty", "fraction": 0.2}}
-    with pytest.raises(ValueError, match="drawn by difficulty, with a start from another run"):
+    with pytest.raises(ValueError, match="drawn by difficulty, with another setting's runs"):
         study(other(), forget_sets=hard)
 
 
@@ -213,3 +216,99 @@ def test_another_optimizer_begins_with_no_memory(tmp_path: Path) -> None:
     assert (
         read_state(state, "model").keys() == read_state(file_of(tmp_path, "mlp", "state.safetensors"), "model").keys()
     )
+
+
+# Layers to begin with.
+def giving(step: int = 50, layers: list[str] | None = None, **changes: Any) -> Study:
+    """A study in which ``mlp`` gives ``given`` its first layer."""
+    given = {**MLP, "training": {**MLP["training"], **SHORT, **changes.pop("training", {})}}
+    given["transfer"] = {"setting": "mlp", "step": step, "layers": layers or ["features.0"]}
+    return small(settings__mlp__training=SHORT, settings__given={**given, **changes.pop("setting", {})}, **changes)
+
+
+def test_the_first_segment_reads_the_other_run_and_no_later_one() -> None:
+    given = giving(100)
+    (first,), (second,) = (runs.train(given, "given", "1", "without-within", one).values() for one in ("001", "002"))
+    assert first.inputs["donor"] == "train/mlp/seed1/without-within/segment002/state.safetensors"
+    assert first.spec.transferred == ("features.0",)
+    assert "state" not in first.inputs
+    assert "donor" not in second.inputs
+    assert second.spec.transferred == ()
+    (of_donor,) = runs.train(given, "mlp", "1", "without-within", "001").values()
+    assert of_donor.spec.transferred == ()
+
+
+def test_the_layer_is_the_others_and_all_else_is_drawn(tmp_path: Path) -> None:
+    given = giving()
+    trained(tmp_path, given, "mlp", "given")
+    begun = {
+        setting: read_state(tmp_path / f"train/{setting}/seed0/full/segment001/snapshots.safetensors", "0")
+        for setting in ("mlp", "given")
+    }
+    donor = read_state(tmp_path / "train/mlp/seed0/full/segment001/state.safetensors", "model")
+    assert torch.equal(begun["given"]["features.0.weight"], donor["features.0.weight"])
+    assert not torch.equal(begun["given"]["features.0.weight"], begun["mlp"]["features.0.weight"])
+    assert torch.equal(begun["given"]["output.weight"], begun["mlp"]["output.weight"])
+
+
+def network(width: int = 4) -> nn.Module:
+    return nn.Sequential(nn.Linear(3, width), nn.BatchNorm1d(width), nn.Linear(width, 2))
+
+
+def test_layers_and_single_parameters_are_copied_by_name() -> None:
+    donor, model = network(), network()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    donor[1].running_mean.fill_(3.0)
+    transfer(donor.state_dict(), model, ["1", "2.weight"])
+    for name, value in model.state_dict().items():
+        taken = name.startswith("1.") or name == "2.weight"
+        assert torch.equal(value, donor.state_dict()[name] if taken else before[name]), name
+    assert all(parameter.requires_grad for parameter in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("layers", "words"),
+    [
+        (["3"], r"the layer '3' to transfer has \[\] in this model, \[\] in the other one; layers here: 0, 1, 2"),
+        (["0.wei"], "the layer '0.wei'"),
+        (["0"], r"0\.bias, to transfer, is \(4,\) in this model, \(5,\) in the other one"),
+    ],
+)
+def test_layers_that_do_not_fit_are_refused(layers: list[str], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        transfer(network(5).state_dict(), network(), layers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        (
+            {"step": 75},
+            "a step at which no segment of 'mlp' ends: found 75; allowed: a multiple of 50 above 0, up to 100",
+        ),
+        ({"step": 150}, "found 150; allowed: a multiple of 50 above 0, up to 100"),
+        ({"setting": {"seeds": [5]}}, r"seeds that 'mlp' does not have: found \[5\]"),
+        (
+            {"setting": {"data": "more"}, "data": {"more": STUDY["data"]["addition"]}},
+            "not that of 'mlp', whose layers it has: found 'more'; allowed: addition",
+        ),
+        (
+            {"setting": {"starts_from": {"setting": "mlp", "step": 50}}},
+            "layers that are transferred, with a start from another run",
+        ),
+        (
+            {"setting": {"transfer": {"setting": "given", "step": 50, "layers": ["output"]}}},
+            "no such setting, or one that goes on from this one: found 'given'; allowed: mlp",
+        ),
+    ],
+)
+def test_transfers_that_cannot_be_are_refused(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        giving(**changes)
+
+
+def test_another_model_may_give_and_take() -> None:
+    """A smaller one, say, of which the embedding has the same shape: that is seen by the job."""
+    given = giving(setting={"model": {**MLP["model"], "hidden": [16, 8]}})
+    (first,) = runs.train(given, "given", "0", "full", "001").values()
+    assert first.spec.model != runs.train(given, "mlp", "0", "full", "001")[""].spec.model

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from grokforget.config.base import Component, explain, problem
 from grokforget.config.methods import REFERENCES
 from grokforget.config.setting import CheckpointName, SomeNames
-from grokforget.config.starts import check_has_as_much, check_start
+from grokforget.config.starts import check_has_as_much, check_start, check_transfer
 
 if TYPE_CHECKING:
     from grokforget.config.study import Study
@@ -43,6 +43,7 @@ def check(study: Study) -> None:
         if setting.data not in study.data:
             raise problem("no such data set", setting.data, sorted(study.data), at=["settings", name, "data"])
         check_start(study, name)
+        check_transfer(study, name)
         _check_control(study, name)
         _check_derived_checkpoints(study, name)
         _check_methods(study, name)

@@ -49,6 +49,19 @@ class Start(Strict):
     """After how many of its updates: where a segment of both ends."""
 
 
+class Transfer(Strict):
+    """Layers whose initial weights are not drawn: they are those that another setting's run of the same seed has on the same
+    train set (embedding transfer: after Xu et al. 2025, arXiv 2504.13292, who take them from a smaller model)."""
+
+    setting: str
+    """Name of the other setting, of the same data; its model may be another one, but for these layers."""
+    step: int = Field(ge=1)
+    """After how many of its updates: where a segment ends."""
+    layers: SomeNames
+    """Names of the layers, as ``named_modules`` of PyTorch gives them, or of single parameters: ``token`` and ``position`` are
+    the embeddings of ``transformer``, ``features.0`` is the first layer of ``mlp``."""
+
+
 class Setting(Strict):
     """Data set × model × training recipe: what is trained, once a seed."""
 
@@ -62,6 +75,8 @@ class Setting(Strict):
     starts_from: Start | None = None
     """Given where it goes on from another setting's runs with a recipe of its own: what was trained long without weight decay,
     say, is now trained with it."""
+    transfer: Transfer | None = None
+    """Given where some layers begin with another setting's weights."""
     selection: SelectionSettings
     control: Control | None = None
     """Given where the setting is a control of another; the headline figures and tables leave controls out."""

@@ -7,19 +7,20 @@ from typing import TYPE_CHECKING
 from grokforget.config.base import problem
 
 if TYPE_CHECKING:
+    from grokforget.config.setting import Setting
     from grokforget.config.study import Study
 
 
 def check_start(study: Study, name: str) -> None:
     """A setting goes on from the end of a segment of another one, from which it differs in its recipe alone."""
     setting, at = study.settings[name], ["settings", name]
-    start, allowed = setting.starts_from, [other for other in study.settings if not _goes_back_to(study, other, name)]
+    start = setting.starts_from
     if not start:
         return
-    if start.setting not in allowed:
-        what = "a start from what is no such setting, or goes on from this one"
-        raise problem(what, start.setting, allowed, at=[*at, "starts_from", "setting"])
-    other = study.settings[start.setting]
+    if setting.transfer:
+        what = "layers that are transferred, with a start from another run"
+        raise problem(what, setting.transfer.layers, "one of the two", at=[*at, "transfer"])
+    other = _source(study, name, "starts_from", start.setting)
     same = [
         ("data", setting.data, other.data),
         ("model", setting.model.model_dump(mode="json"), other.model.model_dump(mode="json")),
@@ -38,19 +39,60 @@ def check_start(study: Study, name: str) -> None:
             multiple = f"a multiple of {training.segment_steps}"
             raise problem(f"a start within a segment of {run!r}", start.step, multiple, at=where)
     check_has_as_much(study, name, start.setting)
+    _check_not_scored(study, name)
+
+
+def check_transfer(study: Study, name: str) -> None:
+    """Layers are taken from a run on the same train set, at the end of a segment."""
+    setting, at = study.settings[name], ["settings", name]
+    transfer = setting.transfer
+    if not transfer:
+        return
+    other = _source(study, name, "transfer", transfer.setting)
+    if setting.data != other.data:
+        raise problem(
+            f"not that of {transfer.setting!r}, whose layers it has", setting.data, other.data, at=[*at, "data"]
+        )
+    steps, segment = other.training.steps, other.training.segment_steps
+    first = other.starts_from.step if other.starts_from else 0
+    if transfer.step % segment or not first < transfer.step <= steps:
+        allowed = f"a multiple of {segment} above {first}, up to {steps}"
+        raise problem(
+            f"a step at which no segment of {transfer.setting!r} ends",
+            transfer.step,
+            allowed,
+            at=[*at, "transfer", "step"],
+        )
+    check_has_as_much(study, name, transfer.setting)
+    _check_not_scored(study, name)
+
+
+def _source(study: Study, name: str, key: str, other: str) -> Setting:
+    """The other setting, which must not itself need this one."""
+    allowed = [one for one in study.settings if not _needs(study, one, name)]
+    if other not in allowed:
+        what = "no such setting, or one that goes on from this one"
+        raise problem(what, other, allowed, at=["settings", name, key, "setting"])
+    return study.settings[other]
+
+
+def _check_not_scored(study: Study, name: str) -> None:
     if scored := study.scored(name):
         # Those of the other setting are drawn by the difficulty that its own run found.
-        what = "forget sets drawn by difficulty, with a start from another run"
-        raise problem(what, scored, "others", at=[*at, "forget_sets"])
+        what = "forget sets drawn by difficulty, with another setting's runs"
+        raise problem(what, scored, "others", at=["settings", name, "forget_sets"])
 
 
-def _goes_back_to(study: Study, name: str, first: str) -> bool:
-    """Whether a setting is another one, or goes on from it, however many stand between."""
-    seen: list[str] = []
-    while name != first and name not in seen and (setting := study.settings.get(name)) and setting.starts_from:
-        seen.append(name)
-        name = setting.starts_from.setting
-    return name == first
+def _needs(study: Study, name: str, first: str) -> bool:
+    """Whether a setting is another one, or has something of its runs, however many stand between."""
+    todo, seen = [name], set()
+    while todo:
+        one = todo.pop()
+        seen.add(one)
+        if setting := study.settings.get(one):
+            sources = {source.setting for source in (setting.starts_from, setting.transfer) if source}
+            todo += sources - seen
+    return first in seen
 
 
 def check_has_as_much(study: Study, name: str, base: str) -> None:

@@ -16,7 +16,8 @@ from torch import nn
 from grokforget.data.examples import ForgetSplit, read_examples
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.models.build import build_model
-from grokforget.models.states import write_states
+from grokforget.models.states import read_state, write_states
+from grokforget.models.transfer import transfer
 from grokforget.runtime.files import DamagedFile, write_rows
 from grokforget.runtime.job import Job
 from grokforget.runtime.progress import progress
@@ -41,7 +42,8 @@ PARTIAL = "partial.safetensors"
 def train_segment(job: Job[TrainSpec]) -> None:
     """Train from the previous segment's state, or from the initialisation, to ``stop`` updates.
 
-    Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set) and ``state``. Writes
+    Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set), ``state``, and ``donor``, the
+    state of another run with whose weights some layers begin. Writes
     ``state``, ``snapshots`` (weights by step) and ``curve`` (one row an evaluation). With a scratch folder snapshots go there
     as they occur, and an interrupted segment goes on from what it saved there; without one they are kept in memory. Several
     ``processes`` train together, of which the first writes.
@@ -77,6 +79,8 @@ def train_and_write(job: Job[TrainSpec], group: Group) -> None:
     device = use_device(spec)
     table, splits = read_examples(job.input("examples"), job.input("split"))
     model = build_model(spec.model, table.shape, derive_seed(spec.seed, "initialisation")).to(device)
+    if donor := job.optional("donor"):
+        transfer(read_state(donor, "model"), model, spec.transferred)
     forget = job.optional("forget")
     indices = vars(splits) | ({"train": ForgetSplit.read(forget).retain} if forget else {})
     examples = {name: encoded(model, table, index, device) for name, index in indices.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokforget.config.specs.base import TABLES, TORCH, Item, JobSpec
@@ -105,6 +106,8 @@ class TrainSpec(ComputeSpec):
     """How many train together, each on a GPU of its own where the device is one."""
     takes_over: tuple[Memory, ...] = ("optimizer", "gradient_filter")
     """Whose memory is that of the state that the segment goes on from."""
+    transferred: tuple[str, ...] = ()
+    """The layers that begin with the weights of another setting's run."""
 
 
 class SelectSpec(JobSpec):
@@ -224,23 +227,31 @@ def takes_over(study: Study, setting: str, owner: str) -> tuple[Memory, ...]:
     return tuple(what for what, is_same in same.items() if is_same)
 
 
+def state_at(way: list[tuple[str, str]], where: Mapping[str, Any]) -> str:
+    """The state at the end of a way."""
+    owner, last = way[-1]
+    return paths.STATE.format(**{**where, "setting": owner}, segment=last)
+
+
 def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -> dict[str, Item]:
     """One segment of a run."""
     where = {"setting": setting, "seed": seed, "train_set": train_set}
     training = study.settings[setting].training
     stop = int(segment) * training.segment_steps
-    before = study.way(setting, stop - training.segment_steps)
+    before, transfer = study.way(setting, stop - training.segment_steps), study.settings[setting].transfer
     spec = TrainSpec(
         **compute(study, setting, int(seed)),
         recipe=training.recipe(stop),
         stop=stop,
         processes=training.processes,
         takes_over=takes_over(study, setting, before[-1][0] if before else setting),
+        transferred=tuple(transfer.layers) if transfer and not before else (),
     )
     inputs = {**examples(study, setting, int(seed)), **forgotten(setting, int(seed), train_set)}
     if before:
-        owner, last = before[-1]
-        inputs["state"] = paths.STATE.format(**{**where, "setting": owner}, segment=last)
+        inputs["state"] = state_at(before, where)
+    elif transfer:
+        inputs["donor"] = state_at(study.way(transfer.setting, transfer.step), where)
     patterns = {"state": paths.STATE, "snapshots": paths.SNAPSHOTS, "curve": paths.CURVE}
     outputs = {name: pattern.format(**where, segment=segment) for name, pattern in patterns.items()}
     return {"": Item(spec, inputs, outputs)}
