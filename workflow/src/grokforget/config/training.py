@@ -64,8 +64,8 @@ class OptimizerSettings(Strict):
     """Updates of a linear warm-up before the schedule begins: update ``i`` of them, from 1, has ``i / warmup_steps`` of the
     learning rate, so that the last has all of it. 0 is without."""
     clip: float | None = Field(default=None, gt=0)
-    """Length of the gradient, over all weights together and as a filter left it, that an update takes at most: a longer one is made so long. null is
-    without."""
+    """Length of the gradient, over all weights together and as a filter left it, that an update takes at most: a longer one is
+    made so long. null is without."""
     switches: list[Switch] = Field(default=[])
     """Changes of weight decay and learning rate in mid-run, in the order of their steps: weight decay that comes late, say, or
     ends once all is memorised. The segments before a switch stay valid where it is added or changed."""
