@@ -132,7 +132,8 @@ SCIENCE = {
         (["jobs.train", "jobs.unlearn"], {"torchvision", "seaborn", "matplotlib", "pandas", "sklearn"}),
         (["jobs.measure", "jobs.collect"], {"torch", "torchvision", "seaborn", "matplotlib"}),
         (
-            [f"jobs.{name}" for name in ("attack", "tuning", "claims", "published", "paper_table", "select", "summarise")],
+            [f"jobs.{name}" for name in (
+                "attack", "tuning", "claims", "published", "paper_table", "select", "summarise", "outcomes")],
             {"torch", "torchvision", "seaborn", "matplotlib"},
         ),
         (["jobs.analyse", "jobs.shadow"], {"torchvision", "seaborn", "matplotlib", "sklearn"}),

@@ -66,6 +66,7 @@ def every_job(study: Study) -> Jobs:
     job("tables/summary", deriving.summarise_item)
     job("tables/tuned", deriving.tuned_item)
     job("tables/matched", deriving.matched_item)
+    job("tables/runs", deriving.outcomes_item)
     job("paper/claims", lambda study: deriving.claims_item(study, tables))
     job("paper/explanations", lambda study: deriving.explanations_item(study, tables))
     job("paper/published", deriving.published_item)
@@ -147,6 +148,7 @@ def test_no_two_jobs_write_the_same_file_and_every_file_belongs_to_its_job_by_it
                 # The tables that are made with others, and the choice among candidates, are named apart.
                 beside = {"tables/contrasts.parquet", "tables/claims.parquet", "tuning/candidates.csv"}
                 beside |= {"data/addition/labels.csv", "tables/fronts.parquet", "tables/explanations.parquet"}
+                beside |= {"tables/rates.parquet"}
                 assert f"{file}/".startswith((f"{key}/", f"{key}.")) or file in beside
 
 
@@ -165,7 +167,7 @@ def test_a_study_has_every_job_once(study: Study) -> None:
     train_sets = ["full", "without-within", "without-random"]
     tables = [
         *("training", "checkpoints", "unlearning", "trajectories", "unlearning_along", "analysis", "along"),
-        *("membership", "tuning", "tuning_trajectories", "tuned", "matched", "summary"),
+        *("membership", "tuning", "tuning_trajectories", "tuned", "matched", "runs", "summary"),
     ]
     figures = [
         *("figure1a", "figure1b", "figure2", "alignment", "alignment-pairs", "pareto", "matched", "attacks"),
@@ -451,7 +453,7 @@ WIRING: dict[str, set[str]] = {
     },
     "shadows/.*": {"shadows", "attack", *ATTACKED},
     "attack/.*": {"attack", *ATTACKED},
-    "tables/training": {"tables/training", "figures/figure1a", *EXPLAINED},
+    "tables/training": {"tables/training", "tables/runs", "figures/figure1a", *EXPLAINED},
     "tables/checkpoints": {
         *("tables/checkpoints", "figures/figure1a", "figures/figure1b", "figures/alignment", *EXPLAINED),
     },
@@ -472,6 +474,7 @@ WIRING: dict[str, set[str]] = {
     "tables/summary": {"tables/summary", "provenance"},
     "tables/tuned": TUNED,
     "tables/matched": MATCHED,
+    "tables/runs": {"tables/runs", "provenance"},
     "paper/claims": DECIDED,
     "paper/explanations": EXPLAINED,
     **{

@@ -18,6 +18,7 @@ from grokforget.config.specs.tables import (
     PublishedSpec,
     claims_item,
     explanations_item,
+    outcomes_item,
     paper_table_item,
     paper_tables_of,
     published_item,
@@ -111,6 +112,17 @@ def test_published_numbers_stand_beside_the_same_data_and_family_of_models(monke
     assert published_item(controlled()).spec.model_dump()["beside"] == {"mlp": same, "control": same}
 
 
+def test_outcomes_are_read_off_the_curves_alone_by_the_rule_of_each_setting() -> None:
+    item = outcomes_item(controlled())
+    assert item.inputs == {"training": "tables/training.parquet", "labels": ["data/addition/labels.csv"] * 2}
+    assert item.outputs == {name: f"tables/{name}.parquet" for name in ("runs", "rates")}
+    spec = item.spec.model_dump()
+    assert spec["settings"] == ["mlp", "control"]
+    assert {name: one["transition"] for name, one in spec["selection"].items()} == dict.fromkeys(
+        spec["settings"], "accuracy"
+    )
+
+
 def test_the_headline_table_leaves_controls_out_and_the_tables_on_them_know_them() -> None:
     headline, controls = (paper_table_item(controlled(), name, TIDY).spec.model_dump() for name in ("table1", "table8"))
     assert headline["settings"] == ["mlp"]
@@ -126,7 +138,10 @@ def test_an_analysis_of_another_kind_is_nothing_to_a_paper_table() -> None:
 
 def test_no_setting_of_a_study_is_part_of_the_code_of_a_table() -> None:
     """A further field or row of a schema leaves every table valid."""
-    items = [*(item(controlled()) for item in (summarise_item, published_item, tuned_item)), claims_item(study(), TIDY)]
+    items = [
+        *(item(controlled()) for item in (summarise_item, published_item, tuned_item, outcomes_item)),
+        claims_item(study(), TIDY),
+    ]
     items.append(explanations_item(study(), TIDY))
     modules = {item.spec.function for item in items} | {row.implementation for row in PAPER_TABLES.values()}
     for module in modules:
@@ -135,7 +150,7 @@ def test_no_setting_of_a_study_is_part_of_the_code_of_a_table() -> None:
 
 def test_specs_are_read_as_they_were_written() -> None:
     """From JSON with its keys in alphabetical order, as a spec file has them."""
-    items = [item(controlled()) for item in (summarise_item, published_item, tuned_item)]
+    items = [item(controlled()) for item in (summarise_item, published_item, tuned_item, outcomes_item)]
     items += [claims_item(controlled(), TIDY), explanations_item(controlled(), TIDY)]
     items += [paper_table_item(controlled(), name, TIDY) for name in paper_tables_of(controlled(), TIDY)]
     for spec in [*(item.spec for item in items), ChooseSpec(parts=[{"setting": "a", "seed": 9, "method": "ga"}])]:

@@ -153,7 +153,7 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "the training's weight decay": (study("weight_decay: 1.0", "weight_decay: 0.9"), {"train": 12, "analyse": 12}),
     "how checkpoints are selected": (
         study("{transition: accuracy}", "{transition: accuracy, grokked_accuracy: 0.98}"),
-        {"select": 6},
+        {"select": 6, "outcomes": 1},
     ),
     "how often trajectories are evaluated": (
         study("metrics:\n", "trajectory_stride: 2\n\nmetrics:\n"),
@@ -184,7 +184,8 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "a model that several settings share": (code("models/mlp.py"), TRAINING),
     "another model": (code("models/cnn.py"), {}),
     "the training loop": (code("training/loop.py"), {"train": 12}),
-    "how checkpoints are found": (code("grokking/transition.py"), {"select": 6}),
+    "how checkpoints are found": (code("grokking/transition.py"), {"select": 6, "outcomes": 1}),
+    "what is told of every run": (code("grokking/outcome.py"), {"outcomes": 1}),
     "a forget set's rule": (code("forget_sets/by_class.py"), {"forget": 3}),
     "a data set": (code("data/modular.py"), {"prepare": 1, "split": 3}),
     "a metric": (code("metrics/ues.py"), {"measure": 2}),

@@ -108,6 +108,34 @@ rule match:
         RUN
 
 
+rule outcomes:
+    input:
+        unpack(job("outcomes", "tables/runs", deriving.outcomes_item)),
+    output:
+        runs=report(
+            at("tables/runs.parquet"),
+            caption="../report/runs.rst",
+            category="Tables",
+        ),
+        rates=report(
+            at("tables/rates.parquet"),
+            caption="../report/rates.rst",
+            category="Tables",
+        ),
+        record=record_of("tables/runs"),
+    log:
+        log_of("tables/runs"),
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    message:
+        "What became of every run, and how often"
+    shell:
+        RUN
+
+
 rule claims:
     input:
         unpack(job("claims", "paper/claims", lambda study: deriving.claims_item(study, TABLES))),

@@ -16,5 +16,6 @@ __getattr__, __dir__, __all__ = public_names(
         "seeds_for_power": "power:seeds_for_power",
         "sign_flip_test": "permutation:sign_flip_test",
         "variance_ratios": "spread:variance_ratios",
+        "wilson": "rates:wilson",
     },
 )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from grokforget.config.specs.base import TABLES, Item, JobSpec
 from grokforget.config.specs.inspection import analyse
-from grokforget.config.specs.tables import MATCHED, ChooseSpec
+from grokforget.config.specs.tables import MATCHED, RUNS, ChooseSpec
 from grokforget.runtime import paths
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def collected(study: Study) -> list[str]:
 def tables_of(study: Study) -> list[str]:
     """The tables of the study, all but those that summarise others."""
     found = collected(study)
-    return [*found, *([TUNED] if "tuning" in found else []), *MATCHED]
+    return [*found, *([TUNED] if "tuning" in found else []), *MATCHED, *RUNS]
 
 
 def collect(study: Study, table: str) -> dict[str, Item]:

@@ -13,6 +13,7 @@ from grokforget.config.methods import REFERENCES
 from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
 from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings, Spec
 from grokforget.config.specs.shown import meanings, shown
+from grokforget.config.training import SelectionSettings
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 MATCHED = ("matched", "fronts")
 """The tables of matched forgetting."""
+RUNS = ("runs", "rates")
+"""The tables of what became of the runs."""
 CLAIMED = ("unlearning", "analysis", "tuned", *MATCHED)
 """The tables that the claims are decided by, where the study has them."""
 EXPLAINED = ("training", "checkpoints", "unlearning_along", "matched", "along", "analysis")
@@ -125,6 +128,18 @@ class MatchedSpec(JobSpec):
     retrain: str
 
 
+class OutcomesSpec(JobSpec):
+    """What became of every run, and how often."""
+
+    function: ClassVar[str] = "grokforget.jobs.outcomes:outcomes"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
+
+    settings: list[str]
+    """In the order of the inputs ``labels``."""
+    selection: dict[str, SelectionSettings]
+    """By setting: how its curves are read."""
+
+
 class ChooseSpec(JobSpec):
     """The choice of hyper-parameters, from the candidates that were tried on the tuning seed."""
 
@@ -209,6 +224,14 @@ def matched_item(study: Study) -> Item:
         names += ["unlearning", "trajectories"]
     labels = [paths.LABELS.format(data=study.settings[name].data) for name in spec.settings]
     return Item(spec, {**tidy(names), "labels": labels}, tidy(MATCHED))
+
+
+def outcomes_item(study: Study) -> Item:
+    """What became of every run, from the curves alone."""
+    selection = {name: setting.selection for name, setting in study.settings.items()}
+    labels = [paths.LABELS.format(data=setting.data) for setting in study.settings.values()]
+    spec = OutcomesSpec(settings=list(selection), selection=selection)
+    return Item(spec, {**tidy(["training"]), "labels": labels}, tidy(RUNS))
 
 
 def tidy(names: Collection[str]) -> dict[str, str]:

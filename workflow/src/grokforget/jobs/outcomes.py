@@ -1,0 +1,24 @@
+"""What became of every run, and how often."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from grokforget.runtime.files import read_table, write_table
+from grokforget.runtime.job import Job
+from grokforget.tables.runs import rates, runs
+
+if TYPE_CHECKING:
+    from grokforget.config.specs.tables import OutcomesSpec
+
+
+def outcomes(job: Job[OutcomesSpec]) -> None:
+    """Reads ``training``, and ``labels`` (a file a setting of the spec, a line a class); writes ``runs`` and ``rates``."""
+    selection = job.spec.selection
+    # In the order of the files: a spec is read with its keys in alphabetical order.
+    classes = [len(pd.read_csv(path)) for path in job.inputs["labels"]]
+    table = runs(read_table(job.input("training")), selection, dict(zip(job.spec.settings, classes, strict=True)))
+    write_table(job.outputs["runs"], table)
+    write_table(job.outputs["rates"], rates(table))
