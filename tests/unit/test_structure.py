@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2] / "workflow" / "src" / "grokforget"
 FLOORS = (
-    {"jobs"},
+    {"jobs", "detect"},
     {"analyses"},
     {"methods"},
     {"training"},

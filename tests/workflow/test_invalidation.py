@@ -186,6 +186,10 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
     "the training loop": (code("training/loop.py"), {"train": 12}),
     "how checkpoints are found": (code("grokking/transition.py"), {"select": 6, "outcomes": 1}),
     "what is told of every run": (code("grokking/outcome.py"), {"outcomes": 1}),
+    "the detector of other people's logs": (
+        several(code("grokking/detection.py"), code("detect/report.py"), code("detect/logs.py")),
+        {},
+    ),
     "a forget set's rule": (code("forget_sets/by_class.py"), {"forget": 3}),
     "a data set": (code("data/modular.py"), {"prepare": 1, "split": 3}),
     "a metric": (code("metrics/ues.py"), {"measure": 2}),

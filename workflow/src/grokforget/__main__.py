@@ -1,5 +1,5 @@
-"""The command line: ``python -m grokforget run SPEC ...`` runs a job; the other commands check a study and ask about its
-results."""
+"""The command line: ``python -m grokforget run SPEC ...`` runs a job; ``detect CURVE`` reads
+the transition off a log of anyone's; the other commands check a study and ask about its results."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import logging
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from grokforget.detect import command
 
 if TYPE_CHECKING:
     from grokforget.config.study import Study
@@ -39,8 +41,15 @@ def main(arguments: list[str] | None = None) -> int:
     store = commands.add_parser("store", help="how much room the store takes")
     store.add_argument("results", type=Path, help="results/STUDY")
     store.add_argument("--empty", action="store_true", help="remove everything from it: all is computed next time")
+    detect = commands.add_parser("detect", help="when the run of a log memorised and grokked, and draw it")
+    command.add_arguments(detect)
     options = parser.parse_args(arguments)
-    return run_one(options) if options.command == "run" else answer(options)
+    match options.command:
+        case "run":
+            return run_one(options)
+        case "detect":
+            return command.run(options)
+    return answer(options)
 
 
 def run_one(options: argparse.Namespace) -> int:

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
         "Grokking": "transition:Grokking",
+        "detect": "detection:detect",
         "match": "checkpoints:match",
         "read_curve": "transition:read_curve",
         "select_checkpoints": "checkpoints:select_checkpoints",
