@@ -111,7 +111,7 @@ def test_a_run_that_groks_has_its_times_gaps_slopes_and_norms() -> None:
 
 def test_what_the_table_of_checkpoints_tells_too_is_the_same() -> None:
     for seed, (train, validation) in {0: (FITTED, NEVER), 2: (FITTED, LATE), 4: (FITTED, AT_ONCE)}.items():
-        read = read_curve(STEPS, train, validation, n_classes=10, settings=RULE).row()
+        read = read_curve(STEPS, train, validation, chance=0.1, settings=RULE).row()
         assert {name: run(seed)[name] for name in read} == pytest.approx(read, nan_ok=True)
 
 

@@ -335,7 +335,7 @@ def test_what_is_far_from_chance_is_told_by_the_number_of_classes() -> None:
     """Of sparse parity a half is chance."""
     parity = Series(GRID, rise(1e4, 0.5, 1.0))
     assert detect(Series(GRID, FITS), parity).kind == "delayed generalisation"
-    assert detect(Series(GRID, FITS), parity, n_classes=2).kind == "grokking"
+    assert detect(Series(GRID, FITS), parity, chance=0.5).kind == "grokking"
 
 
 def test_a_log_that_begins_far_above_chance_is_asked_for_its_classes(capsys: pytest.CaptureFixture[str]) -> None:

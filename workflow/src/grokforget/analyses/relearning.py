@@ -33,8 +33,8 @@ def relearning(probe: Probe, *, updates: int, tolerance: float) -> list[Value]:
     on one checkpoint; the other two also compare checkpoints.
 
     The recipe is the setting's own as it begins, without SAM, clipping, penalty or augmentation and in float32, with a fresh
-    optimizer and its full learning rate, held; batches are a draw of ``probe``. The fresh optimizer by itself moves a trained model away
-    first, as adaptive ones do.
+    optimizer and its full learning rate, held; batches are a draw of ``probe``. The fresh optimizer by itself moves a trained
+    model away first, as adaptive ones do.
     Of an original with a weight or a forget loss that is not finite: all NaN.
     """
     forget, objective = probe.examples["forget"], probe.objective

@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
     from grokforget.detect.logs import read_log, read_two
     from grokforget.detect.refusal import LogError
     from grokforget.detect.report import overview, page, row_of
-    from grokforget.grokking.detection import MANY_CLASSES, detect
+    from grokforget.grokking.detection import detect
 
     asked = Asked(*(getattr(options, f"{name}_column") for name in ("step", "train", "test", "run")))
     how = {"unit": options.unit, "duplicates": options.duplicates}
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         measured = detect(
             log.train,
             log.test,
-            n_classes=options.classes or MANY_CLASSES,
+            chance=1 / options.classes if options.classes else 0.0,
             memorised=options.memorised,
             sustained=options.sustained,
             diverged=log.diverged,

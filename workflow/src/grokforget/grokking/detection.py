@@ -23,9 +23,6 @@ from grokforget.grokking.transition import (
     steepest,
 )
 
-MANY_CLASSES = 10**6
-"""Where the number of classes is not known, chance is taken for nothing."""
-
 
 @dataclass(frozen=True)
 class Series:
@@ -83,7 +80,7 @@ def detect(
     train: Series,
     test: Series,
     *,
-    n_classes: int = MANY_CLASSES,
+    chance: float = 0.0,
     memorised: float = 0.99,
     sustained: int = 3,
     diverged: bool = False,
@@ -120,7 +117,7 @@ def detect(
         half = after & (accuracy >= plateau + 0.5 * (final - plateau))
         t_grok = first_sustained(steps, half, min(sustained, len(steps))) if transition else math.nan
         by = f"half way from {plateau:.1%} to {final:.1%} test accuracy" if transition else ""
-    kind = kind_of_curve(steps, accuracy, start, plateau, final, transition, n_classes)
+    kind = kind_of_curve(steps, accuracy, start, plateau, final, transition, chance)
     found = [look(steps[after], accuracy[after]) if transition else math.nan for look in (steepest, sigmoid_midpoint)]
     return Detection(
         kind=kind,

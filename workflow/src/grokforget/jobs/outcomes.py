@@ -18,7 +18,10 @@ def outcomes(job: Job[OutcomesSpec]) -> None:
     """Reads ``training``, and ``labels`` (a file a setting of the spec, a line a class); writes ``runs`` and ``rates``."""
     selection = job.spec.selection
     # In the order of the files: a spec is read with its keys in alphabetical order.
-    classes = [len(pd.read_csv(path)) for path in job.inputs["labels"]]
-    table = runs(read_table(job.input("training")), selection, dict(zip(job.spec.settings, classes, strict=True)))
+    chance = {
+        setting: 0.0 if setting in job.spec.of_texts else 1 / len(pd.read_csv(path))
+        for setting, path in zip(job.spec.settings, job.inputs["labels"], strict=True)
+    }
+    table = runs(read_table(job.input("training")), selection, chance)
     write_table(job.outputs["runs"], table)
     write_table(job.outputs["rates"], rates(table))

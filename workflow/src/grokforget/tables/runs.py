@@ -25,10 +25,10 @@ GROKKED = "grokked"
 
 
 def runs(
-    training: pd.DataFrame, selection: Mapping[str, SelectionSettings], classes: Mapping[str, int]
+    training: pd.DataFrame, selection: Mapping[str, SelectionSettings], chance: Mapping[str, float]
 ) -> pd.DataFrame:
-    """A row a (setting, train_set, seed) of the curves in ``training``; ``selection`` and ``classes`` are each setting's rules
-    and number of classes.
+    """A row a (setting, train_set, seed) of the curves in ``training``; ``selection`` and ``chance`` are each setting's rules
+    and the accuracy of guessing.
 
     ``kind``, ``transition``, ``t_mem``, ``t_grok``, ``gap``, ``gap_share``, ``delay``, ``sharpness``, ``plateau``, ``final``,
     ``t_derivative`` and ``t_sigmoid`` are those of ``transition.Grokking``. With the ending ``_90`` or ``_99`` of the first
@@ -40,17 +40,17 @@ def runs(
     rows = []
     for labels, curve in training.groupby(RUN, sort=True):
         told = dict(zip(RUN, labels, strict=True))
-        rows.append({**told, **of_run(curve.sort_values("step"), selection[told["setting"]], classes[told["setting"]])})
+        rows.append({**told, **of_run(curve.sort_values("step"), selection[told["setting"]], chance[told["setting"]])})
     return pd.DataFrame(rows)
 
 
-def of_run(curve: pd.DataFrame, settings: SelectionSettings, n_classes: int) -> dict[str, Any]:
+def of_run(curve: pd.DataFrame, settings: SelectionSettings, chance: float) -> dict[str, Any]:
     """The measures of one run; ``curve`` has a row an evaluation, in order."""
     steps, train, validation, norm = (
         curve[name].to_numpy() for name in ("step", "train_accuracy", "validation_accuracy", "weight_norm")
     )
     diverged = bool(curve.diverged.any())
-    read = read_curve(steps, train, validation, n_classes=n_classes, settings=settings, diverged=diverged).row()
+    read = read_curve(steps, train, validation, chance=chance, settings=settings, diverged=diverged).row()
     row = {name: read.pop(name) for name in ("kind", "transition")}
     row["steps"] = int(steps[-1])
     row["censored"] = row["kind"] == "did not finish"

@@ -136,6 +136,8 @@ class OutcomesSpec(JobSpec):
 
     settings: list[str]
     """In the order of the inputs ``labels``."""
+    of_texts: list[str]
+    """The settings of language models, whose accuracy is an extraction strength: guessing gives none."""
     selection: dict[str, SelectionSettings]
     """By setting: how its curves are read."""
 
@@ -230,7 +232,8 @@ def outcomes_item(study: Study) -> Item:
     """What became of every run, from the curves alone."""
     selection = {name: setting.selection for name, setting in study.settings.items()}
     labels = [paths.LABELS.format(data=setting.data) for setting in study.settings.values()]
-    spec = OutcomesSpec(settings=list(selection), selection=selection)
+    texts = [name for name, setting in study.settings.items() if setting.training.objective_name == "language"]
+    spec = OutcomesSpec(settings=list(selection), of_texts=texts, selection=selection)
     return Item(spec, {**tidy(["training"]), "labels": labels}, tidy(RUNS))
 
 
