@@ -163,6 +163,17 @@ def test_answers_are_those_of_generating_token_by_token(
     assert passes <= 3 * longest
 
 
+def test_a_prompt_that_begins_with_ends_of_texts_is_answered() -> None:
+    """As of a tokenizer in which one token parts texts."""
+    model, prompts, answers, _ = asked(0.9)
+    prompts = [[END, END, *prompt] for prompt in prompts]
+    pairs = pairs_of(prompts, answers)
+    found = greedy_answers(model, pairs, END, 15)
+    expected = [generated(model, prompt, 15 - len(prompt)) for prompt in prompts]
+    assert found == [[token for token in said if token != END] for said in expected]
+    assert max(map(len, found)) > 5
+
+
 def test_a_pair_that_is_known_takes_one_pass() -> None:
     model = TinyCausal()
     prompts, _ = some_pairs(model, 200, 0)
