@@ -462,11 +462,44 @@ def test_a_log_that_begins_when_all_is_fitted_says_that_t_mem_may_be_earlier(
     (found,) = told(capsys, write(lines(["step", "train", "test"], *PAIRS[4:])))
     assert found["t_mem"] == 200
     assert "the log begins with its training data fitted: t_mem may be earlier, and the gap longer" in found["notes"]
+    (found,) = told(capsys, write(lines(["step", "train", "test"], *((t - 200, a, b) for t, a, b in PAIRS[4:]))))
+    assert found["t_mem"] == 0
+    assert not any("may be earlier" in note for note in found["notes"]), "nothing is earlier than step 0"
 
 
 def test_a_column_of_splits_of_the_data_is_none_of_sets_of_examples(capsys: pytest.CaptureFixture[str]) -> None:
-    (found,) = told(capsys, write(lines(["split", "step", "train_acc", "test_acc"], *((3, *row) for row in PAIRS))))
+    path = write(lines(["split", "step", "train_acc", "test_acc"], *((of, *row) for of in (3, 4) for row in PAIRS)))
+    found = told(capsys, path, "--run-column", "split")
+    assert [(one["run"], one["t_grok_90"]) for one in found] == [("3", 1000), ("4", 1000)]
+
+
+def test_a_column_that_names_the_run_of_some_rows_alone_tells_no_runs_apart(capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [({"step": t, "train_acc": a, "seed": 3}, {"step": t, "test_acc": b}) for t, a, b in PAIRS]
+    (found,) = told(capsys, write(objects(*(row for pair in rows for row in pair))))
     assert {key: found[key] for key in GROKS} == GROKS
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert len(told(capsys, write(f"\ufeff{PLAIN}"), "--step-column", "step")) == 1
+
+
+def test_a_last_line_that_a_kill_cut_off_is_left_out(capsys: pytest.CaptureFixture[str]) -> None:
+    (found,) = told(capsys, write(PLAIN + "1800,1"))
+    assert (found["last_step"], found["notes"][0]) == (1600, "line 14, the last, is cut off and was left out")
+
+
+def test_a_percent_sign_says_the_unit_of_its_cell(capsys: pytest.CaptureFixture[str]) -> None:
+    """Else a test accuracy of 0.8 beside a train accuracy of 100 may be either."""
+    path = write(lines(["step", "train", "test"], *((t, f"{100 * a}%", "0.8%") for t, a, _ in PAIRS)))
+    (found,) = told(capsys, path)
+    assert (found["kind"], found["censored"], found["test_accuracy"]) == ("did not finish", True, 0.008)
+
+
+def test_what_was_there_at_once_and_creeps_on_has_no_transition() -> None:
+    found = detect(Series(GRID, FITS), Series(GRID, rise(60, 0.01, 0.93) + rise(1e4, 0, 0.06)))
+    assert (found.kind, found.transition) == ("immediate generalisation", False)
+    lost = np.where(GRID < 150, rise(60, 0.01, 0.93), 0.1) + rise(1e4, 0, 0.89)
+    assert detect(Series(GRID, FITS), Series(GRID, lost)).kind == "double descent", "lost again, it may come back"
 
 
 def test_memorising_and_holding_may_be_asked_for_otherwise(capsys: pytest.CaptureFixture[str]) -> None:

@@ -125,7 +125,7 @@ def grouped(path: Path, table: pd.DataFrame, asked: Asked) -> list[Raw]:
     steps, *accuracies = (cells.numbers(path, table[name])[0] for name in (step, *names))
     there = np.isfinite(accuracies).any(axis=0)
     text = table[runs].map(lambda cell: "" if cell is None else str(cell).strip())
-    # A line of settings may name a seed that no row of the curve does.
+    # Where a column names the run of some rows alone, the others are not of a run without a name.
     runs = [name for name in runs if asked.run is not None or not (text[name][there] == "").any()]
     vary = [name for name in runs if len(text[name][there].unique()) > 1]
     labels = text[vary].agg(", ".join, axis=1) if vary else pd.Series("", index=table.index)
