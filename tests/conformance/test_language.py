@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,14 +12,17 @@ from torch import Tensor, nn
 from grokforget.config.training import OptimizerSettings, RecipeSpec, TrainingSettings
 from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples, lengths_of, training_loader
+from grokforget.data.shape import DataShape
 from grokforget.metrics.language.answers import without_end
 from grokforget.metrics.language.extraction_strength import extraction_strength
+from grokforget.models.phi import Phi
 from grokforget.training.data_parallel import Group
 from grokforget.training.evaluate import MOST_TEXTS, accuracy_of, digests_of, evaluate
 from grokforget.training.gradient import Gradient
 from grokforget.training.language import Language
 from grokforget.training.loop import start, train
 from grokforget.training.outputs import per_example
+from grokforget.training.state import load_training, save_training
 
 OBJECTIVE = Language()
 VOCABULARY = 11
@@ -258,3 +262,20 @@ def test_the_parts_of_a_batch_weigh_by_their_tokens() -> None:
         gradients.append(model.weight.grad.clone())
     torch.testing.assert_close(gradients[1] + gradients[2], gradients[0])
     assert OBJECTIVE.terms(given.y) == sum(len(tokens) for tokens in plain(logits(7), given.y))
+
+
+def test_a_run_in_two_segments_is_one_run_to_the_bit(tmp_path: Path) -> None:
+    def new() -> Phi:
+        torch.manual_seed(4)
+        return Phi(DataShape((9,), 3, VOCABULARY), layers=2, width=8, heads=2, mlp_width=12, partial_rotary=0.5)
+
+    given_recipe, splits = recipe(warmup_steps=4, clip=0.3), dict.fromkeys(("train", "validation", "test"), texts(10))
+    whole, first = (start(new(), given_recipe.optimizer) for _ in range(2))
+    segment = train(whole, splits, given_recipe, OBJECTIVE, seed=0, stop=6)
+    parts = train(first, splits, given_recipe, OBJECTIVE, seed=0, stop=3)
+    save_training(tmp_path / "state.safetensors", first)
+    second = load_training(tmp_path / "state.safetensors", new(), given_recipe.optimizer)
+    rows = parts.curve[:-1] + train(second, splits, given_recipe, OBJECTIVE, seed=0, stop=6).curve
+    assert all(torch.equal(a, b) for a, b in zip(whole.model.parameters(), second.model.parameters(), strict=True))
+    steps = {row["step"]: row for row in segment.curve}
+    assert all(row == steps[row["step"]] for row in rows if row["step"] in steps)

@@ -43,7 +43,7 @@ TRAINING = pd.concat(
     ],
     ignore_index=True,
 )
-TABLE = runs(TRAINING.sample(frac=1, random_state=0), {"a": RULE, "b": RULE}, {"a": 10, "b": 10})
+TABLE = runs(TRAINING.sample(frac=1, random_state=0), {"a": RULE, "b": RULE}, {"a": 0.1, "b": 0.1})
 
 
 def run(seed: int, setting: str = "a") -> dict[str, Any]:
@@ -161,7 +161,7 @@ def test_rates_count_all_runs_and_never_average_those_that_did_with_those_that_d
 def test_the_median_takes_runs_that_did_not_grok_for_later_than_any_that_did() -> None:
     many = pd.concat([curve("a", seed, FITTED, np.where(at > STEPS, 0.1, 1.0)) for seed, at in enumerate([200, 300])])
     many = pd.concat([many, curve("a", 2, FITTED, NEVER)], ignore_index=True)
-    (median,) = rates(runs(many, {"a": RULE}, {"a": 10})).query("outcome == 'grokked'").t_median
+    (median,) = rates(runs(many, {"a": RULE}, {"a": 0.1})).query("outcome == 'grokked'").t_median
     assert median == 300, "of 200, 300 and never"
 
 

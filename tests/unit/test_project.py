@@ -102,7 +102,12 @@ def test_every_job_has_one_rule_and_every_rule_a_job() -> None:
         for name in re.findall(r'job\("(\w+)"', path.read_text(encoding="utf-8"))
     }
     functions = {kind.function.partition(":")[2] for kind in job_specs()}
-    named = {"train_segment": "train", "render": "figure", "analyse_along_training": "analyse"}
+    named = {
+        "train_segment": "train",
+        "render": "figure",
+        "analyse_along_training": "analyse",
+        "record_losses": "difficulty",
+    }
     assert {named.get(function, function) for function in functions} == rules
 
 

@@ -42,7 +42,7 @@ def examples(kind: str, **more: Any) -> ExampleTable:
     extent = settings.extent()
     if extent:
         assert extent[:3] == tuple(map(len, vars(parts).values()))
-        assert extent[3:] == (table.shape.n_features, table.n_classes, table.inputs.nbytes)
+        assert extent[3:6] == (table.shape.n_features, table.n_classes, table.inputs.nbytes)
     return table
 
 
