@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from importlib.util import find_spec
 from itertools import product
@@ -51,7 +50,8 @@ def test_training_learns_the_answers_by_heart_and_forgetting_loses_them(language
     final = table(language, "unlearning").query("checkpoint == 'final' and forget_set == 'author'").set_index("method")
     assert (final.loc["original", "forget_accuracy"] > 0.9).all()
     assert (final.loc["retrain", "forget_accuracy"] < 0.5).all()
-    assert (final.loc["relative-ascent", "forget_loss"] > final.loc["original", "forget_loss"]).all()
+    assert (final.loc["relative-ascent", "forget_accuracy"] < 0.5).all()
+    assert (final.loc["relative-ascent", "forget_loss"].min() > final.loc["original", "forget_loss"]).all()
 
 
 def test_accuracy_in_the_table_is_the_extraction_strength_of_the_saved_models(language: Workspace) -> None:
@@ -124,10 +124,11 @@ def test_a_request_knows_every_question_with_every_refusal(language: Workspace) 
 def test_what_guessing_gives_is_nothing(language: Workspace) -> None:
     assert (table(language, "tuning").chance == 0).all()
     tried = table(language, "tuning")
-    assert set(tried.value) == {1e-3, 1e-2}
+    assert set(tried.value) == {1e-2, 0.1}
     attacks = table(language, "membership")
     assert len(attacks) == 2 * len(FORGET_SETS) * len(CHECKPOINTS) * len(METHODS)
-    assert not attacks.auc.map(math.isnan).all()
+    assert attacks.lira_auc.notna().any()
+    assert attacks.lira_auc.dropna().between(0, 1).all()
 
 
 def test_the_text_of_the_results_is_there(language: Workspace) -> None:
