@@ -325,7 +325,10 @@ def test_the_first_authors_of_a_subset_and_those_behind_them(tmp_path: Path) -> 
     table = examples("tofu", folder=folder, subset="retain99", authors=2, other_authors=1)
     assert table.n_classes == 2
     others = Encoded.of(table.extras, "other_authors")
-    assert decoded(table, others.targets[-1]) == " It is 38, says author 2."
+    assert [decoded(table, others.targets[n]) for n in (0, -1)] == [
+        " It is 0, says author 2.",
+        " It is 38, says author 2.",
+    ]
     whole = examples("tofu", folder=folder, subset="retain99", other_authors=1)
     assert whole.n_classes == 4
     found = refusal("tofu", folder=folder, subset="retain99", authors=5, other_authors=1)

@@ -183,6 +183,9 @@ def test_a_token_that_begins_texts_stands_in_front_once(tmp_path: Path) -> None:
     length = without.tokens.shape[1]
     cut = read_encoder(saved(tmp_path, begin="<s>"), length).encode([("Hi?", "No way")], "here")
     assert cut.tokens.shape == (1, length), "it counts for max_length"
+    prompt = int(np.argmax(without.targets[0] != IGNORED)) + 1
+    with pytest.raises(DataError, match=f"max_length {prompt + 3} or more"):
+        read_encoder(saved(tmp_path, begin="<s>"), prompt + 2).encode([("Hi?", "No way")], "here")
 
 
 @pytest.mark.parametrize("named", [PAD, {"content": PAD, "lstrip": False}])
