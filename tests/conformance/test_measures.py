@@ -309,7 +309,7 @@ PATH |= {"retain_accuracy": [1.0, 0.9], "test_accuracy": [0.9, 0.8]}
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 @pytest.mark.parametrize("split", ["forget", "retain", "test", "missed"])
-@pytest.mark.parametrize("kind", METRICS)
+@pytest.mark.parametrize("kind", [kind for kind, row in METRICS.items() if "classification" in row.objectives])
 def test_every_metric_of_a_diverged_model_is_nan(kind: str, split: str, value: float) -> None:
     """One output that is not finite is enough, on whatever split; and the columns are the usual ones."""
     metric = METRICS[kind]().spec()

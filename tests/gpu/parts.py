@@ -109,6 +109,7 @@ def recipe(optimizer: Mapping[str, Any] = SGD, **changes: Any) -> Any:
         **{
             **defaults,
             "warmup_steps": 5,
+            "clip": None,
             "sam_rho": 0.0,
             "switches": [],
             "gradient_filter": None,

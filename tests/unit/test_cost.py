@@ -228,7 +228,7 @@ RECORDED: dict[str, dict[tuple[str, str], float]] = {
     "config.yaml": {
         ("train", "digits-mlp"): 16.6,
         ("train", "digits-cnn"): 11.6,
-        ("train", "modular-transformer"): 22.8,
+        ("train", "modular-transformer"): 16.4,
         ("train", "modular-mlp"): 3.3,
         ("train", "digits-mlp-standard"): 2.2,
         ("train", "digits-mlp-sam"): 2.6,
@@ -241,7 +241,7 @@ RECORDED: dict[str, dict[tuple[str, str], float]] = {
         ("unlearn_along_training", "digits-cnn"): 10.1,
         ("analyse", "digits-mlp"): 11.2,
         ("analyse", "digits-cnn"): 23.8,
-        ("analyse", "modular-transformer"): 31.8,
+        ("analyse", "modular-transformer"): 30.0,
         ("analyse", "modular-mlp"): 4.0,
         ("measure", "digits-mlp"): 1.9,
         ("measure", "modular-mlp"): 2.6,
@@ -285,8 +285,8 @@ def test_jobs_cost_what_is_expected_within_a_factor_of_two(file: str) -> None:
     ("file", "setting", "rule", "memory_mb", "disk_mb"),
     [
         ("config.yaml", "digits-mlp", "train", 341, 11.9),
-        ("config.yaml", "modular-transformer", "train", 360, 35.5),
-        ("config.yaml", "modular-transformer", "unlearn", 457, 31.5),
+        ("config.yaml", "modular-transformer", "train", 350, 24.0),
+        ("config.yaml", "modular-transformer", "unlearn", 443, 22.0),
         ("config.yaml", "digits-cnn", "analyse", 387, None),
         ("workflow/studies/cifar10-small.yaml", "cnn", "train", 447, 19.6),
         ("workflow/studies/cifar10-small.yaml", "mlp", "train", 390, 33.0),

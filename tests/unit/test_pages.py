@@ -191,7 +191,12 @@ def test_the_growth_table_counts_its_cells_and_keeps_what_is_promised() -> None:
 
 def test_every_rule_is_explained() -> None:
     """A rule is named for its function, where that is not one for several things."""
-    named = {"train_segment": "train", "render": "figure", "analyse_along_training": "analyse"}
+    named = {
+        "train_segment": "train",
+        "render": "figure",
+        "analyse_along_training": "analyse",
+        "record_losses": "difficulty",
+    }
     functions = {kind.function.partition(":")[2] for kind in job_specs()}
     told = [code(row[0])[0] for row in rows(section(read(DOCS / "how-it-works.md"), "From data to verdicts"))]
     assert sorted(told) == sorted({named.get(function, function) for function in functions})
