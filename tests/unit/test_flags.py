@@ -65,7 +65,7 @@ def test_what_is_left_out_is_said_by_run_and_checkpoint() -> None:
     assert [*left_out(table).values()] == [
         "a: 2 of 3 runs did not grok",
         "b: 1 of 2 runs have no checkpoint matched",
-        "b: 1 of 1 runs did not fit the training data",
+        "b: 1 of 1 runs have no checkpoint memorised",
         "c: cells of 1 of 2 runs diverged (grokked)",
     ]
     assert note_of([table, table.iloc[:0], table]) == f"Left out: {'; '.join(left_out(table).values())}."

@@ -13,7 +13,7 @@ from grokforget.statistics.flags import DIVERGED, FLAG, NOT_FOUND, NOT_REACHED
 if TYPE_CHECKING:
     import pandas as pd
 
-DID_NOT = {"grokked": "did not grok", "memorised": "did not fit the training data"}
+DID_NOT = {"grokked": "did not grok"}
 """What a run did not do that has no such checkpoint, in words."""
 
 
