@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from grokforget.config.training import OptimizerSpec, RecipeSpec
+from grokforget.config.training import TrainingSettings
 from grokforget.data.loader import DeviceLoader, Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.resnet import ResNet
@@ -19,16 +19,21 @@ from grokforget.training.loop import Segment, start, train
 IMAGES, BATCH, STEPS, ROUNDS = 1280, 128, 15, 10
 RATE, DECAY, MOMENTUM = 0.1, 5e-4, 0.9
 SHAPE = DataShape((3, 16, 16), 10, mean=(0.5, 0.5, 0.5), std=(0.25, 0.25, 0.25))
-OPTIMIZER = OptimizerSpec(
-    name="sgd", learning_rate=RATE, weight_decay=DECAY, momentum=MOMENTUM, nesterov=False, betas=[0.9, 0.999],
-    schedule="cosine", decay_steps=STEPS, warmup_steps=0, sam_rho=0.0, switches=[], gradient_filter=None,
-    matrix_learning_rate=None,
-)  # fmt: skip
-RECIPE = RecipeSpec.model_construct(
-    optimizer=OPTIMIZER, batch_size=BATCH, penalty=None, evaluate_every=1000, snapshot_change=2.0,
-    # Both at step 1, which is not timed, and never again.
-    evaluations_per_decade=0.01, snapshots_per_decade=0.01,
-)  # fmt: skip
+SETTINGS = TrainingSettings.model_validate(
+    {
+        "loss": "cross-entropy",
+        "optimizer": {
+            **{"name": "sgd", "learning_rate": RATE, "weight_decay": DECAY, "momentum": MOMENTUM},
+            **{"schedule": "cosine", "decay_steps": STEPS},
+        },
+        "batch_size": BATCH,
+        **{"steps": 1000, "segment_steps": 1000, "evaluate_every": 1000},
+    }
+)
+# Evaluations and snapshots at step 1, which is not timed, and never again.
+RECIPE = SETTINGS.recipe().model_copy(
+    update={"evaluations_per_decade": 0.01, "snapshots_per_decade": 0.01, "snapshot_change": 2.0}
+)
 
 
 class Recorded(Classification):
@@ -82,7 +87,7 @@ def ours(pixels: Tensor, y: Tensor) -> tuple[list[float], float]:
     few = examples[torch.arange(2)]
     splits = {"train": examples, "validation": few, "test": few}
     # A step more than is timed, for the last is followed by an evaluation.
-    train(start(model, OPTIMIZER), splits, RECIPE, objective, seed=0, stop=STEPS + 1, on_step=note)
+    train(start(model, RECIPE.optimizer), splits, RECIPE, objective, seed=0, stop=STEPS + 1, on_step=note)
     return [loss.item() for loss in objective.losses[:STEPS]], moments[STEPS - 1] - moments[0]
 
 
