@@ -56,7 +56,10 @@ def byte_level(tokenizer: Tokenizer) -> Tokenizer:
 def encoder_of(texts: Sequence[str], vocabulary: int, max_length: int | None) -> Encoder:
     """What encodes in a tokenizer that was trained on these texts."""
     tokenizer = trained(texts, vocabulary)
-    return Encoder(tokenizer, tokenizer.token_to_id(END), tokenizer.token_to_id(PAD), max_length=max_length)
+    end, pad = (tokenizer.token_to_id(token) for token in (END, PAD))
+    assert end is not None, "the trainer was given it"
+    assert pad is not None, "the trainer was given it"
+    return Encoder(tokenizer, end, pad, max_length=max_length)
 
 
 def read_encoder(files: Sequence[Path], max_length: int | None) -> Encoder:
