@@ -12,6 +12,9 @@ import pytest
 
 from snakemake_runs import REPOSITORY, Workspace
 
+# Two minutes of jobs for a few tests; what each job does is tested beside it. One process runs the study for all of them.
+pytestmark = [pytest.mark.long(sample=1), pytest.mark.xdist_group("language")]
+
 STUDY = REPOSITORY / "tests" / "language.yaml"
 METHODS = (
     "original", "retrain", "gradient-ascent", "fine-tune", "neg-grad-plus", "l1-sparse", "relative-ascent"
