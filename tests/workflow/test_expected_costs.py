@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from snakemake_runs import SMALL, Workspace
 
 EXAMPLES = "results/small/data/addition/examples.safetensors"
 
 
+@pytest.mark.long(sample=1)
 def test_a_dry_run_tells_its_costs_once_and_nothing_else_does(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
 

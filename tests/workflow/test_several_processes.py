@@ -6,6 +6,7 @@ import json
 import os
 from pathlib import Path
 
+import pytest
 import yaml
 
 from snakemake_runs import SMALL, Workspace
@@ -16,6 +17,7 @@ exit 1
 """
 
 
+@pytest.mark.long(sample=1)
 def test_it_is_trained_here_and_asks_a_cluster_for_as_many_gpus_cores_and_memory(tmp_path: Path) -> None:
     workspace, study = Workspace(tmp_path), yaml.safe_load(SMALL.read_text(encoding="utf-8"))
     setting = study["settings"]["modular-mlp"]

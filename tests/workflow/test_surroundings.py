@@ -161,6 +161,7 @@ def as_nobody(workspace: Workspace, *arguments: object) -> subprocess.CompletedP
     return done
 
 
+@pytest.mark.long(sample=1)
 def test_in_a_folder_of_somebody_else_questions_are_answered_and_a_run_is_told_whose_it_is(tmp_path: Path) -> None:
     workspace = Workspace(tmp_path / "theirs")
     workspace.folder.mkdir()
