@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+
+from snakemake_runs import REPOSITORY
 
 Edit = Callable[[Path], None]
 PACKAGE = Path("workflow") / "src" / "grokforget"
@@ -27,11 +30,23 @@ def reformatted(checkout: Path) -> None:
 
 
 def replaced(name: Path, old: str, new: str) -> Edit:
+    """An edit that has rotted fails when it is named, so at a module's level on import: not first in a long test."""
+    assert old in (REPOSITORY / name).read_text(encoding="utf-8"), f"{name} has no {old!r}"
+
     def edit(checkout: Path) -> None:
         path = checkout / name
         text = path.read_text(encoding="utf-8")
         assert old in text, f"{name} has no {old!r}"
         path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return edit
+
+
+def restored(name: Path) -> Edit:
+    """The file as it is in the repository."""
+
+    def edit(checkout: Path) -> None:
+        shutil.copyfile(REPOSITORY / name, checkout / name)
 
     return edit
 

@@ -10,9 +10,16 @@ from pathlib import Path
 import pytest
 
 from computed import computed, computed_in
-from edits import PACKAGE, STUDY, appended, code, replaced
+from edits import PACKAGE, STUDY, appended, code, replaced, restored
 from snakemake_runs import Workspace, copied
 
+SCRUB_LOSS = replaced(PACKAGE / "methods" / "scrub.py", "self.gamma * problem", "2 * self.gamma * problem")
+OPTIMIZERS = PACKAGE / "training" / "optimizers.py"
+OTHER_BITS = replaced(
+    OPTIMIZERS,
+    "return _ADAMW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay)",
+    "return _ADAMW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay * (1 + 1e-4))",
+)
 LONG = pytest.mark.long(sample=1)
 SCRUB = {"unlearn/modular-mlp/seed0/within-50": {"scrub"}, "unlearn/modular-mlp/seed1/within-50": {"scrub"}}
 
@@ -43,7 +50,7 @@ def test_results_of_other_code_copied_over_valid_ones_are_found_out(copy: Worksp
     """Snakemake's notes, and the time stamps, are of the results that were there before."""
     other = Workspace(tmp_path / "other", copy.repository)
     copied(copy.folder, other.folder)
-    replaced(PACKAGE / "methods" / "scrub.py", "self.gamma * problem", "2 * self.gamma * problem")(copy.repository)
+    SCRUB_LOSS(copy.repository)
     copy.snakemake(study=copy.repository / STUDY)
     assert computed_in(copy)["unlearn/modular-mlp/seed0/within-50"] == {"scrub"}
     changed = copy.tables()
@@ -64,13 +71,10 @@ def test_other_bytes_of_one_training_run_reach_everything_behind_it_and_nothing_
     """As another processor gives them: the results of one run, made elsewhere with last bits of their own, copied in."""
     other = Workspace(tmp_path / "other", copy.repository)
     copied(copy.folder, other.folder)
-    exact = "betas[1]), weight_decay=weight_decay)\n\n\nOPTIMIZERS"
-    other_bits = exact.replace("=weight_decay)", "=weight_decay * (1 + 1e-4))")
-    optimizers = PACKAGE / "training" / "optimizers.py"
-    replaced(optimizers, exact, other_bits)(copy.repository)
+    OTHER_BITS(copy.repository)
     last = "results/smoke/train/modular-mlp/seed0/full/segment002/state.safetensors"
     other.snakemake(last, study=other.repository / STUDY)
-    replaced(optimizers, other_bits, exact)(copy.repository)
+    restored(OPTIMIZERS)(copy.repository)
     mine, theirs = copy.tables(), other.tables()
     run = Path("results/smoke/train/modular-mlp/seed0/full")
     for name in ("segment001", "segment002"):
@@ -126,7 +130,7 @@ def test_after_deleting_all_output_the_store_has_it_until_it_is_emptied(copy: Wo
 def test_an_edit_and_its_opposite_compute_nothing(copy: Workspace) -> None:
     code("methods/scrub.py")(copy.repository)
     copy.snakemake("--dry-run", study=copy.repository / STUDY)
-    replaced(PACKAGE / "methods" / "scrub.py", "\nEDITED = True\n", "")(copy.repository)
+    restored(PACKAGE / "methods" / "scrub.py")(copy.repository)
     copy.snakemake(study=copy.repository / STUDY)
     assert computed_in(copy) == {}
 

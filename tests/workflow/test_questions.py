@@ -11,6 +11,8 @@ import pytest
 from edits import PACKAGE, STUDY, code, locked, replaced, several, study
 from snakemake_runs import SMALL, Workspace
 
+RESULT = replaced(PACKAGE / "methods" / "scrub.py", "0.1 ** sum(", "0.2 ** sum(")
+
 
 def why(workspace: Workspace, *targets: object) -> list[str]:
     """As `make why` asks."""
@@ -141,7 +143,7 @@ def test_the_store_takes_no_room_beside_the_results(copy: Workspace) -> None:
 
 @pytest.mark.long(sample=1)
 def test_what_is_no_longer_asked_for_leaves_the_store_after_the_next_run(copy: Workspace) -> None:
-    replaced(PACKAGE / "methods" / "scrub.py", "0.1 ** sum(", "0.2 ** sum(")(copy.repository)
+    RESULT(copy.repository)
     before = sorted((copy.folder / "results/smoke/store").glob("*/*/entry.json"))
     done = copy.snakemake(study=copy.repository / STUDY)
     after = sorted((copy.folder / "results/smoke/store").glob("*/*/entry.json"))
