@@ -32,8 +32,9 @@ MINUTES = of_setting(lambda resources: resources.minutes)
 TWICE_THE_MINUTES = of_setting(lambda resources: 2 * resources.minutes)
 TABLES = collecting.tables_of(STUDY)
 PAPER_TABLES = deriving.paper_tables_of(STUDY, TABLES)
-FIGURES = drawing.figures_of(STUDY, [*TABLES, *collecting.SUMMARIES])
-PRODUCTS = collecting.products(TABLES, PAPER_TABLES, FIGURES)
+SUMMARIES = collecting.summaries_of(STUDY)
+FIGURES = drawing.figures_of(STUDY, [*TABLES, *SUMMARIES])
+PRODUCTS = collecting.products(TABLES, PAPER_TABLES, FIGURES, SUMMARIES)
 preflight.lead_jobs(STUDY.jobs_per_gpu)
 look_after(preflight.look, Path(RESULTS), workflow.output_settings.dryrun)
 COSTS = Costs(STUDY)
@@ -56,6 +57,7 @@ onerror:
 wildcard_constraints:
     data=one_of(STUDY.data),
     setting=one_of(STUDY.settings),
+    grid=one_of(STUDY.together),
     seed=r"\d+",
     forget_set=one_of(STUDY.forget_sets),
     train_set=one_of(["full", *(f"without-{name}" for name in STUDY.forget_sets)]),

@@ -100,7 +100,7 @@ MALFORMED = [
         "did you mean 'seeds'?",
     ),
     bad("initialisation_scale", 8, "unknown key", "found 'initialisation_scale'"),
-    bad(f"{MLP}.modle", {}, "unknown key", "initialisation_scale, methods, model,", "did you mean 'model'?"),
+    bad(f"{MLP}.modle", {}, "unknown key", "initialisation_scale, labels, methods, model,", "did you mean 'model'?"),
     bad(f"{MLP}.model.hiden", [3], "unknown key", "activation, bias, hidden,", "did you mean 'hidden'?"),
     bad(f"{MLP}.training.step", 3, "unknown key", "segment_steps", "did you mean 'steps'?"),
     bad(f"{OPTIMIZER}.lerning_rate", 0.1, "unknown key", "betas, clip, decay_steps", "did you mean 'learning_rate'?"),

@@ -163,7 +163,7 @@ def test_a_method_of_language_passes_as_many_examples_as_is_expected(
 
 
 def test_every_rule_has_a_cost() -> None:
-    assert {*ON_DEVICE, "measure", *OTHERS} == {*rule_names()} - {"all", "tuning"}
+    assert {*ON_DEVICE, "measure", "together", *OTHERS} == {*rule_names()} - {"all", "tuning"}
     costs = Costs(small())
     for rule in (*ON_DEVICE, "measure"):
         found = costs.of(rule, "mlp")

@@ -9,6 +9,7 @@ from grokforget.config.specs import collect as collecting
 from grokforget.config.specs import figures as drawing
 from grokforget.config.specs import inspection, runs, unlearning
 from grokforget.config.specs import tables as deriving
+from grokforget.config.specs.base import read_from_others
 from grokforget.runtime import expected, paths, preflight
 from snakemake.exceptions import WorkflowError
 
@@ -62,10 +63,9 @@ def job(rule, key, build):
         built = build(STUDY, **values)
         items = built if isinstance(built, dict) else {"": built}
         spec = preflight.plan(Path(RESULTS), key.format(**values), items, rule)
-        named = [files for item in items.values() for files in item.inputs.values()]
-        files = [file for one in named for file in ([one] if isinstance(one, str) else one)]
+        files = read_from_others(items)
         # Files of the user's lie where they lie, also where all others come from a storage.
-        products = [local(file) if os.path.isabs(file) else at(paths.product_of(file)) for file in dict.fromkeys(files)]
+        products = [local(file) if os.path.isabs(file) else at(paths.product_of(file)) for file in files]
         return {"spec": local(str(spec)), "files": list(dict.fromkeys(products))}
 
     def get_inputs(wildcards):
@@ -75,10 +75,11 @@ def job(rule, key, build):
 
 
 def of_setting(amount):
-    """A resource by the setting, times the attempt: a job that failed gets as much again."""
+    """A resource by the setting, or the most of a grid's, times the attempt: a job that failed gets as much again."""
 
     def amount_of(wildcards, attempt):
-        return amount(STUDY.settings[wildcards.setting].resources) * attempt
+        names = STUDY.together[wildcards.grid] if "grid" in wildcards.keys() else [wildcards.setting]
+        return max(amount(STUDY.settings[name].resources) for name in names) * attempt
 
     return amount_of
 

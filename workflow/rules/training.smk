@@ -1,4 +1,4 @@
-"""Training in segments, and the selection of checkpoints."""
+"""Training in segments, of short runs many to a job, and the selection of checkpoints."""
 
 
 rule train:
@@ -20,6 +20,27 @@ rule train:
         runtime=MINUTES,
     message:
         "Train {wildcards.setting}, seed {wildcards.seed}, on {wildcards.train_set}: segment {wildcards.segment}"
+    shell:
+        RUN
+
+
+rule together:
+    input:
+        unpack(job("together", paths.TOGETHER, runs.together)),
+    output:
+        runs=directory(at(paths.TOGETHER)),
+        record=record_of(paths.TOGETHER),
+    log:
+        log_of(paths.TOGETHER),
+    conda:
+        "../../envs/training.yaml"
+    threads: STUDY.threads
+    resources:
+        gpu=GPUS,
+        mem_mb=MEMORY,
+        runtime=MINUTES,
+    message:
+        "Train all runs of the grid {wildcards.grid}, seed {wildcards.seed}"
     shell:
         RUN
 

@@ -9,6 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from grokforget.config.base import Component, explain, problem
 from grokforget.config.methods import REFERENCES
+from grokforget.config.only_trained import check_only_trained, check_unlearning
 from grokforget.config.setting import CheckpointName, SomeNames
 from grokforget.config.starts import check_has_as_much, check_start, check_transfer
 
@@ -44,17 +45,20 @@ def check(study: Study) -> None:
             raise problem("no such data set", setting.data, sorted(study.data), at=["settings", name, "data"])
         check_start(study, name)
         check_transfer(study, name)
+        check_only_trained(study, name)
         _check_control(study, name)
         _check_derived_checkpoints(study, name)
         _check_methods(study, name)
         _check_objective(study, name)
     _check_components(study)
     _check_forget_sets(study)
-    _check_references(study)
-    _check_metrics(study)
+    check_unlearning(study)
+    if study.unlearned:
+        _check_references(study)
+        _check_metrics(study)
     _check_kept(study)
     _check_tuning(study)
-    for name in study.settings if study.likelihood_ratio_attack else []:
+    for name in study.unlearned if study.likelihood_ratio_attack else []:
         if len(seeds := study.seeds_of(name)) < 2:
             at = ["settings", name, "seeds"] if study.settings[name].seeds else ["seeds"]
             raise problem("an attack without shadow models", seeds, "two seeds or more", at=at)
@@ -94,7 +98,7 @@ def _check_control(study: Study, name: str) -> None:
                 "one of them, which stands for it",
                 at=[*at, "checkpoints"],
             )
-        allowed = [other for other, base in study.settings.items() if base.control is None]
+        allowed = study.main_settings
         if setting.control.of not in allowed:
             raise problem(
                 "a control of what is no such setting", setting.control.of, allowed, at=[*at, "control", "of"]
@@ -247,21 +251,24 @@ def _check_objective(study: Study, name: str) -> None:
     """Whatever is used in a setting is for what its model is trained for."""
     setting = study.settings[name]
     objective, at = setting.training.objective_name, ["settings", name]
+    methods, metrics, analyses = (
+        {} if not study.unlearns(name) else part for part in (study.methods, study.metrics, study.analyses)
+    )
     used: list[tuple[str, Component | None, list[str]]] = [
         ("data", study.data[setting.data], [*at, "data"]),
         ("a model", setting.model, [*at, "model"]),
         ("an augmentation", setting.training.augmentation, [*at, "training", "augmentation"]),
         ("a penalty", setting.training.penalty, [*at, "training", "penalty"]),
         *(("a forget set", study.forget_sets[key], ["forget_sets", key]) for key in study.forget_sets_of(name)),
-        *(("a method", method, ["methods", key]) for key, method in study.methods.items()),
-        *(("a metric", metric, ["metrics", key]) for key, metric in study.metrics.items()),
-        *(("an analysis", analysis, ["analyses", key]) for key, analysis in study.analyses.items()),
+        *(("a method", method, ["methods", key]) for key, method in methods.items()),
+        *(("a metric", metric, ["metrics", key]) for key, metric in metrics.items()),
+        *(("an analysis", analysis, ["analyses", key]) for key, analysis in analyses.items()),
     ]
     for what, component, where in used:
         if component and not component.is_for(objective):
             what += f" for {' and '.join(component.objectives)} in {name!r}, whose loss {setting.training.loss} is for"
             raise problem(f"{what} {objective}", component.kind, f"what is for {objective}", at=where)
-    for key in study.methods:
+    for key in methods:
         reason = study.method(name, key).conflict_with(setting.model)
         if reason:
             raise problem(f"a method that does not fit the model of {name!r}", *reason, at=["methods", key])

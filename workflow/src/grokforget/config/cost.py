@@ -290,6 +290,8 @@ class Costs:
 
     def of(self, rule: str, name: str) -> Cost | None:
         """Of a job of a rule, in a setting, on a data set or for a table of that name; None where that cannot be told."""
+        if rule == "together":
+            return self._of_grid(name)
         costs = self.setting(name)
         if rule in ON_DEVICE or rule == "measure":
             if costs is None:
@@ -302,6 +304,16 @@ class Costs:
         if rule == "prepare" and (extent := self.study.data[name].extent()):
             written = extent.stored
         return Cost(OTHERS.get(rule, 1.0) + AROUND, TABLES_MB, written)
+
+    def _of_grid(self, grid: str) -> Cost | None:
+        """Of a job that trains all runs of a seed of a grid."""
+        found = [(self.of("train", name), len(self.study.segments(name))) for name in self.study.together[grid]]
+        parts = [(cost, segments) for cost, segments in found if cost]
+        if len(parts) < len(found):
+            return None
+        seconds = START + sum(segments * (cost.seconds - START) for cost, segments in parts)
+        disk = sum(segments * cost.disk for cost, segments in parts)
+        return parts[0][0]._replace(seconds=seconds, memory_mb=max(cost.memory_mb for cost, _ in parts), disk=disk)
 
     def gpu_needs(self) -> dict[str, float]:
         """Bytes on a GPU that training needs at least, by setting."""

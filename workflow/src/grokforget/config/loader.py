@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from grokforget.config.base import Strict, explain, problem
+from grokforget.config.grids import Origins, expanded
 from grokforget.config.study import Study
 
 Configuration = TypeVar("Configuration", bound=Strict)
@@ -142,7 +143,11 @@ def load_yaml(
         return kind.model_validate(value)
     except ValidationError as error:
         overridden = [keys for keys, _ in given]
-        lines = [_line(path, tree, value, overridden, detail) for detail in error.errors(include_url=False)]
+        try:
+            value, origins = expanded(value)
+        except PydanticCustomError:
+            origins = {}  # which is the problem that was found
+        lines = [_line(path, tree, value, overridden, detail, origins) for detail in error.errors(include_url=False)]
         raise ConfigError("\n".join(dict.fromkeys(lines))) from error
 
 
@@ -177,15 +182,22 @@ def _typed(value: Any) -> Any:
 
 
 def _line(
-    path: Path, tree: yaml.Node | None, value: Any, overridden: Iterable[Sequence[str]], error: ErrorDetails
+    path: Path,
+    tree: yaml.Node | None,
+    value: Any,
+    overridden: Iterable[Sequence[str]],
+    error: ErrorDetails,
+    origins: Origins,
 ) -> str:
-    """A problem of ``value``, which was read from ``tree`` and had some keys ``overridden``: where, at which key, and what."""
+    """A problem of ``value``, which was read from ``tree`` and had some keys ``overridden``: where, at which key, and what. A
+    setting of a grid stands where the grid does (``origins``)."""
     loc = _keys(value, [*error["loc"], *error.get("ctx", {}).get("at", [])])
     if error["type"].startswith("union_tag"):
         loc.append("kind")
     if loc and loc[-1] == "[key]":
         loc.pop()
-    number, whole = _line_number(tree, loc)
+    origin = origins.get((str(loc[0]), str(loc[1]))) if len(loc) > 1 else None
+    number, whole = _line_number(tree, [loc[0], origin, *loc[2:]] if origin else loc)
     keys = [str(key) for key in loc]
     where = f"{path}:{number}" if number else str(path)
     for given in overridden:

@@ -62,6 +62,9 @@ class Transfer(Strict):
     the embeddings of ``transformer``, ``features.0`` is the first layer of ``mlp``."""
 
 
+Label = Annotated[str, Field(pattern=r"^[a-z][a-z0-9]*(_[a-z0-9]+)*$", max_length=40)]
+
+
 class Setting(Strict):
     """Data set × model × training recipe: what is trained, once a seed."""
 
@@ -78,6 +81,22 @@ class Setting(Strict):
     transfer: Transfer | None = None
     """Given where some layers begin with another setting's weights."""
     selection: SelectionSettings
+    vary: dict[str, Any] | list[dict[str, Any]] | None = None
+    """Given where the setting is a grid of settings: key → values (``training.optimizer.weight_decay: [.1, 1]``), or ``{log:
+    {start: .03, stop: 3, count: 9}}``, or ``linear:`` alike, or ``values:``, each with a ``label:`` if wanted. Keys are those of
+    ``model``, ``training``, ``starts_from`` and ``transfer`` with dots between them, ``initialisation_scale``, ``data`` and the
+    keys of the data set (``data.train_fraction``). All combinations are settings; of a list of such mappings those of each. They
+    are called after what is varied, ``NAME-weight-decay-0p1``, and have ``labels`` of it."""
+    grid: Name | None = None
+    """The grid that it belongs to; of a setting with ``vary`` its own name."""
+    labels: dict[Label, str | int | float | bool | None] = Field(default={})
+    """Columns of the tables ``runs`` and ``rates``, by name: what is varied, and what else it is to be found by."""
+    unlearn: bool = True
+    """Whether something is unlearned from its runs. Otherwise it is only trained and looked at, as all settings are in a study
+    that has no methods."""
+    together: bool = False
+    """Whether one job trains the runs of one seed, of all settings of the grid, one after another, their data and splits
+    included: where a run takes seconds, to start a job for each takes longer. For settings with nothing to unlearn."""
     control: Control | None = None
     """Given where the setting is a control of another; the headline figures and tables leave controls out."""
     seeds: Seeds | None = None

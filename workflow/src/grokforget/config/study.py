@@ -12,6 +12,7 @@ from grokforget.config.base import Strict, no_repeats, problem
 from grokforget.config.checks import check
 from grokforget.config.data import DataSettings
 from grokforget.config.forget_sets import ForgetSetSettings
+from grokforget.config.grids import expanded
 from grokforget.config.method_settings.base import Method
 from grokforget.config.methods import REFERENCES, MethodSettings
 from grokforget.config.metrics import MetricSettings
@@ -73,12 +74,12 @@ class Study(Strict):
     """Data sets by name."""
     settings: dict[Name, Setting] = Field(min_length=1)
     """Settings by name."""
-    forget_sets: dict[Name, ForgetSetSettings] = Field(min_length=1)
-    """Forget sets by name."""
+    forget_sets: dict[Name, ForgetSetSettings] = Field(default={})
+    """Forget sets by name. Without methods, none."""
     checkpoints: Checkpoints = Field(default=["early", "memorised", "grokked"])
     """Snapshots from which unlearning starts."""
-    methods: dict[Name, MethodSettings] = Field(min_length=1)
-    """Methods by name; the names are those of the tables."""
+    methods: dict[Name, MethodSettings] = Field(default={})
+    """Methods by name; the names are those of the tables. Without any, settings are only trained and looked at."""
     keep_models: Literal["all", "analysed"] | list[str] = "all"
     """Which unlearned models stay: all, those of forget sets that an analysis after unlearning asks for, or, beside these,
     those of the methods that are listed. A large model is many times as large as everything else that is kept of it."""
@@ -91,7 +92,7 @@ class Study(Strict):
     recalibration_examples: int = Field(default=2000, ge=2)
     """How many examples of the retain set at most, drawn once a request, the running statistics of batch norms are computed
     anew on before every evaluation. Nothing to models without batch norms."""
-    metrics: dict[Name, MetricSettings] = Field(min_length=1)
+    metrics: dict[Name, MetricSettings] = Field(default={})
     """Metrics by name; their columns join those of ``unlearning.parquet``."""
     analyses: dict[Name, AnalysisSettings] = Field(default={})
     """Analyses of the models themselves by name; their rows make up ``analysis.parquet`` and ``along.parquet``."""
@@ -107,6 +108,11 @@ class Study(Strict):
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a training or unlearning job. Part of a run's identity: it changes the last bits, and so the
     outcome."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _grids(cls, value: Any) -> Any:
+        return expanded(value)[0]
 
     @field_validator("data", "settings", "forget_sets", "methods", "metrics", "analyses", mode="before")
     @classmethod
@@ -152,20 +158,40 @@ class Study(Strict):
         return self.along_training.method or first
 
     def name_of(self, kind: str) -> str:
-        """The name of the method of a kind that a study has once: ``original`` or ``retrain``."""
-        return next(name for name, method in self.methods.items() if method.kind == kind)
+        """The name of the method of a kind that a study with methods has once: ``original`` or ``retrain``."""
+        return next((name for name, method in self.methods.items() if method.kind == kind), "")
+
+    def unlearns(self, setting: str) -> bool:
+        """Whether something is unlearned from the runs of a setting."""
+        return self.settings[setting].unlearn and bool(self.methods)
+
+    @property
+    def unlearned(self) -> list[str]:
+        """The settings from whose runs something is unlearned."""
+        return [name for name in self.settings if self.unlearns(name)]
 
     @property
     def main_settings(self) -> list[str]:
-        """The settings that are no controls."""
-        return [name for name, setting in self.settings.items() if setting.control is None]
+        """Those of them that are no controls."""
+        return [name for name in self.unlearned if self.settings[name].control is None]
+
+    @property
+    def together(self) -> dict[str, list[str]]:
+        """Grids, or single settings, whose runs of one seed are items of one job, with their settings."""
+        found: dict[str, list[str]] = {}
+        for name, setting in self.settings.items():
+            if setting.together:
+                found.setdefault(setting.grid or name, []).append(name)
+        return found
 
     def seeds_of(self, setting: str) -> list[int]:
         """The reported seeds of a setting."""
         return self.settings[setting].seeds or self.seeds
 
     def forget_sets_of(self, setting: str) -> list[str]:
-        """The forget sets of a setting, in the study's order."""
+        """The forget sets of a setting, in the study's order; none where nothing is unlearned."""
+        if not self.unlearns(setting):
+            return []
         chosen = self.settings[setting].forget_sets
         return [name for name in self.forget_sets if chosen is None or name in chosen]
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from grokforget.runtime.files import read_table, write_table
 from grokforget.runtime.job import Job
-from grokforget.tables.runs import rates, runs
+from grokforget.tables.runs import labelled, rates, runs
 
 if TYPE_CHECKING:
     from grokforget.config.specs.tables import OutcomesSpec
@@ -23,5 +23,5 @@ def outcomes(job: Job[OutcomesSpec]) -> None:
         for setting, path in zip(job.spec.settings, job.inputs["labels"], strict=True)
     }
     table = runs(read_table(job.input("training")), selection, chance)
-    write_table(job.outputs["runs"], table)
-    write_table(job.outputs["rates"], rates(table))
+    for name, one in (("runs", table), ("rates", rates(table))):
+        write_table(job.outputs[name], labelled(one, job.spec.grids, job.spec.columns))

@@ -14,6 +14,8 @@ SPLIT_JOB = "data/{data}/seed{seed}"
 DIFFICULTIES = "difficulty/{setting}/seed{seed}"
 FORGETTING = "forget/{setting}/seed{seed}"
 SEGMENT = "train/{setting}/seed{seed}/{train_set}/segment{segment}"
+TOGETHER = "together/{grid}/seed{seed}"
+"""A job that trains all runs of a seed of a grid, in a folder that has its data too."""
 SELECTION = "checkpoints/{setting}/seed{seed}"
 REQUEST = "unlearn/{setting}/seed{seed}/{forget_set}"
 ALONG_TRAINING = "along_training/{setting}/seed{seed}"
@@ -61,7 +63,7 @@ PAPER_NUMBERS = Path(__file__).parents[3] / "resources" / "paper_numbers.csv"
 
 LOGS, JOBS, SPECS = "logs", "jobs", "specs"
 DEPTHS = {
-    **dict.fromkeys(("forget", "difficulty", "checkpoints", "along_training", "metrics", "analysis"), 3),
+    **dict.fromkeys(("forget", "difficulty", "checkpoints", "along_training", "metrics", "analysis", "together"), 3),
     **{"unlearn": 4, "shadows": 2, "attack": 2},
 }
 """Where a job writes a folder that holds its items: how many names its path has."""

@@ -54,6 +54,9 @@ def run_job(spec_file: Path, record: Path) -> None:
     failed: dict[str, str] = {}
     for name, item in spec["items"].items():
         inputs = {what: [root / file for file in files] for what, files in item["inputs"].items()}
+        if failed and not all(path.exists() for files in inputs.values() for path in files):
+            failed[name] = "what it reads was not made by an item before it"
+            continue
         key = item_key(spec["format"], item, inputs)
         always = forced or item["function"] in ALWAYS
         with store.locked(key):

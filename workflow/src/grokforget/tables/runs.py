@@ -109,3 +109,21 @@ def rate(did: pd.Series) -> dict[str, float]:
     count = int(did.sum())
     low, high = wilson(count, len(did))
     return {"count": count, "rate": count / len(did), "low": low, "high": high}
+
+
+def labelled(
+    table: pd.DataFrame, grids: Mapping[str, str], columns: Mapping[str, Mapping[str, str | float | bool | None]]
+) -> pd.DataFrame:
+    """The table with a column ``grid`` ("" where there is none) and one a label, where a study has such: of numbers as float64,
+    with NaN for settings that have no such label, else of text."""
+    if not grids and not columns:
+        return table
+    found = {"grid": table.setting.map(lambda name: grids.get(name, ""))}
+    for label in sorted({label for of_one in columns.values() for label in of_one}):
+        values = [columns.get(name, {}).get(label) for name in table.setting]
+        plain = all(
+            value is None or (isinstance(value, int | float) and not isinstance(value, bool)) for value in values
+        )
+        text = ["" if value is None else str(value) for value in values]
+        found[label] = pd.Series(values, table.index, "float64") if plain else pd.Series(text, table.index)
+    return pd.concat([table, pd.DataFrame(found, index=table.index)], axis=1)

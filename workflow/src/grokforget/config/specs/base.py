@@ -71,3 +71,11 @@ class Meanings(Spec):
     """Names of the methods that unlearn nothing."""
     original: str = "original"
     """The one of them that does nothing."""
+
+
+def read_from_others(items: Mapping[str, Item]) -> list[str]:
+    """The files that items of a job read and none of them writes, each once."""
+    written = {file for item in items.values() for file in item.outputs.values()}
+    named = [files for item in items.values() for files in item.inputs.values()]
+    files = [file for one in named for file in ([one] if isinstance(one, str) else one)]
+    return [file for file in dict.fromkeys(files) if file not in written]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from grokforget.config.specs.base import TABLES, Item, JobSpec
 from grokforget.config.specs.inspection import analyse
+from grokforget.config.specs.runs import segment_files
 from grokforget.config.specs.tables import MATCHED, RUNS, ChooseSpec
 from grokforget.runtime import paths
 
@@ -39,9 +40,11 @@ class ProvenanceSpec(JobSpec):
     study: dict[str, Any]
 
 
-def runs(study: Study) -> Iterator[Labels]:
-    """Every (setting, seed, train set)."""
+def runs(study: Study, unlearned: bool = False) -> Iterator[Labels]:
+    """Every (setting, seed, train set), or those of the settings from which something is unlearned."""
     for setting, seed in study.runs():
+        if unlearned and not study.unlearns(setting):
+            continue
         for train_set in study.train_sets_of(setting):
             yield {"setting": setting, "seed": seed, "train_set": train_set}
 
@@ -60,9 +63,9 @@ def parts(pattern: str, labels: Iterable[Labels]) -> list[Part]:
 def training(study: Study) -> list[Part]:
     """The curves of all segments, those of a run that one goes on from included."""
     return [
-        (run, paths.CURVE.format(**{**run, "setting": owner}, segment=segment))
+        (run, file)
         for run in runs(study)
-        for owner, segment in study.way(str(run["setting"]))
+        for file in segment_files(study, paths.CURVE, str(run["setting"]), int(run["seed"]), str(run["train_set"]))
     ]
 
 
@@ -95,6 +98,8 @@ def values(study: Study, moment: str) -> list[Part]:
 
 def analysis(study: Study) -> list[Part]:
     """The analyses of checkpoints and results, and, under ``unlearning``, what the methods say of themselves."""
+    if not study.unlearned:
+        return []
     original = study.name_of("original")
     notes = [
         (
@@ -156,7 +161,7 @@ COLLECTED: dict[str, TableRow] = {
     "checkpoints": TableRow(
         ["setting", "train_set", "seed", "checkpoint"],
         [],
-        lambda study: parts(paths.CHECKPOINT_TABLE, runs(study)),
+        lambda study: parts(paths.CHECKPOINT_TABLE, runs(study, unlearned=True)),
         "The checkpoints of every run, with the times of memorisation (t_mem) and of grokking (t_grok) in steps, and the kind "
         "of curve.",
     ),
@@ -227,7 +232,12 @@ def collected(study: Study) -> list[str]:
 def tables_of(study: Study) -> list[str]:
     """The tables of the study, all but those that summarise others."""
     found = collected(study)
-    return [*found, *([TUNED] if "tuning" in found else []), *MATCHED, *RUNS]
+    return [*found, *([TUNED] if "tuning" in found else []), *(MATCHED if study.unlearned else ()), *RUNS]
+
+
+def summaries_of(study: Study) -> tuple[str, ...]:
+    """The tables that summarise others: of unlearning, so none where there is none."""
+    return SUMMARIES if study.unlearned else ()
 
 
 def collect(study: Study, table: str) -> dict[str, Item]:
@@ -248,15 +258,17 @@ def choose(study: Study) -> dict[str, Item]:
     return {"": Item(spec, inputs, outputs)}
 
 
-def products(tables: list[str], paper_tables: list[str], figures: list[str]) -> list[str]:
+def products(
+    tables: list[str], paper_tables: list[str], figures: list[str], summaries: tuple[str, ...] = SUMMARIES
+) -> list[str]:
     """The files that a study is asked for."""
     wanted = {
-        "tables": ([*tables, *SUMMARIES], ("parquet",)),
+        "tables": ([*tables, *summaries], ("parquet",)),
         "figures": (figures, ("svg", "pdf", "png")),
         "paper": (paper_tables, ("csv", "md", "tex")),
     }
     pages = [f"paper/{name}.{ending}" for name in ("claims", "explanations", "published") for ending in ("csv", "md")]
-    return pages + [
+    return (pages if summaries else []) + [
         f"{folder}/{name}.{ending}"
         for folder, (names, endings) in wanted.items()
         for name in names

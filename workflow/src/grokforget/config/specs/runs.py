@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from grokforget.config.specs.base import TABLES, TORCH, Item, JobSpec
@@ -154,10 +154,17 @@ def examples(study: Study, setting: str, seed: int) -> dict[str, str]:
     return {"examples": paths.EXAMPLES.format(data=data), "split": paths.SPLIT.format(data=data, seed=seed)}
 
 
+def place_of(study: Study, setting: str, seed: int) -> str:
+    """The folder, with a slash, in which the files of a run lie that is trained together with others; else nothing."""
+    owner = study.settings[setting]
+    return f"{paths.TOGETHER.format(grid=owner.grid or setting, seed=seed)}/" if owner.together else ""
+
+
 def segment_files(study: Study, pattern: str, setting: str, seed: int, train_set: str) -> list[str]:
     """A file of every segment of a run, in order, those of a run that it goes on from included."""
+    place = place_of(study, setting, seed)
     return [
-        pattern.format(setting=owner, seed=seed, train_set=train_set, segment=segment)
+        place + pattern.format(setting=owner, seed=seed, train_set=train_set, segment=segment)
         for owner, segment in study.way(setting)
     ]
 
@@ -255,6 +262,36 @@ def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -
     patterns = {"state": paths.STATE, "snapshots": paths.SNAPSHOTS, "curve": paths.CURVE}
     outputs = {name: pattern.format(**where, segment=segment) for name, pattern in patterns.items()}
     return {"": Item(spec, inputs, outputs)}
+
+
+def together(study: Study, grid: str, seed: str) -> dict[str, Item]:
+    """All runs of a seed of a grid, each segment an item, with the items of their data before them: a job's items are done in the
+    order of their names, and what several jobs have alike one of them computes."""
+    folder = paths.TOGETHER.format(grid=grid, seed=seed)
+    items: dict[str, Item] = {}
+    for setting in study.together[grid]:
+        if int(seed) not in study.seeds_of(setting):
+            continue
+        data = study.settings[setting].data
+        items[f"1 data/{data}"] = prepare(study, data)[""]
+        items[f"2 split/{data}"] = split(study, data, seed)[""]
+        for segment in study.segments(setting):
+            items[f"3 train/{setting}/{segment}"] = train(study, setting, seed, "full", segment)[""]
+    written = {file for item in items.values() for file in item.outputs.values()}
+
+    def placed(files: str | Sequence[str]) -> str | list[str]:
+        if isinstance(files, str):
+            return f"{folder}/{files}" if files in written else files
+        return [str(placed(file)) for file in files]
+
+    return {
+        name: Item(
+            item.spec,
+            {what: placed(files) for what, files in item.inputs.items()},
+            {what: str(placed(file)) for what, file in item.outputs.items()},
+        )
+        for name, item in items.items()
+    }
 
 
 def select(study: Study, setting: str, seed: str) -> dict[str, Item]:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def shown(study: Study) -> dict[str, Any]:
     """Values of the fields of ``FigureSpec`` by name.
 
-    Controls are left out of the settings. Of the forget sets those of the paper's design (within a few classes), or all
-    that every one of these settings has where there are none of that design.
+    Controls, and what is only trained and looked at, are left out of the settings. Of the forget sets those of the paper's
+    design (within a few classes), or all that every one of these settings has where there are none of that design.
     """
     settings = study.main_settings
     common = [name for name in study.forget_sets if all(name in study.forget_sets_of(one) for one in settings)]

@@ -12,6 +12,7 @@ from grokforget.config.claims import Claims, claims
 from grokforget.config.methods import REFERENCES
 from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
 from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings, Spec
+from grokforget.config.specs.runs import place_of
 from grokforget.config.specs.shown import meanings, shown
 from grokforget.config.training import SelectionSettings
 from grokforget.runtime import paths
@@ -136,6 +137,10 @@ class OutcomesSpec(JobSpec):
 
     settings: list[str]
     """In the order of the inputs ``labels``."""
+    grids: dict[str, str] = Field(default={})
+    """By setting: the grid that it comes from."""
+    columns: dict[str, dict[str, str | int | float | bool | None]] = Field(default={})
+    """By setting: its labels, where it has any."""
     of_texts: list[str]
     """The settings of language models, whose accuracy is an extraction strength: guessing gives none."""
     selection: dict[str, SelectionSettings]
@@ -160,7 +165,11 @@ def summarise_item(study: Study) -> Item:
 
 def paper_tables_of(study: Study, tables: Collection[str]) -> list[str]:
     """Those of ``PAPER_TABLES`` that the study has something for; ``tables`` are the names of its tidy tables."""
-    return [name for name, row in PAPER_TABLES.items() if _has(study, row) and row.tables[0] in (*tables, *SUMMARIES)]
+    return [
+        name
+        for name, row in PAPER_TABLES.items()
+        if study.unlearned and _has(study, row) and row.tables[0] in (*tables, *SUMMARIES)
+    ]
 
 
 def paper_table_item(study: Study, name: str, tables: Collection[str]) -> Item:
@@ -231,9 +240,19 @@ def matched_item(study: Study) -> Item:
 def outcomes_item(study: Study) -> Item:
     """What became of every run, from the curves alone."""
     selection = {name: setting.selection for name, setting in study.settings.items()}
-    labels = [paths.LABELS.format(data=setting.data) for setting in study.settings.values()]
+    labels = [
+        # Those of a grid's job are the same for all seeds.
+        place_of(study, name, study.seeds_of(name)[0]) + paths.LABELS.format(data=setting.data)
+        for name, setting in study.settings.items()
+    ]
     texts = [name for name, setting in study.settings.items() if setting.training.objective_name == "language"]
-    spec = OutcomesSpec(settings=list(selection), of_texts=texts, selection=selection)
+    spec = OutcomesSpec(
+        settings=list(selection),
+        grids={name: setting.grid for name, setting in study.settings.items() if setting.grid},
+        columns={name: setting.labels for name, setting in study.settings.items() if setting.labels},
+        of_texts=texts,
+        selection=selection,
+    )
     return Item(spec, {**tidy(["training"]), "labels": labels}, tidy(RUNS))
 
 

@@ -1,0 +1,57 @@
+"""Settings from which nothing is unlearned: what is not asked of them, and what only they may be."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pydantic_core import PydanticCustomError
+
+from grokforget.config.base import problem
+from grokforget.config.grids import TAKEN
+
+if TYPE_CHECKING:
+    from grokforget.config.study import Study
+
+
+def check_only_trained(study: Study, name: str) -> None:
+    """What is for unlearning is not asked of a setting from which nothing is unlearned; and only such runs have one job together,
+    which is known by the name of their grid."""
+    setting, at = study.settings[name], ["settings", name]
+    for label in setting.labels:
+        if TAKEN.fullmatch(label):
+            raise problem("a label that another column has", label, "another name", at=[*at, "labels", label])
+    if not study.unlearns(name):
+        for key in ("control", "forget_sets", "checkpoints", "methods"):
+            if getattr(setting, key):
+                what = f"{key} in a setting from which nothing is unlearned"
+                raise problem(what, getattr(setting, key), "none", at=[*at, key])
+    if not setting.together:
+        return
+    if study.unlearns(name):
+        raise problem(
+            "runs of one job from which is unlearned", True, "false, or `unlearn: false`", at=[*at, "together"]
+        )
+    sources = [one.setting for other in study.settings.values() for one in (other.starts_from, other.transfer) if one]
+    if setting.starts_from or setting.transfer or name in sources:
+        raise problem(
+            "runs of one job that go on from others, or others from them", True, "false", at=[*at, "together"]
+        )
+    if setting.training.processes > 1:
+        raise problem("runs of one job in several processes", True, "false", at=[*at, "together"])
+
+
+def check_unlearning(study: Study) -> None:
+    """A study has all that unlearning needs, or nothing that is for it."""
+    needed = ("forget_sets", "metrics")
+    for key in needed if study.methods else ():
+        if not getattr(study, key):
+            raise PydanticCustomError("study", "is missing; add it, as there are methods", {"at": [key]})
+    if study.unlearned:
+        return
+    if study.methods:
+        allowed = "none, or a setting without `unlearn: false`"
+        raise problem("methods, with nothing to unlearn from", sorted(study.methods), allowed, at=["methods"])
+    for key in (*needed, "analyses", "likelihood_ratio_attack", "along_training", "tuning"):
+        if key in study.model_fields_set and getattr(study, key):
+            said = f"is missing; add it, or take out `{key}`, which is for unlearning"
+            raise PydanticCustomError("study", "{said}", {"said": said, "at": ["methods"]})
