@@ -321,6 +321,23 @@ def test_items_that_fail_are_named_with_their_reasons_once_the_others_are_done(
     assert batch.run(items) == {"a": "kept", "b": "computed", "c": "computed", "d": "kept"}
 
 
+def test_an_item_that_reads_what_a_failed_one_should_have_made_fails_with_it_and_no_other_does(batch: Batch) -> None:
+    items = batch.items({"a": 1, "b": 2, "c": 3})
+    items["b"] = Item(items["b"].spec, {"parts": items["a"].outputs["table"]}, items["b"].outputs)
+
+    def fail(job: Job) -> None:
+        if job.spec.value == 1:
+            raise ValueError("no 1")
+
+    batch.before_last = fail
+    with pytest.raises(ItemsFailed, match=r"2 of 3 items .*a: ValueError: no 1; b: what it reads was not made"):
+        batch.run(items)
+    assert [job.spec.value for job in batch.ran] == [1, 3]
+    batch.before_last = lambda job: None
+    batch.run(items)
+    assert [job.spec.value for job in batch.ran] == [1, 2], "c is kept"
+
+
 def test_a_job_that_is_no_batch_raises_what_its_function_raises(batch: Batch) -> None:
     def fail(job: Job) -> None:
         raise ValueError("wrong")
