@@ -17,8 +17,8 @@ SCRUB_LOSS = replaced(PACKAGE / "methods" / "scrub.py", "self.gamma * problem", 
 OPTIMIZERS = PACKAGE / "training" / "optimizers.py"
 OTHER_BITS = replaced(
     OPTIMIZERS,
-    "return _ADAMW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay)",
-    "return _ADAMW(parameters, lr=learning_rate, betas=(betas[0], betas[1]), weight_decay=weight_decay * (1 + 1e-4))",
+    'return switched(spec, "weight_decay", step)',
+    'return switched(spec, "weight_decay", step) * (1 + 1e-4)',
 )
 LONG = pytest.mark.long(sample=1)
 SCRUB = {"unlearn/modular-mlp/seed0/within-50": {"scrub"}, "unlearn/modular-mlp/seed1/within-50": {"scrub"}}
