@@ -357,7 +357,7 @@ def test_what_metrics_ask_for_comes_together_as_the_most_of_it() -> None:
     kinds |= {"language-membership": {"k": 0.4}, "paraphrases": {}}
     spec = language_outputs(METRICS[kind](**settings) for kind, settings in kinds.items())
     assert spec.settings == {
-        **{"answered": 30, "stemmer": True, "wrong_answers": True},
+        **{"answered": 30, "stemmer": True, "wrong_answers": 400},
         **{"k": 0.4, "paraphrased_questions": True},
     }
     assert language_outputs([METRICS["accuracy"]()]).settings == {}

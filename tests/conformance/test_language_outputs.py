@@ -79,7 +79,7 @@ def test_every_column_is_that_of_the_pair_alone() -> None:
 def test_no_more_logits_than_those_of_a_batch_are_ever_there() -> None:
     model, *_, pairs = asked()
     given = Beside(pairs, pairs, Examples(pairs.x.repeat_interleave(3, 0), pairs.y.repeat_interleave(3, 0)))
-    settings = {"wrong_answers": True, "paraphrased_questions": True, "answered": N}
+    settings = {"wrong_answers": N, "paraphrased_questions": True, "answered": N}
     LanguageOutputs(**settings).columns(model, pairs, given, decode=decode, end=END, longest=20, seed=0)
     assert max(n for n, _ in model.shapes) == MOST_TEXTS
 
@@ -109,7 +109,7 @@ def test_paraphrases_and_wrong_answers_are_asked_beside_the_pairs() -> None:
     index = np.array([0, 1, 2, 50])
     beside = Beside.of({name: values.numpy() for name, values in arrays.items()}, index, torch.device("cpu"))
     given = pairs[torch.from_numpy(index)]
-    settings = LanguageOutputs(wrong_answers=True, paraphrased_questions=True)
+    settings = LanguageOutputs(wrong_answers=N, paraphrased_questions=True)
     found = settings.columns(model, given, beside, decode=decode, end=END, longest=12, seed=0)
     for place, row in enumerate(index.tolist()):
         right = np.mean(plain_losses(model, prompts[row], answers[row]))
@@ -125,6 +125,12 @@ def test_paraphrases_and_wrong_answers_are_asked_beside_the_pairs() -> None:
             "choice_probability": p / (p + sum(other)) if wrong else math.nan,
         }
         assert {name: found[name][place] for name in expected} == pytest.approx(expected, rel=1e-5, nan_ok=True)
+    # Of fewer pairs the same, and nothing of the others.
+    some = LanguageOutputs(wrong_answers=2).columns(model, given, beside, decode=decode, end=END, longest=12, seed=0)
+    asked_of = np.sort(numpy_generator(0, "answered").permutation(len(index))[:2])
+    for name in ("paraphrased_answer_loss", "wrong_answer_loss", "wrong_answer_probability", "choice_probability"):
+        np.testing.assert_allclose(some[name][asked_of], found[name][asked_of], rtol=1e-6)
+        assert np.isnan(np.delete(some[name], asked_of)).all()
     # A set without paraphrases, as questions about real authors, has its answers themselves; without wrong ones, nothing.
     of_set = {f"facts_wrong_answers/{part}": arrays[f"wrong_answers/{part}"].numpy() for part in ("tokens", "targets")}
     facts = settings.columns(

@@ -170,8 +170,8 @@ def test_the_front_is_over_all_candidates_at_all_updates_relative_to_the_checkpo
 
 
 # The shared hyper-parameter that forgets.
-def choose(*tables: pd.DataFrame) -> tuple[float, float]:
-    (row,) = forgetting(*(table[table.seed == SEED] for table in tables)).to_dict("records")
+def choose(*tables: pd.DataFrame, ends: bool = False) -> tuple[float, float]:
+    (row,) = forgetting(*(table[table.seed == SEED] for table in tables), ends=ends).to_dict("records")
     return row["value"], row["updates"]
 
 
@@ -188,6 +188,10 @@ def test_the_value_and_the_updates_are_taken_whose_mean_forget_accuracy_is_neare
     assert choose(*made(runs, retrained=0.48))[0] == 2.0
     # Between two rows the forget accuracy of a run stays: after one update grokked is still at 1.
     assert choose(*made(runs, retrained=0.89)) == (1.0, 1)
+    # At their ends alone the means are .2 and .5.
+    value, updates = choose(*made(runs, retrained=0.36), ends=True)
+    assert value == 2.0
+    assert np.isnan(updates)
 
 
 def test_of_points_as_near_that_which_retains_most_is_taken_and_an_own_end_before_a_number_of_updates() -> None:
@@ -210,6 +214,7 @@ def test_a_candidate_counts_until_one_of_its_runs_diverges_and_only_with_what_wa
     steps = tables[1]
     whole = steps[~(steps.final & (steps.checkpoint == "early"))]
     assert choose(tables[0], whole) == (1.0, 1)
+    assert forgetting(tables[0], whole, ends=True).empty
     missing = {(SEED, "early", 1.0): "not found"}
     assert choose(*made(runs, flags=missing, retrained=0.0))[0] == 1.0  # type: ignore[arg-type]
     none = made(runs, reference_flag="not found")  # type: ignore[arg-type]

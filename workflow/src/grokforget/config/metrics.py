@@ -175,6 +175,7 @@ class RougeL(Answering):
 
 
 Mean = Literal["geometric", "arithmetic"]
+WrongAnswers = Annotated[int, Field(ge=1)]
 
 
 class TruthRatio(LanguageMetric):
@@ -186,9 +187,16 @@ class TruthRatio(LanguageMetric):
     mean: Mean = "geometric"
     """Of the wrong answers' probabilities. TOFU's code and open-unlearning's take the geometric mean, the paper's formula says
     the arithmetic one."""
+    pairs: WrongAnswers = 400
+    """Of how many pairs of each set, drawn once a request, the wrong answers are asked (open-unlearning: 400). The most that
+    any metric asks for counts."""
 
     def asks(self) -> dict[str, Any]:
-        return {"wrong_answers": True}
+        return {"wrong_answers": self.pairs}
+
+    def not_settings(self) -> set[str]:
+        """It is of what the model is asked, not of what is made of it."""
+        return {"pairs"}
 
 
 class ForgetQuality(TruthRatio):
@@ -213,9 +221,14 @@ class ModelUtility(Answering):
     ``test``."""
     mean: Mean = "geometric"
     """As of ``truth-ratio``."""
+    pairs: WrongAnswers = 400
+    """As of ``truth-ratio``."""
 
     def asks(self) -> dict[str, Any]:
-        return {**super().asks(), "wrong_answers": True}
+        return {**super().asks(), "wrong_answers": self.pairs}
+
+    def not_settings(self) -> set[str]:
+        return super().not_settings() | {"pairs"}
 
 
 class LanguageMembership(LanguageMetric):

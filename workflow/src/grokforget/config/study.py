@@ -53,6 +53,9 @@ class TuningSettings(Strict):
     """On which of a setting's forget sets the candidates are tried; null is all of them."""
     candidates: dict[str, Candidates] = Field(default={})
     """Method → what to try. The choice is copied into the settings' ``methods``."""
+    updates: Literal["any", "all"] = "any"
+    """``any``: the number of updates is chosen too; ``all``: every candidate is judged at its own end alone, so that the cells at
+    the chosen value have whole trajectories, along which forgetting is matched without further runs."""
 
 
 class Study(Strict):

@@ -56,6 +56,9 @@ def choose(job: Job[ChooseSpec]) -> None:
         )
         for name in ("parts", "trajectories")
     )
-    written = {"candidates": tuning.candidates(tried), "choice": tuning.forgetting(tried, trajectories)}
+    written = {
+        "candidates": tuning.candidates(tried),
+        "choice": tuning.forgetting(tried, trajectories, ends=job.spec.updates == "all"),
+    }
     for name, table in written.items():
         write_text(job.outputs[name], table.to_csv(index=False, float_format="%.4g", lineterminator="\n"))

@@ -31,15 +31,16 @@ def candidates(table: pd.DataFrame) -> pd.DataFrame:
     return candidates.reset_index()
 
 
-def forgetting(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFrame:
+def forgetting(table: pd.DataFrame, trajectories: pd.DataFrame, *, ends: bool = False) -> pd.DataFrame:
     """The one value and number of updates a (setting, method), the same for all checkpoints, at which what was to be forgotten
     is forgotten: from the cells of the tuning seed.
 
-    Every candidate at every update, and at its own end, is looked at. Taken is that whose forget accuracy, averaged over
-    checkpoints and forget sets, is nearest to that of the retrained references, averaged over the same; of those within
-    ``TIE`` of the nearest the one that retains most on average, then the smallest value, then the method's own end
-    (``updates`` is NaN), then the fewest updates. The rule names no checkpoint, so it serves none at another's cost. Cells
-    count whose checkpoint and reference were found, and a candidate as long as none of its runs has diverged.
+    Every candidate at every update, and at its own end, is looked at; with ``ends`` at its own end alone. Taken is that
+    whose forget accuracy, averaged over checkpoints and forget sets, is nearest to that of the retrained references, averaged
+    over the same; of those within ``TIE`` of the nearest the one that retains most on average, then the smallest value, then
+    the method's own end (``updates`` is NaN), then the fewest updates. The rule names no checkpoint, so it serves none at
+    another's cost. Cells count whose checkpoint and reference were found, and a candidate as long as none of its runs has
+    diverged.
     """
     rows = []
     known = found(table)
@@ -49,6 +50,10 @@ def forgetting(table: pd.DataFrame, trajectories: pd.DataFrame) -> pd.DataFrame:
         points = pd.concat(
             [points_of(one, here[here.value == value]) for value, one in cells.groupby("value", sort=True)]
         )
+        if ends:
+            points = points[points.updates.isna()]
+            if points.empty:  # Every candidate has diverged.
+                continue
         # The same models, averaged in another order, are as near and retain as much.
         points = points.assign(
             distance=(points.forget_accuracy - wanted).abs().round(9), retained=points.retained.round(9)

@@ -24,21 +24,21 @@ from grokforget.metrics.language.zlib_ratio import compressed_bytes
 from grokforget.runtime.seeds import numpy_generator
 from grokforget.training.answering import greedy_answers
 from grokforget.training.evaluate import reduced
-from grokforget.training.language import Digested, answer_lengths, judged_tokens
+from grokforget.training.language import Digested, Language, answer_lengths, judged_tokens
 
 
 class LanguageOutputs:
     """Columns of a table of outputs: those of ``per_example`` and those that the metrics of answers ask for.
 
-    ``k`` of ``min_k``; whether ``wrong_answers`` and ``paraphrased_questions`` are asked, where there are any; how many pairs are
-    ``answered``, and whether words are compared by their stems (``rouge_l``).
+    ``k`` of ``min_k``; of how many pairs the ``wrong_answers`` are asked, and whether ``paraphrased_questions`` are, where there
+    are any; how many pairs are ``answered``, and whether words are compared by their stems (``rouge_l``).
     """
 
     def __init__(
         self,
         *,
         k: float = 0.2,
-        wrong_answers: bool = False,
+        wrong_answers: int = 0,
         paraphrased_questions: bool = False,
         answered: int = 0,
         stemmer: bool = False,
@@ -65,7 +65,7 @@ class LanguageOutputs:
         set has no paraphrases; ``wrong_answer_loss`` and ``wrong_answer_probability``, means over a pair's wrong answers, and
         ``choice_probability``, that of the right answer among all; ``rouge_l`` and, as text, ``said``: what the model answers up
         to the token ``end``, of prompt and answer together at most ``longest`` tokens. NaN, or None, is what is not known, and
-        of all but ``answered`` pairs, drawn by ``seed``, what they were not asked.
+        of all but ``wrong_answers`` and ``answered`` pairs, drawn by ``seed``, what they were not asked.
 
         Passes hold at most ``evaluate.MOST_TEXTS`` texts, and no more logits than theirs are ever there.
         """
@@ -75,7 +75,7 @@ class LanguageOutputs:
             **found,
             "compressed_bytes": np.array([float(compressed_bytes(decode(answer))) for answer in answers]),
             **(self.of_paraphrased_questions(model, beside) if self.paraphrased_questions else {}),
-            **(self.of_wrong_answers(model, beside, found["loss"]) if self.wrong_answers else {}),
+            **(self.of_wrong_answers(model, beside, found["loss"], seed) if self.wrong_answers else {}),
             **(self.of_answers(model, pairs, answers, decode, end, longest, seed) if self.answered else {}),
         }
 
@@ -86,16 +86,21 @@ class LanguageOutputs:
         found = statistics(model, beside.paraphrased_questions, self.k)
         return {f"paraphrased_question_{new}": found[old] for new, old in (("loss", "loss"), ("strength", "correct"))}
 
-    def of_wrong_answers(self, model: nn.Module, beside: Beside, right: np.ndarray) -> dict[str, np.ndarray]:
+    def of_wrong_answers(self, model: nn.Module, beside: Beside, right: np.ndarray, seed: int) -> dict[str, np.ndarray]:
         """What truth ratio and the choice among options are made of, from the right answers' losses (N,)."""
         if beside.wrong_answers is None:
             return {}
-        wrong = statistics(model, beside.wrong_answers, self.k)["loss"].reshape(len(right), -1)
+        asked = drawn(len(right), self.wrong_answers, seed)
+        unasked = np.setdiff1d(np.arange(len(right)), asked)
+        wrong = losses_of(model, beside.wrong_answers, asked, len(right))
         there = ~np.isnan(wrong)
         count = np.where(there.any(1), there.sum(1), math.nan)
-        paraphrased = beside.paraphrased_answers
+        paraphrased = right.copy()
+        if beside.paraphrased_answers is not None:
+            paraphrased = losses_of(model, beside.paraphrased_answers, asked, len(right))[:, 0]
+        paraphrased[unasked] = math.nan
         return {
-            "paraphrased_answer_loss": right if paraphrased is None else statistics(model, paraphrased, self.k)["loss"],
+            "paraphrased_answer_loss": paraphrased,
             "wrong_answer_loss": np.where(there, wrong, 0).sum(1) / count,
             "wrong_answer_probability": np.where(there, probability(wrong), 0).sum(1) / count,
             "choice_probability": among_options(right, wrong),
@@ -112,7 +117,7 @@ class LanguageOutputs:
         seed: int,
     ) -> dict[str, np.ndarray]:
         """What the model says, and its ROUGE-L recall."""
-        asked = np.sort(numpy_generator(seed, "answered").permutation(len(pairs))[: self.answered])
+        asked = drawn(len(pairs), self.answered, seed)
         rouge, said = np.full(len(pairs), math.nan), np.full(len(pairs), None, dtype=object)
         if len(asked):
             answers = greedy_answers(model, pairs[torch.from_numpy(asked).to(pairs.x.device)], end, longest)
@@ -120,6 +125,25 @@ class LanguageOutputs:
                 said[row] = decode(answer).strip()
                 rouge[row] = rouge_l_recall(decode(right[row]), said[row], stemmer=self.stemmer)
         return {"rouge_l": rouge, "said": said}
+
+
+def drawn(pairs: int, count: int, seed: int) -> np.ndarray:
+    """The numbers of so many of a set's pairs, ascending; the more of them include the fewer."""
+    return np.sort(numpy_generator(seed, "answered").permutation(pairs)[:count])
+
+
+def losses_of(model: nn.Module, texts: Examples, asked: np.ndarray, pairs: int) -> np.ndarray:
+    """Mean -log p a token of the texts of each of the pairs ``asked``, which stand one pair's after the other's: (pairs, k), NaN
+    of what is not asked, has no targets, or has an output that is not finite."""
+    losses = np.full((pairs, len(texts) // max(pairs, 1)), math.nan)
+    if losses[asked].size:
+        rows = torch.arange(len(texts), device=texts.x.device).reshape(losses.shape)[torch.from_numpy(asked)].flatten()
+        some = texts[rows]
+        digests = reduced(model, some, Language().digest)
+        found = Digested().example_losses(digests, some.y).double().cpu().numpy()
+        unknown = ~(some.y != IGNORED).any(1).cpu().numpy()
+        losses[asked] = np.where(unknown, math.nan, found).reshape(len(asked), -1)
+    return losses
 
 
 def statistics(model: nn.Module, pairs: Examples, k: float) -> dict[str, np.ndarray]:

@@ -251,7 +251,7 @@ def collect(study: Study, table: str) -> dict[str, Item]:
 def choose(study: Study) -> dict[str, Item]:
     """The choice among all candidates, on the tuning seed."""
     labels = list(tried(study, lambda setting: [study.tuning.seed]))
-    spec = ChooseSpec(parts=labels)
+    spec = ChooseSpec(parts=labels, updates=study.tuning.updates)
     outputs = {"choice": "tuning/choice.csv", "candidates": "tuning/candidates.csv"}
     patterns = {"parts": paths.TUNING, "trajectories": paths.TUNING_TRAJECTORY}
     inputs = {name: [pattern.format(**one) for one in labels] for name, pattern in patterns.items()}

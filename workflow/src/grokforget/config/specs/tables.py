@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -156,6 +156,8 @@ class ChooseSpec(JobSpec):
     parts: list[dict[str, str | int]]
     """Of each file of the inputs ``parts`` and ``trajectories``, in their order, the labels of its rows: setting, seed,
     method."""
+    updates: Literal["any", "all"] = "any"
+    """Whether the number of updates is chosen too."""
 
 
 def summarise_item(study: Study) -> Item:
