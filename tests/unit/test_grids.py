@@ -72,6 +72,11 @@ def test_axes_have_the_values_that_they_say(axis: dict[str, Any], values: list[A
     assert [value for _, value in Axis.model_validate(axis).points()] == values
 
 
+def test_a_name_that_is_a_number_is_that_number_in_the_tables() -> None:
+    axis = Axis.model_validate({"values": {"96": [96], "0.5": [48], "two-layers": [96, 96]}})
+    assert axis.points() == [(96, [96]), (0.5, [48]), ("two-layers", [96, 96])]
+
+
 @pytest.mark.parametrize(
     ("value", "name"),
     [(0.3, "0p3"), (1, "1"), (1.0, "1"), (1e-5, "1e-5"), (1e20, "1e20"), (-2, "minus-2"), (None, "none"), ("+", "43")],

@@ -49,7 +49,8 @@ class Axis(Strict):
     """What one key of a setting takes, one value a setting: ``values``, ``linear`` or ``log``."""
 
     values: list[Any] | dict[str, Any] | None = None
-    """The values; numbers, words, true, false and null; others by names, ``{small: {kind: mlp, ...}, large: ...}``."""
+    """The values; numbers, words, true, false and null; others by names, ``{small: {kind: mlp, ...}, large: ...}`` or
+    ``{"96": [96], "192": [192]}``."""
     linear: Span | None = None
     """Evenly spaced values."""
     log: Span | None = None
@@ -85,7 +86,7 @@ class Axis(Strict):
     def points(self) -> list[tuple[Any, Any]]:
         """Label and value of each."""
         if isinstance(self.values, dict):
-            return list(self.values.items())
+            return [(label_of(name), value) for name, value in self.values.items()]
         if self.values is not None:
             return [(value, value) for value in self.values]
         span = self.linear or self.log
@@ -95,6 +96,13 @@ class Axis(Strict):
         between = [ends[0] + step * place for place in range(1, span.count - 1)]
         found = [span.start, *(rounded(math.exp(one) if self.log else one) for one in between), span.stop]
         return [(value, value) for value in ([round(one) for one in found] if span.whole else found)]
+
+
+def label_of(name: str) -> str | int | float:
+    """A name, as the number that it is: so that widths by name have an axis."""
+    if not re.fullmatch(r"-?\d+(\.\d+)?", name):
+        return name
+    return float(name) if "." in name else int(name)
 
 
 def rounded(value: float) -> float:
