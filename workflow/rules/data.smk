@@ -64,6 +64,25 @@ rule difficulty:
         RUN
 
 
+rule describe:
+    input:
+        unpack(job("describe", paths.GROUPING, runs.describe)),
+    output:
+        tables=directory(at(paths.GROUPING)),
+        record=record_of(paths.GROUPING),
+    log:
+        log_of(paths.GROUPING),
+    conda:
+        "../../envs/data.yaml"
+    resources:
+        mem_mb=more(1000),
+        runtime=more(10),
+    message:
+        "Describe the groups of examples: {wildcards.setting}, seed {wildcards.seed}"
+    shell:
+        RUN
+
+
 rule forget:
     input:
         unpack(job("forget", paths.FORGETTING, runs.forget)),

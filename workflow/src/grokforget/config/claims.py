@@ -19,10 +19,14 @@ EARLY, MEMORISED = "early", "memorised"
 class Scope(Strict):
     """Which rows of the table count. What is not given counts whatever it is."""
 
-    forget_sets: list[Literal["within-classes", "random"]] = Field(default=["within-classes"], min_length=1)
+    forget_sets: list[Literal["within-classes", "random", "local-grokking"]] = Field(
+        default=["within-classes"], min_length=1
+    )
     """Kinds of forget sets."""
     largest_fraction: float = Field(default=1.0, gt=0, le=1)
     """Forget sets of these kinds with a fraction of up to this."""
+    matched: Literal["length", "loss", "template"] | None = None
+    """Of groups of examples: in what they are alike; null: in nothing."""
     stages: Literal["before", "after"] | None = None
     """Of analyses: the checkpoints themselves, or what the unlearning methods made of them."""
     analysis: str | None = None
@@ -49,7 +53,9 @@ class Test(Strict):
     """Column of the table, or one of the derived ones (``statistics/quantities.py``)."""
     scope: Scope = Scope()
     contrast: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
-    """Two checkpoints, or names of controls: the first minus the second."""
+    """Two checkpoints, names of controls, or groups: the first minus the second."""
+    between: Literal["checkpoints", "groups"] = "checkpoints"
+    """``groups``: of examples, each forgotten from the same checkpoint (forget sets of kind ``local-grokking``)."""
     against: str | None = None
     """The measure of the same model that is subtracted: its control, say. Without a contrast, the claim is of this
     difference, in all checkpoints."""
@@ -65,6 +71,9 @@ class Test(Strict):
     def _whole(self) -> Self:
         if self.contrast is None and self.against is None:
             raise problem("neither contrast nor against", self.contrast, "at least one of them", at=["contrast"])
+        if (self.between == "groups") != (self.scope.forget_sets == ["local-grokking"] and self.table != "analysis"):
+            allowed = "groups with forget sets of kind local-grokking alone, and of no analysis; else checkpoints"
+            raise problem("a contrast without what it is between", self.between, allowed, at=["between"])
         if (self.direction == "equal") != (self.margin is not None):
             raise problem("a margin", self.margin, "one with direction equal, none otherwise", at=["margin"])
         return self
@@ -95,7 +104,7 @@ class Claim(Strict):
     def with_memorised(self, test: Test) -> Test | None:
         """The same test with ``memorised`` in place of ``early``, which tells what grokking gains from what having fitted at
         all does: the test itself where it does not compare with ``early``, none where the claim does not have the other."""
-        if test.contrast is None or EARLY not in test.contrast:
+        if test.contrast is None or EARLY not in test.contrast or test.between == "groups":
             return test
         wanted = [MEMORISED if name == EARLY else name for name in test.contrast]
         return next((one for one in self.tests if one.contrast == wanted and one.compared == test.compared), None)

@@ -64,7 +64,7 @@ OTHERS = {
         "choose": 0.4,
         "provenance": 0.4,
     },
-    **{"forget": 0.1, "split": 0.1},
+    **{"forget": 0.1, "describe": 0.3, "split": 0.1},
 }
 """Seconds of a job of any other rule, in the laptop study."""
 START = 1.6

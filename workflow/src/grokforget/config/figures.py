@@ -22,8 +22,9 @@ class FigureRow:
     """One sentence for the report."""
     analyses: tuple[str, ...] = ()
     """The kinds of analyses that it shows; of other analyses it is not told, so they do not invalidate it."""
-    needs: Literal["controls", "designs"] | None = None
-    """What the study must have: a control, or a setting with more than two forget sets."""
+    needs: Literal["controls", "designs", "groups"] | None = None
+    """What the study must have: a control, a setting with more than two forget sets, or forget sets that are groups of examples
+    by how their losses went."""
     libraries: tuple[str, ...] = PLOTS
     """The libraries whose locked versions decide what it looks like."""
 
@@ -128,6 +129,21 @@ FIGURES: dict[str, FigureRow] = {
         caption="Differences in accuracy after unlearning between checkpoints, by the design of the forget set.",
         # Its intervals are Student's.
         libraries=(*PLOTS, "scipy"),
+    ),
+    "groups": FigureRow(
+        "grokforget.figures.groups:figure",
+        tables=("unlearning",),
+        shows=("settings", "methods", "study"),
+        needs="groups",
+        caption="Extraction strength on the forget and the retain set after unlearning locally grokked and ungrokked examples, "
+        "as they are and alike in length.",
+    ),
+    "group-losses": FigureRow(
+        "grokforget.figures.group_losses:figure",
+        tables=("group_losses",),
+        shows=("settings", "study"),
+        caption="Loss of locally grokked and ungrokked examples along training, and of the right answers to their paraphrased "
+        "questions.",
     ),
     "controls": FigureRow(
         "grokforget.figures.controls:figure",

@@ -19,9 +19,9 @@ class PaperTableRow:
     caption: str
     analysis: str | None = None
     """The kind of analysis that it shows."""
-    needs: Literal["controls", "random", "along"] | None = None
+    needs: Literal["controls", "random", "along", "groups"] | None = None
     """``controls``: settings that are controls of others; ``random``: forget sets drawn from all classes; ``along``: its analysis
-    along training."""
+    along training; ``groups``: forget sets that are groups of examples by how their losses went."""
     fields: tuple[str, ...] = ROWS_OF_ALL
     """The fields of ``PaperTableSpec`` that it is told."""
 
@@ -32,6 +32,13 @@ PAPER_TABLES = {
         ("unlearning",),
         "Accuracy in percent after unlearning from each checkpoint, mean ± standard deviation over seeds.",
         fields=("settings", "forget_sets", "methods", "checkpoints"),
+    ),
+    "table2": PaperTableRow(
+        "grokforget.tables.groups:table2",
+        ("unlearning",),
+        "Extraction strength on forget and retain set after unlearning locally grokked and ungrokked examples.",
+        needs="groups",
+        fields=(*ROWS_OF_ALL, "settings"),
     ),
     "table3": PaperTableRow(
         "grokforget.tables.paper:table3",
@@ -75,6 +82,12 @@ PAPER_TABLES = {
         ("unlearning",),
         "Accuracies after unlearning from the early, the grokked and the SAM-trained model.",
         needs="controls",
+    ),
+    "table12": PaperTableRow(
+        "grokforget.tables.groups:table12",
+        ("groups",),
+        "Length of questions and answers, and losses, of locally grokked and ungrokked examples.",
+        fields=(*ROWS_OF_ALL, "settings"),
     ),
     "membership": PaperTableRow(
         "grokforget.tables.paper:membership",

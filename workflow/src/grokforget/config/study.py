@@ -260,6 +260,10 @@ class Study(Strict):
         """The forget sets that are drawn by difficulty."""
         return [name for name in self.forget_sets_of(setting) if self.forget_sets[name].difficulty()]
 
+    def grouped(self, setting: str) -> list[str]:
+        """The forget sets that are groups of examples by how their losses went."""
+        return [name for name in self.forget_sets_of(setting) if self.forget_sets[name].kind == "local-grokking"]
+
     def tuning_seeds(self, setting: str) -> list[int]:
         """The seeds with which candidates are tried: those that are reported, and the one that chooses."""
         tried = self.tuning.candidates and self.forget_sets_tuned(setting)

@@ -37,7 +37,7 @@ SMALL, THIN = 0.62, 0.8
 """The same test against ``memorised``: size of its mark as a share of the usual, and width of its interval."""
 LABELS, PANEL = 0.37, 0.52
 """Shares of the width."""
-LINE, TICKS, GAP = 3.3, 4.6, 1.4
+LINE, TICKS, GAP = 2.9, 4.4, 1.3
 """Height of a line of text, of the axis' numbers, and between claims, mm."""
 
 
@@ -68,13 +68,16 @@ class Block:
     """One claim's part of the page: its text, and below it a panel with a row a deciding test."""
 
     def __init__(self, claim: Claim, tests: pd.DataFrame) -> None:
-        self.deciding = claim.deciding
         self.tests = tests[tests.claim == claim.id]
+        names = [test.name for test in claim.deciding]
+        tested = self.tests.verdict[self.tests.test.isin(names)] != UNTESTED
+        # A claim that this study says nothing of is a line of text.
+        self.deciding = claim.deciding if tested.any() else []
         others = {test.name: claim.with_memorised(test) for test in self.deciding}
         self.others = {name: other.name for name, other in others.items() if other and other.name != name}
         text = f"{claim.id}. {claim.claim}"
         if not self.deciding:
-            text += f". {UNTESTED.capitalize()}: {claim.why_not}"
+            text += ". " + ": ".join(filter(None, [UNTESTED.capitalize(), claim.why_not]))
         self.title = textwrap.wrap(text, 116)
         self.labels = [textwrap.wrap(test.name, 48) for test in self.deciding]
         self.rows = [

@@ -13,6 +13,7 @@ DATA = "data/{data}/examples"
 SPLIT_JOB = "data/{data}/seed{seed}"
 DIFFICULTIES = "difficulty/{setting}/seed{seed}"
 FORGETTING = "forget/{setting}/seed{seed}"
+GROUPING = "groups/{setting}/seed{seed}"
 SEGMENT = "train/{setting}/seed{seed}/{train_set}/segment{segment}"
 TOGETHER = "together/{grid}/seed{seed}"
 """A job that trains all runs of a seed of a grid, in a folder that has its data too."""
@@ -35,6 +36,8 @@ LABELS = "data/{data}/labels.csv"
 SPLIT = f"{SPLIT_JOB}.safetensors"
 FORGET = f"{FORGETTING}/{{forget_set}}.safetensors"
 DIFFICULTY = f"{DIFFICULTIES}/{{forget_set}}.safetensors"
+GROUP = f"{GROUPING}/{{forget_set}}.parquet"
+GROUP_LOSSES = f"{GROUPING}/{{forget_set}}.losses.parquet"
 STATE = f"{SEGMENT}/state.safetensors"
 SNAPSHOTS = f"{SEGMENT}/snapshots.safetensors"
 CURVE = f"{SEGMENT}/curve.parquet"
@@ -63,7 +66,9 @@ PAPER_NUMBERS = Path(__file__).parents[3] / "resources" / "paper_numbers.csv"
 
 LOGS, JOBS, SPECS = "logs", "jobs", "specs"
 DEPTHS = {
-    **dict.fromkeys(("forget", "difficulty", "checkpoints", "along_training", "metrics", "analysis", "together"), 3),
+    **dict.fromkeys(
+        ("forget", "difficulty", "groups", "checkpoints", "along_training", "metrics", "analysis", "together"), 3
+    ),
     **{"unlearn": 4, "shadows": 2, "attack": 2},
 }
 """Where a job writes a folder that holds its items: how many names its path has."""

@@ -41,7 +41,8 @@ def quantity(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) ->
     flagged has no value.
 
     A control's rows stand under the setting that it is compared with, its name in place of the checkpoint. Of an analysis,
-    ``method`` is the stage; where both stages are asked for, it is part of the checkpoint's name.
+    ``method`` is the stage; where both stages are asked for, it is part of the checkpoint's name. Between groups, the group
+    stands in place of the checkpoint, and checkpoint and number of pairs in place of the forget set; draws count as their mean.
     """
     table, scope = tables.get(test.table), test.scope
     if table is None:
@@ -59,6 +60,8 @@ def quantity(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) ->
     # What is measured against a retrained reference that is none is no number, for that reason.
     out = flagged(table) | (values.isna() & flagged(table, REFERENCE_FLAG))
     table = under_their_settings(table.assign(value=values.mask(out), flagged=out), study.controls)
+    if test.between == "groups":
+        table = of_groups(table, study.forget_sets)
     return table.groupby([*CELL, "checkpoint"], as_index=False).agg(value=("value", "mean"), flagged=("flagged", "any"))
 
 
@@ -67,8 +70,19 @@ def in_scope(scope: Scope, forget_sets: Mapping[str, ForgetSetMeaning]) -> list[
     return [
         name
         for name, rule in forget_sets.items()
-        if rule.kind in scope.forget_sets and (rule.fraction or 0) <= scope.largest_fraction
+        if rule.kind in scope.forget_sets
+        and (rule.fraction or 0) <= scope.largest_fraction
+        and rule.matched == scope.matched
     ]
+
+
+def of_groups(table: pd.DataFrame, forget_sets: Mapping[str, ForgetSetMeaning]) -> pd.DataFrame:
+    """Groups as checkpoints, each of what is forgotten from one checkpoint in so many pairs."""
+    group, pairs = (
+        table.forget_set.map({name: getattr(rule, key) for name, rule in forget_sets.items()})
+        for key in ("group", "pairs")
+    )
+    return table.assign(forget_set=table.checkpoint + " " + pairs.astype(str), checkpoint=group)
 
 
 def of_analysis(table: pd.DataFrame, scope: Scope, kinds: Mapping[str, str]) -> pd.DataFrame:

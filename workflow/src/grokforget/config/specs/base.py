@@ -50,6 +50,11 @@ class ForgetSetMeaning(Spec):
 
     kind: str
     fraction: float | None = None
+    group: str | None = None
+    """Of examples, by how their loss went; ``pairs`` and ``matched``: how many, and in what they are like those of the other
+    groups."""
+    pairs: int | None = None
+    matched: str | None = None
 
 
 class ControlMeaning(Spec):

@@ -76,6 +76,11 @@ def cells(study: Study) -> Iterator[Labels]:
             yield {**request, "method": method}
 
 
+def groups(study: Study) -> Iterator[Labels]:
+    """Every (setting, seed, forget set) whose examples are a group."""
+    return (one for one in requests(study) if one["forget_set"] in study.grouped(str(one["setting"])))
+
+
 def unlearning_along(study: Study) -> list[Part]:
     """What one method makes of snapshots along training."""
     along = ((setting, seed, name) for setting, seed in study.runs() for name in study.forget_sets_along(setting))
@@ -183,6 +188,20 @@ COLLECTED: dict[str, TableRow] = {
         batch_norm,
         "Every cell of a model with batch norms by their running statistics: as the method left them, frozen during "
         "unlearning, and recalibrated on retained data, as in all other tables.",
+    ),
+    "groups": TableRow(
+        [*REQUEST, "example"],
+        [],
+        lambda study: parts(paths.GROUP, groups(study)),
+        "The examples of every group by how their losses went: loss at the candidate epoch and at the end of the run on the full "
+        "train set (nats), and how long question and answer are.",
+    ),
+    "group_losses": TableRow(
+        [*REQUEST, "step"],
+        [],
+        lambda study: parts(paths.GROUP_LOSSES, groups(study)),
+        "The mean loss of every group's examples, and of the right answers to their paraphrased questions, along the run on the "
+        "full train set (nats).",
     ),
     "unlearning_along": TableRow(
         REQUEST,

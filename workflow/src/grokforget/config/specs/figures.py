@@ -57,6 +57,7 @@ def figures_of(study: Study, tables: Collection[str]) -> list[str]:
     has = {
         None: True,
         "controls": any(setting.control for setting in study.settings.values()),
+        "groups": any(study.grouped(name) for name in study.main_settings),
         "designs": any(len(study.forget_sets_of(setting)) > 2 for setting in study.settings),
     }
     return [

@@ -96,6 +96,13 @@ class LossesSpec(ComputeSpec):
     batch_size: int | None
 
 
+class GroupSpec(JobSpec):
+    """What the examples of a forget set by how their losses went are like."""
+
+    function: ClassVar[str] = "grokforget.jobs.groups:describe"
+    libraries: ClassVar[tuple[str, ...]] = ("numpy", "tokenizers")
+
+
 class TrainSpec(ComputeSpec):
     """One segment; it depends on the recipe and on where it ends, not on how long the run is to be."""
 
@@ -221,6 +228,21 @@ def forget(study: Study, setting: str, seed: str) -> dict[str, Item]:
             inputs["difficulty"] = paths.DIFFICULTY.format(**where)
         spec = ForgetSpec(forget_set=study.forget_sets[name].spec(), name=name, seed=int(seed))
         items[name] = Item(spec, inputs, {"forget": paths.FORGET.format(**where)})
+    return items
+
+
+def describe(study: Study, setting: str, seed: str) -> dict[str, Item]:
+    """What the examples of the groups of a run are like, an item a forget set."""
+    items = {}
+    for name in study.grouped(setting):
+        where = {"setting": setting, "seed": seed, "forget_set": name}
+        inputs = {
+            "examples": paths.EXAMPLES.format(data=study.settings[setting].data),
+            "forget": paths.FORGET.format(**where),
+            "difficulty": paths.DIFFICULTY.format(**where),
+        }
+        outputs = {"examples": paths.GROUP.format(**where), "losses": paths.GROUP_LOSSES.format(**where)}
+        items[name] = Item(GroupSpec(), inputs, outputs)
     return items
 
 

@@ -37,7 +37,10 @@ def meanings(study: Study) -> Meanings:
     """What the names of the study stand for, as statistics, figures and paper tables must know it."""
     return Meanings(
         forget_sets={
-            name: ForgetSetMeaning(kind=rule.kind, fraction=getattr(rule, "fraction", None))
+            name: ForgetSetMeaning(
+                kind=rule.kind,
+                **{key: getattr(rule, key, None) for key in ForgetSetMeaning.model_fields if key != "kind"},
+            )
             for name, rule in study.forget_sets.items()
         },
         controls={

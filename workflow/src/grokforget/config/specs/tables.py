@@ -269,6 +269,7 @@ def _has(study: Study, row: PaperTableRow) -> bool:
     there = {
         "controls": any(setting.control for setting in study.settings.values()),
         "random": any(rule.kind == "random" for rule in study.forget_sets.values()),
+        "groups": any(study.grouped(name) for name in study.settings),
         "along": any(
             "along" in analysis.at and set(study.analysed(setting, name)) & set(study.forget_sets_along(setting))
             for name, analysis in study.analyses.items()

@@ -1,0 +1,29 @@
+"""Groups of examples by how their losses went, as tables and figures name them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+
+    from grokforget.config.specs.base import ForgetSetMeaning
+
+GROUPS = {"early": "locally grokked", "late": "locally ungrokked"}
+"""The two groups that are compared, as the paper calls them."""
+AS_THEY_ARE = "as they are"
+
+
+def by_groups(table: pd.DataFrame, forget_sets: Mapping[str, ForgetSetMeaning]) -> pd.DataFrame:
+    """The rows of forget sets that are one of ``GROUPS``, with ``group``, its name; ``matched``, in what the groups are alike, in
+    words; and ``pairs``, how many are forgotten."""
+    known = {name: rule for name, rule in forget_sets.items() if rule.group in GROUPS}
+    table = table[table.forget_set.isin(list(known))]
+    matched = {name: f"alike in {rule.matched}" if rule.matched else AS_THEY_ARE for name, rule in known.items()}
+    return table.assign(
+        group=table.forget_set.map({name: GROUPS[str(rule.group)] for name, rule in known.items()}),
+        matched=table.forget_set.map(matched),
+        pairs=table.forget_set.map({name: rule.pairs for name, rule in known.items()}),
+    )
