@@ -591,7 +591,7 @@ def test_a_claim_without_any_result_is_a_line_that_says_so(drawn: Any) -> None:
     figure = drawn("claims", tables)
     assert len(figure.axes) == number - 1
     said = [" ".join(text.get_text().split()) for text in figure.texts if text.get_text().startswith("10. ")]
-    assert said[0].endswith("Not tested here")
+    assert said[0].endswith(f"Not tested here: {claims().claims[9].why_not}")
 
 
 def test_tests_without_a_result_say_so(drawn: Any) -> None:

@@ -92,9 +92,9 @@ class Claim(Strict):
     published: str
     """The figure that the paper gives for it."""
     tests: list[Test]
-    """All that decide must agree for ``supported``, and one is enough for ``contradicted``; none: this study cannot tell."""
+    """All that decide must agree for ``supported``, and one is enough for ``contradicted``."""
     why_not: str = ""
-    """Where there are no tests: why."""
+    """Of a study that says nothing of it: why."""
 
     @property
     def deciding(self) -> list[Test]:

@@ -137,13 +137,16 @@ FIGURES: dict[str, FigureRow] = {
         needs="groups",
         caption="Extraction strength on the forget and the retain set after unlearning locally grokked and ungrokked examples, "
         "as they are and alike in length.",
+        # Its intervals are Student's.
+        libraries=(*PLOTS, "scipy"),
     ),
     "group-losses": FigureRow(
         "grokforget.figures.group_losses:figure",
-        tables=("group_losses",),
+        tables=("group_losses", "training"),
         shows=("settings", "study"),
-        caption="Loss of locally grokked and ungrokked examples along training, and of the right answers to their paraphrased "
-        "questions.",
+        needs="groups",
+        caption="Loss of locally grokked and ungrokked examples along training, of the right answers to their paraphrased "
+        "questions, and of held-out questions about the same authors.",
     ),
     "controls": FigureRow(
         "grokforget.figures.controls:figure",

@@ -87,6 +87,7 @@ PAPER_TABLES = {
         "grokforget.tables.groups:table12",
         ("groups",),
         "Length of questions and answers, and losses, of locally grokked and ungrokked examples.",
+        needs="groups",
         fields=(*ROWS_OF_ALL, "settings"),
     ),
     "membership": PaperTableRow(

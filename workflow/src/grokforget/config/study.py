@@ -261,7 +261,9 @@ class Study(Strict):
         return [name for name in self.forget_sets_of(setting) if self.forget_sets[name].difficulty()]
 
     def grouped(self, setting: str) -> list[str]:
-        """The forget sets that are groups of examples by how their losses went."""
+        """The forget sets of a language model that are groups of examples by how their losses went."""
+        if self.settings[setting].training.objective_name != "language":
+            return []
         return [name for name in self.forget_sets_of(setting) if self.forget_sets[name].kind == "local-grokking"]
 
     def tuning_seeds(self, setting: str) -> list[int]:

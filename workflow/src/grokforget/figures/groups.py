@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -10,73 +10,82 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokforget.figures.parts.dots import darker, empty, retrained, set_small_style, unlearned
-from grokforget.figures.parts.grid import grid, legend
-from grokforget.figures.parts.groups import LOOKS, designs
+from grokforget.figures.parts.grid import grid, legend, settings_of
+from grokforget.figures.parts.groups import in_look, looks_of
+from grokforget.statistics.contrasts import paired_interval
 from grokforget.statistics.groups import by_groups
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
 
-MARKERS = "osD^v<>PX*hpd"
-SPLITS = ("forget", "retain")
-STRENGTHS = [f"{split}_extraction_strength" for split in SPLITS]
-KEYS = ["setting", "matched", "method", "group"]
-REFERENCE: dict[str, Any] = {"marker": "+", "markersize": 7, "markeredgewidth": 1.3}
+STRENGTHS = ["forget_extraction_strength", "retain_extraction_strength"]
+COLUMNS = 4
+REFERENCE: dict[str, Any] = {"marker": "+", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none"}
 
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
-    """A panel a (setting, what groups are alike in): extraction strength on the forget set against that on the retain set of
-    every method, mean and standard deviation over seeds, the two groups in their colours and joined by a line; crosses: the
-    retrained models. Table: unlearning.
+    """A panel a (setting, method): extraction strength on the forget set against that on the retain set of every seed, and their
+    mean with its 95 % interval, each group in its colour, those that are alike in something hollow; crosses: the retrained
+    models' means. Of a seed all draws, numbers of pairs and checkpoints count as their mean. Table: unlearning.
     """
     set_small_style()
-    methods = unlearned(spec)
+    methods, references = unlearned(spec), retrained(spec)
     rows = by_groups(tables["unlearning"], spec.study.forget_sets)
-    if not set(STRENGTHS) <= set(rows.columns) or rows.empty:
-        return empty("no extraction strength of groups is measured")
-    rows = rows[rows.method.isin([*methods, *retrained(spec)])]
-    by_seed = rows.groupby([*KEYS, "seed"], as_index=False)[STRENGTHS].mean()
-    panels_of = designs(by_seed, spec.settings)
+    if not set(STRENGTHS) <= set(rows.columns):
+        return empty("no extraction strength is measured")
+    keys = ["setting", "method", "matched", "group", "seed"]
+    rows = rows.dropna(subset=STRENGTHS).groupby(keys, as_index=False)[STRENGTHS].mean()
+    panels_of = [
+        (setting, method)
+        for setting in settings_of(rows, spec.settings)
+        for method in methods
+        if ((rows.setting == setting) & (rows.method == method)).any()
+    ]
     if not panels_of:
-        return empty("there are no rows of groups")
-    columns = min(len(panels_of), 2)
-    fig, panels = grid(-(-len(panels_of) // columns), columns, 72, sharex=True, sharey=True)
-    marks = {name: {"marker": MARKERS[place % len(MARKERS)]} for place, name in enumerate(methods)}
+        return empty("no group of examples is unlearned")
+    looks = looks_of(rows)
+    columns = min(len(panels_of), COLUMNS)
+    fig, panels = grid(-(-len(panels_of) // columns), columns, 42, sharex=True, sharey=True)
     for axes in panels.flat[len(panels_of) :]:
         axes.set_visible(False)
-    for axes, (setting, matched) in zip(panels.flat, panels_of, strict=False):
-        here = by_seed[(by_seed.setting == setting) & (by_seed.matched == matched)]
-        draw_groups(axes, here, {**marks, **dict.fromkeys(retrained(spec), REFERENCE)}, retrained(spec))
-        axes.set_title(f"{setting}: groups {matched}")
-        axes.set_xlabel("extraction strength on the forget set")
+    for place, (setting, method) in enumerate(panels_of):
+        axes, here = panels.flat[place], rows[rows.setting == setting]
+        draw_groups(axes, here[here.method == method], here[here.method.isin(references)], looks)
+        axes.set_title(f"{setting}\n{method}")
+        if place + columns >= len(panels_of):  # no panel is below
+            axes.set_xlabel("extraction strength, forget")
+            axes.tick_params(labelbottom=True)
     for row in panels:
-        row[0].set_ylabel("extraction strength on the retain set")
-    key = {name: {"color": "0.35", "linestyle": "none", **mark} for name, mark in marks.items()}
-    key["retrained model"] = {"color": "0.35", "linestyle": "none", **REFERENCE}
-    groups = {name: {"color": look["color"], "linewidth": 2.5} for name, look in LOOKS.items()}
-    legend(fig, {**groups, **key, "bars: ± sd over seeds": {"color": "0.35", "linewidth": 0.8}})
+        row[0].set_ylabel("extraction strength, retain")
+    key = {f"{group}, {matched}": mark_of(look) for (matched, group), look in looks.items()}
+    key["bars: 95 % interval of the mean"] = {"color": "0.35", "linewidth": 0.9}
+    key["each seed"] = {"color": "0.35", "linestyle": "none", "marker": "o", "markersize": 1.8}
+    key["retrained models (mean)"] = {"color": "0.35", **REFERENCE}
+    legend(fig, key, columns=3)
     return fig
 
 
+def mark_of(look: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a mean."""
+    face = {"markerfacecolor": look["color"] if look["filled"] else "white"}
+    edge = {"markeredgecolor": darker(look["color"]), "markeredgewidth": 0.8}
+    return {"color": look["color"], "linestyle": "none", "marker": look["marker"], "markersize": 4.5, **face, **edge}
+
+
 def draw_groups(
-    axes: Axes, seeds: pd.DataFrame, marks: Mapping[str, Mapping[str, Any]], references: Sequence[str]
+    axes: Axes, seeds: pd.DataFrame, references: pd.DataFrame, looks: Mapping[tuple[str, str], Mapping[str, Any]]
 ) -> None:
-    """One panel."""
-    summary = seeds.groupby(["method", "group"])[STRENGTHS].agg(["mean", "std"])
-    for method, mark in marks.items():
-        ends = []
-        for group, look in LOOKS.items():
-            if (method, group) not in summary.index:
-                continue
-            (x, dx), (y, dy) = (summary.loc[(method, group), name] for name in STRENGTHS)
-            ends.append((x, y))
-            edge = (
-                {} if method in references else {"markeredgecolor": "0.15", "markeredgewidth": 0.5, "markersize": 4.5}
-            )
-            spread = {"xerr": dx if dx == dx else 0, "yerr": dy if dy == dy else 0}
-            style = {"color": look["color"], "ecolor": darker(look["color"]), "elinewidth": 0.6, "linestyle": "none"}
-            axes.errorbar([x], [y], **spread, **style, **edge, **mark, zorder=3)
-        if len(ends) == len(LOOKS) and method not in references:
-            axes.plot(*zip(*ends, strict=True), color="0.6", linewidth=0.7, zorder=2)
-    axes.set_xlim(-0.04, 1.04)
-    axes.set_ylim(-0.04, 1.04)
+    """One panel; ``seeds`` and ``references`` have matched, group, seed and the strengths."""
+    for place, look in looks.items():
+        colour = darker(look["color"])
+        own, ideal = (in_look(table, place)[STRENGTHS] for table in (seeds, references))
+        if len(ideal):
+            axes.plot(*[[value] for value in ideal.mean()], color=colour, **REFERENCE, zorder=2)
+        if own.empty:
+            continue
+        axes.scatter(own[STRENGTHS[0]], own[STRENGTHS[1]], s=2.2, color=colour, linewidths=0, zorder=2.5)
+        (x, left, right), (y, below, above) = (paired_interval(own[name].to_numpy()) for name in STRENGTHS)
+        if len(own) > 1:
+            axes.hlines(y, left, right, color=colour, linewidth=0.9, zorder=2.7)
+            axes.vlines(x, below, above, color=colour, linewidth=0.9, zorder=2.7)
+        axes.plot([x], [y], **mark_of(look), zorder=3)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def claims(job: Job[ClaimsSpec]) -> None:
     """Decide every claim.
 
-    Reads the tables that there are: ``unlearning``, ``analysis``, ``tuned``. Writes ``tests`` (Parquet: a row a claim, test
+    Reads the tables that there are of those that tests name. Writes ``tests`` (Parquet: a row a claim, test
     and setting), ``csv`` (the same, with the claim, its verdict and the published figure) and ``md``.
     """
     spec = job.spec

@@ -21,8 +21,9 @@ def describe(job: Job[GroupSpec]) -> None:
 
     Reads ``examples``, ``forget`` and ``difficulty`` (of ``jobs/losses.py``). Writes ``examples``, a row an example: ``example``,
     ``label``, ``from_loss`` and ``final_loss`` (at the candidate epoch and at the end of the run on the full train set, nats),
-    and of texts ``question_characters``, ``answer_characters`` and ``answer_tokens`` (without the end of the text); and ``losses``,
-    a row a ``step``: mean ``loss``, and where the data have paraphrased questions ``paraphrase_loss``, over those that have one.
+    and of texts ``question_characters``, ``answer_characters`` and ``answer_tokens`` (without the end of the text); and
+    ``losses``, a row a ``step``: the mean ``loss`` and its quartiles, ``loss_q25``, ``loss_q50`` and ``loss_q75``; likewise where
+    the data have paraphrased questions ``paraphrase_loss``, over the examples that have one.
     """
     table = ExampleTable.read(job.input("examples"))
     forget = np.sort(ForgetSplit.read(job.input("forget")).forget)
@@ -40,10 +41,20 @@ def describe(job: Job[GroupSpec]) -> None:
             **lengths(table, forget),
         },
     )
-    columns = {"step": scores["steps"], "loss": losses.mean(1)}
+    columns = {"step": scores["steps"], **over_examples("loss", losses)}
     if "paraphrase_losses" in scores:
-        columns["paraphrase_loss"] = np.nanmean(scores["paraphrase_losses"][:, here], axis=1)
+        asked = scores["paraphrase_losses"][:, here]
+        # An example without a paraphrase has no number at any step.
+        columns |= over_examples("paraphrase_loss", asked[:, ~np.isnan(asked).all(0)])
     write_rows(job.outputs["losses"], columns)
+
+
+def over_examples(name: str, losses: np.ndarray) -> dict[str, np.ndarray]:
+    """Mean and quartiles of losses (S, n), (S,) each; NaN of no examples."""
+    if not losses.shape[1]:
+        losses = np.full((len(losses), 1), np.nan)
+    quartiles = np.quantile(losses, [0.25, 0.5, 0.75], axis=1)
+    return {name: losses.mean(1), **{f"{name}_q{q}": row for q, row in zip((25, 50, 75), quartiles, strict=True)}}
 
 
 def lengths(table: ExampleTable, index: np.ndarray) -> dict[str, Any]:

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 def published(job: Job[PublishedSpec]) -> None:
     """Put our means and standard deviations beside the paper's.
 
-    Reads ``unlearning``, ``analysis`` and the workflow's file of published numbers; writes ``csv`` and ``md``.
+    Reads ``unlearning``, ``analysis``, ``groups`` where the study has some, and the workflow's file of published numbers; writes
+    ``csv`` and ``md``.
     """
     spec = job.spec
-    ours = {name: read_table(job.input(name)) for name in ("unlearning", "analysis")}
+    ours = {name: read_table(job.input(name)) for name in job.inputs}
     table, page = tables.published(pd.read_csv(PAPER_NUMBERS), ours, spec)
     write_text(job.outputs["csv"], table.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
     write_text(job.outputs["md"], page)

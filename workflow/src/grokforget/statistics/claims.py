@@ -28,7 +28,8 @@ RULE = ["ratio", "direction", "margin"]
 
 
 def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings) -> pd.DataFrame:
-    """A row a (claim, test, setting), the setting ``all`` among them, over which the settings are pooled.
+    """A row a (claim, test, setting), the setting ``all`` among them, over which the settings are pooled; none of tests between
+    groups of examples where the study has no groups.
 
     Columns: claim, test, decides, setting, effect (mean difference, or ratio), low and high (95 %), p, p_holm,
     effect_size (Hedges' g of the pairs), seeds_for_80_power (of this setting's effect), pairs, left_out (pairs
@@ -41,9 +42,12 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings
     Tests of ``equal`` are left out too: their interval decides.
     """
     rows = []
+    grouped = any(rule.group for rule in study.forget_sets.values())
     for claim in claims.claims:
         counterparts = [claim.with_memorised(test) for test in claim.deciding]
         for test in claim.tests:
+            if test.between == "groups" and not grouped:
+                continue
             family = "decides" if test.decides else "memorised" if test in counterparts else "beside"
             for result in compare(test, quantity_pairs(tables, test, study)):
                 names = {"claim": claim.id, "test": test.name, "decides": test.decides, "family": family}

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import pandas as pd
+from scipy import stats
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import pandas as pd
-
     from grokforget.config.specs.base import ForgetSetMeaning
 
 GROUPS = {"early": "locally grokked", "late": "locally ungrokked"}
@@ -27,3 +27,15 @@ def by_groups(table: pd.DataFrame, forget_sets: Mapping[str, ForgetSetMeaning]) 
         matched=table.forget_set.map(matched),
         pairs=table.forget_set.map({name: rule.pairs for name, rule in known.items()}),
     )
+
+
+def loss_p(examples: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Columns ``keys`` and ``value``: p of Welch's two-sided t-test of the final losses of the examples of both groups (rows as
+    ``by_groups`` names them, with ``final_loss``); NaN where a group has fewer than two."""
+    rows = []
+    for where, here in examples.groupby(list(keys)):
+        losses = [here.final_loss[here.group == group] for group in GROUPS.values()]
+        able = min(map(len, losses)) > 1
+        p = float(stats.ttest_ind(*losses, equal_var=False).pvalue) if able else float("nan")
+        rows.append([*where, p])
+    return pd.DataFrame(rows, columns=[*keys, "value"])

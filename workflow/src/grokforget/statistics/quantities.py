@@ -79,10 +79,10 @@ def in_scope(scope: Scope, forget_sets: Mapping[str, ForgetSetMeaning]) -> list[
 def of_groups(table: pd.DataFrame, forget_sets: Mapping[str, ForgetSetMeaning]) -> pd.DataFrame:
     """Groups as checkpoints, each of what is forgotten from one checkpoint in so many pairs."""
     group, pairs = (
-        table.forget_set.map({name: getattr(rule, key) for name, rule in forget_sets.items()})
+        table.forget_set.map({name: str(getattr(rule, key)) for name, rule in forget_sets.items()})
         for key in ("group", "pairs")
     )
-    return table.assign(forget_set=table.checkpoint + " " + pairs.astype(str), checkpoint=group)
+    return table.assign(forget_set=table.checkpoint + " " + pairs, checkpoint=group)
 
 
 def of_analysis(table: pd.DataFrame, scope: Scope, kinds: Mapping[str, str]) -> pd.DataFrame:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from grokforget.statistics.claims import ALL
+from grokforget.statistics.claims import ALL, NOT_TESTED
 
 if TYPE_CHECKING:
     from grokforget.config.claims import Claim, Claims, Test
@@ -52,7 +52,8 @@ def page(claims: Claims, verdicts: pd.DataFrame, tests: pd.DataFrame) -> str:
         own = tests[tests.claim == claim.id]
         parts.append(f"## {claim.id}. {claim.claim}")
         verdict, why, other = verdicts[verdicts.id == claim.id][["verdict", "why", "with_memorised"]].iloc[0]
-        why = f": {claim.why_not or why}" if claim.why_not or why else ""
+        why = why or (claim.why_not if verdict == NOT_TESTED else "")
+        why = f": {why}" if why else ""
         other = f" With memorised in place of early: **{other}**." if other else ""
         parts.append(f"Published: {claim.published}. Verdict: **{verdict}**{why}.{other}")
         if len(set(own.setting) - {ALL}) == 1:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from scipy import stats
 
-from grokforget.statistics.groups import AS_THEY_ARE, GROUPS, by_groups
+from grokforget.statistics.groups import AS_THEY_ARE, GROUPS, by_groups, loss_p
 from grokforget.tables.paper import PaperTable, Tables, laid_out
 
 if TYPE_CHECKING:
@@ -56,8 +55,8 @@ def table2(tables: Tables, spec: PaperTableSpec) -> PaperTable:
             if name in here
         ]
     note = (
-        "Extraction strength in [0, 1] on retained and on unlearned examples (there lower is better). Of locally grokked ones the loss falls "
-        "least after the candidate epoch, of ungrokked ones most."
+        "Extraction strength in [0, 1] on retained and on unlearned examples (there lower is better). Of locally grokked "
+        "ones the loss falls least after the candidate epoch, of ungrokked ones most."
     )
     return grouped(pd.concat(parts), spec, 3, note)
 
@@ -69,16 +68,10 @@ def table12(tables: Tables, spec: PaperTableSpec) -> PaperTable:
     runs = ["setting", "forget_set", "method", "group", "seed"]
     means = rows.groupby(runs, as_index=False)[[name for name in EXAMPLES if name in rows]].mean()
     parts = [means.assign(column=title, value=means[name]) for name, title in EXAMPLES.items() if name in means]
-    for _, run in rows.groupby(["setting", "forget_set", "seed"]):
-        first, second = (run.final_loss[run.group == name] for name in GROUPS.values())
-        p = (
-            float(stats.ttest_ind(first, second, equal_var=False).pvalue)
-            if min(len(first), len(second)) > 1
-            else float("nan")
-        )
-        parts.append(run.drop_duplicates("group")[runs].assign(column="final loss, p", value=p))
+    together = ["setting", "forget_set", "seed"]
+    parts.append(means[runs].merge(loss_p(rows, together), on=together).assign(column="final loss, p"))
     note = (
         "Mean over the examples of a group; losses in nats a token. `p`: two-sided t-test (Welch's) of the final losses of both "
-        "groups, over examples."
+        "groups, over examples; 0 where it is below 0.00005."
     )
     return grouped(pd.concat(parts), spec, 4, note)

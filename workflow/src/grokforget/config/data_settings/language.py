@@ -147,6 +147,11 @@ class Tofu(LanguageData):
     other_authors: int = Field(default=0, ge=0)
     """The authors behind those, so many, whose questions are in none of the parts: a model may be trained on them beforehand."""
 
+    @property
+    def in_paper(self) -> str | None:  # type: ignore[override]  # here the settings tell
+        """The paper has all of it."""
+        return "tofu" if self.subset == "full" and self.authors is None and not self.other_authors else None
+
     def names(self) -> list[str]:
         """The files that must be there."""
         first, last = not self.subset.startswith("forget"), not self.subset.startswith("retain")

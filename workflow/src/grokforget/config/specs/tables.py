@@ -213,7 +213,9 @@ def published_item(study: Study) -> Item:
         methods={name: method.kind for name, method in study.methods.items()},
         numbers=hashlib.sha256(paths.PAPER_NUMBERS.read_bytes()).hexdigest(),
     )
-    return Item(spec, tidy(["unlearning", "analysis"]), {"csv": "paper/published.csv", "md": "paper/published.md"})
+    grouped = any(study.grouped(name) for name in study.settings)
+    names = ["unlearning", "analysis", *(["groups"] if grouped else [])]
+    return Item(spec, tidy(names), {"csv": "paper/published.csv", "md": "paper/published.md"})
 
 
 def tuned_item(study: Study) -> Item:

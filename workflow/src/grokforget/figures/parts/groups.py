@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
 from grokforget.statistics.groups import AS_THEY_ARE, GROUPS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 LOOKS: dict[str, dict[str, Any]] = dict(
     zip(
@@ -19,10 +16,23 @@ LOOKS: dict[str, dict[str, Any]] = dict(
     )
 )
 """The look of each group."""
+MARKERS = "osD^"
 
 
-def designs(table: pd.DataFrame, settings: Sequence[str]) -> list[tuple[str, str]]:
-    """What is shown in panels, (setting, what groups are alike in): those as they are first."""
-    found = set(table[["setting", "matched"]].itertuples(index=False, name=None))
-    shown = [one for one in found if one[0] in settings]
-    return sorted(shown, key=lambda one: (list(settings).index(one[0]), one[1] != AS_THEY_ARE, one[1]))
+def designs(table: pd.DataFrame) -> list[str]:
+    """What groups are alike in: as they are first."""
+    return sorted(set(table.matched), key=lambda one: (one != AS_THEY_ARE, one))
+
+
+def looks_of(table: pd.DataFrame) -> dict[tuple[str, str], dict[str, Any]]:
+    """By (what groups are alike in, group): colour by group, a marker by what they are alike in, filled for those as they are."""
+    return {
+        (matched, group): {**look, "marker": MARKERS[place % len(MARKERS)], "filled": matched == AS_THEY_ARE}
+        for place, matched in enumerate(designs(table))
+        for group, look in LOOKS.items()
+    }
+
+
+def in_look(table: pd.DataFrame, place: tuple[str, str]) -> pd.DataFrame:
+    """The rows of a (what groups are alike in, group)."""
+    return table[(table.matched == place[0]) & (table.group == place[1])]
