@@ -35,6 +35,8 @@ STUDY = Meanings.model_validate(
             "w50": {"kind": "within-classes", "fraction": 0.5},
             "r15": {"kind": "random", "fraction": 0.15},
             "whole": {"kind": "whole-classes", "fraction": None},
+            "first": {"kind": "local-grokking", "group": "early", "pairs": 9},
+            "last": {"kind": "local-grokking", "group": "late", "pairs": 9},
         },
         "controls": {
             "a-sam": {"of": "a", "name": "sam"},
@@ -276,8 +278,11 @@ def of_everything() -> dict[str, pd.DataFrame]:
         value("robust", "clean_accuracy", "", 0.9, 0.8),
         value("robust", "worst_accuracy", "0.1", 0.2),
     )
+    strengths = {"forget_extraction_strength": 0.25, "retain_extraction_strength": 0.75}
+    groups, lengths = ("first", "last"), {"setting": "a", "seed": 0, "final_loss": [0.1, 0.2, 0.4], "answer_tokens": 5}
     return {
-        "unlearning": unlearning,
+        "unlearning": pd.concat([unlearning, *(unlearning.assign(forget_set=name, **strengths) for name in groups)]),
+        "groups": pd.concat(pd.DataFrame({**lengths, "forget_set": name}) for name in groups),
         "membership": unlearning[where].assign(lira_auc=0.7, lira_accuracy=0.55),
         "analysis": pd.concat([COSINES, analysis]),
         "summary": summary(unlearning),
