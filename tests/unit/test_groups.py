@@ -147,7 +147,7 @@ def test_a_group_is_described_by_its_own_examples(tmp_path: Path) -> None:
 
 
 def language(**changes: Any) -> Study:
-    """The tests' language study with a group and a twin."""
+    """The tests' language study with two groups and nothing else to forget."""
     plain = load_study(REPOSITORY / "tests" / "language.yaml")
     group = {"kind": "local-grokking", "pairs": 3, "from_epoch": 10}
     forget_sets = {"short": {**group, "group": "early"}, "long": {**group, "group": "late"}}
@@ -164,11 +164,26 @@ def test_only_a_language_model_s_study_with_groups_has_tables_and_figures_of_the
     assert of_groups[0] <= {*paper_tables_of(study, TABLES)}
     assert of_groups[1] <= {*figures_of(study, TABLES)}
     assert "groups" in published_item(study).inputs
-    for plain in (load_study(REPOSITORY / "config.yaml"), load_study(REPOSITORY / "tests" / "language.yaml")):
+    for plain in (
+        load_study(REPOSITORY / "config.yaml"),
+        language(forget_sets={"pairs": {"kind": "random", "fraction": 0.2}}),
+    ):
         assert not of_groups[0] & {*paper_tables_of(plain, TABLES)}
         assert not of_groups[1] & {*figures_of(plain, TABLES)}
         assert "groups" not in published_item(plain).inputs
         assert not any(runs.describe(plain, setting, "0") for setting in plain.settings)
+
+
+def test_groups_of_images_are_no_groups_of_these_tables() -> None:
+    small = load_study(REPOSITORY / "tests" / "small.yaml").model_dump(exclude_unset=True)
+    data = next(iter(small["settings"].values()))["data"]
+    of_images = {name: one for name, one in small["settings"].items() if one["data"] == data and "control" not in one}
+    group = {"kind": "local-grokking", "group": "early", "pairs": 3, "from_epoch": 10}
+    name = next(iter(of_images))
+    given = {**small, "settings": {name: {**of_images[name], "forget_sets": ["early"]}}}
+    study = Study.model_validate({**given, "forget_sets": {**small["forget_sets"], "early": group}})
+    assert study.forget_sets_of(name) == ["early"]
+    assert study.grouped(name) == []
 
 
 @pytest.mark.parametrize("table", ["groups", "group_losses"])
@@ -229,6 +244,22 @@ def test_table_2_has_both_groups_of_every_method_and_two_columns_a_number_of_pai
             assert row[f"50 pairs: {column} mean"] == pytest.approx(np.mean(values), abs=1e-5)
             assert row[f"50 pairs: {column} std"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)
     assert "there lower is better" in text
+
+
+def test_several_draws_of_a_group_are_one_value_a_seed(tmp_path: Path) -> None:
+    """A second draw is .1 and .3 above the first, so the mean of both is .05 and .15 above it."""
+    first = unlearning().query("seed != 4")
+    second = first[first.forget_set == "short"].assign(forget_set="short-again")
+    second["forget_extraction_strength"] += second.seed.map({1: 0.1, 2: 0.3})
+    again = MEANINGS.model_copy(
+        update={"forget_sets": {**MEANINGS.forget_sets, "short-again": MEANINGS.forget_sets["short"]}}
+    )
+    with patch(f"{__name__}.MEANINGS", again):
+        numbers, _ = laid(tmp_path, "table2", unlearning=pd.concat([first, second]))
+    own = numbers.set_index(["groups", "method", "examples"]).loc["as they are", "npo", "locally grokked"]
+    values = [strength("short", "npo", 1, "forget") + 0.05, strength("short", "npo", 2, "forget") + 0.15]
+    assert own["50 pairs: unlearn mean"] == pytest.approx(np.mean(values), abs=1e-5)
+    assert own["50 pairs: unlearn std"] == pytest.approx(np.std(values, ddof=1), abs=1e-5)
 
 
 def test_table_12_has_lengths_and_the_test_of_the_final_losses(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ STUDY = REPOSITORY / "tests" / "language.yaml"
 METHODS = (
     "original", "retrain", "gradient-ascent", "fine-tune", "neg-grad-plus", "l1-sparse", "relative-ascent"
 )  # fmt: skip
-FORGET_SETS, CHECKPOINTS = ("pairs", "author"), ("early", "final")
+FORGET_SETS, CHECKPOINTS = ("pairs", "author", "early", "late"), ("early", "final")
 
 
 @pytest.fixture(scope="module")
@@ -88,6 +88,32 @@ def test_accuracy_in_the_table_is_the_extraction_strength_of_the_saved_models(la
     expected = np.mean([strength(row) for row in forget])
     cells = table(language, "unlearning").query("seed == 1 and forget_set == 'pairs' and checkpoint == 'final'")
     assert cells.set_index("method").forget_accuracy["gradient-ascent"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_groups_differ_in_how_their_losses_went_and_are_told_apart_everywhere(language: Workspace) -> None:
+    root = language.folder / "results" / "language"
+    groups = table(language, "groups")
+    assert groups.groupby(["seed", "forget_set"]).size().to_dict() == {
+        (seed, name): 4 for seed in (0, 1) for name in ("early", "late")
+    }
+    falls = (groups.from_loss - groups.final_loss).groupby([groups.seed, groups.forget_set])
+    highest, lowest = falls.max().unstack(), falls.min().unstack()
+    assert (highest.early <= lowest.late).all()
+    along = table(language, "group_losses").set_index(["seed", "forget_set", "step"])
+    ends = groups.groupby(["seed", "forget_set"]).final_loss.mean()
+    for (seed, name), loss in ends.items():
+        assert along.loc[seed, name].loss.iloc[-1] == pytest.approx(loss)
+    assert along.paraphrase_loss.notna().all()
+    tests = table(language, "claims").query("claim == 10 and setting == 'all'").set_index("test")
+    assert tests.pairs["forget strength, early - late"] == 2
+    assert tests.verdict["forget strength, early - late, alike in length"] == "not tested here"
+    unlearned = table(language, "unlearning").query("method not in ('original', 'retrain')")
+    means = unlearned.groupby("forget_set").forget_extraction_strength.mean()
+    assert tests.effect["forget strength, early - late"] == pytest.approx(means["early"] - means["late"])
+    for name in ("table2", "table12"):
+        assert "locally ungrokked" in (root / "paper" / f"{name}.md").read_text()
+    for name in ("groups", "group-losses"):
+        assert (root / "figures" / f"{name}.png").stat().st_size > 10_000
 
 
 def test_outputs_name_the_authors_and_say_the_losses_of_whole_answers(language: Workspace) -> None:
