@@ -437,6 +437,13 @@ def test_figures_of_nothing_say_so() -> None:
     assert said.texts[0].get_text() == "there are no losses of groups"
 
 
+def test_the_axes_end_where_strengths_do() -> None:
+    """Of two seeds the interval of the mean is 12.7 times as long as they are apart, half of it."""
+    figure = figure_of("groups", {"unlearning": unlearning().query("seed != 2")}, SPEC)
+    for low, high in (figure.axes[0].get_xlim(), figure.axes[0].get_ylim()):
+        assert -0.05 < low < 0.4 < high < 1.05
+
+
 def test_one_seed_has_no_interval_and_is_drawn() -> None:
     one = unlearning().query("seed == 1")
     figure = figure_of("groups", {"unlearning": one}, SPEC)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
 
 STRENGTHS = ["forget_extraction_strength", "retain_extraction_strength"]
-COLUMNS = 4
+COLUMNS, ROOM = 4, 0.04
 REFERENCE: dict[str, Any] = {"marker": "+", "markersize": 6, "markeredgewidth": 1.1, "linestyle": "none"}
 
 
@@ -57,6 +57,10 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
             axes.tick_params(labelbottom=True)
     for row in panels:
         row[0].set_ylabel("extraction strength, retain")
+    # Of few seeds an interval may be far longer than the strengths that there are.
+    shared = panels[0, 0]
+    for low_high, limit in ((shared.get_xlim(), shared.set_xlim), (shared.get_ylim(), shared.set_ylim)):
+        limit(max(low_high[0], -ROOM), min(low_high[1], 1 + ROOM))
     key = {f"{group}, {matched}": mark_of(look) for (matched, group), look in looks.items()}
     key["bars: 95 % interval of the mean"] = {"color": "0.35", "linewidth": 0.9}
     key["each seed"] = {"color": "0.35", "linestyle": "none", "marker": "o", "markersize": 1.8}
