@@ -74,6 +74,8 @@ def outputs_alone(model: nn.Module) -> None:
 # Tokens have no neighbourhood in the maximum norm to be attacked in.
 PAIRS = [(name, kind) for name in ANALYSES for kind in ("mlp", "cnn", "transformer")]
 PAIRS.remove(("robustness", "transformer"))
+# Nor is any of these the data of a group: what is said of such is in test_fourier.py.
+PAIRS = [pair for pair in PAIRS if pair[0] != "fourier"]
 
 
 @pytest.mark.parametrize("spoil", [one_weight, all_weights, outputs_alone])

@@ -21,7 +21,7 @@ RULE = SelectionSettings(transition="accuracy")
 
 def curve(setting: str, seed: int, train: Any, validation: Any, **more: Any) -> pd.DataFrame:
     """Of one run; the norm is 1000 less the step."""
-    norm = {"weight_norm": 1000.0 - STEPS}
+    norm: dict[str, Any] = {"weight_norm": 1000.0 - STEPS, "train_loss": 0.1}
     accuracies = {"train_accuracy": train, "validation_accuracy": validation, "test_accuracy": validation}
     labels = {"setting": setting, "train_set": "full", "seed": seed, "step": STEPS, "diverged": False}
     return pd.DataFrame({**labels, **accuracies, **norm, **more})
@@ -43,7 +43,7 @@ TRAINING = pd.concat(
     ],
     ignore_index=True,
 )
-TABLE = runs(TRAINING.sample(frac=1, random_state=0), {"a": RULE, "b": RULE}, {"a": 0.1, "b": 0.1})
+TABLE = runs(TRAINING.sample(frac=1, random_state=0), {"a": RULE, "b": RULE}, {"a": 0.1, "b": 0.1}, {"a": 0.01})
 
 
 def run(seed: int, setting: str = "a") -> dict[str, Any]:
@@ -105,8 +105,22 @@ def test_a_run_that_groks_has_its_times_gaps_slopes_and_norms() -> None:
     assert (row["censored_90"], row["censored_99"]) == (False, False)
     names = ("start", "t_mem", "t_grok", "t_grok_90", "t_grok_99")
     assert [row[f"weight_norm_{name}"] for name in names] == [1000, 990, 400, 600, 400]
+    assert row["norm_law"] == pytest.approx(math.log(990 / 400) / 0.01)
     assert (row["weight_norm"], row["test_accuracy"], row["train_accuracy"]) == (0, 1, 1)
     assert row["disagreement"] == pytest.approx(abs(math.log10(row["t_derivative"]) - math.log10(row["t_sigmoid"])))
+
+
+def test_the_norm_law_is_of_runs_with_a_time_and_one_decay() -> None:
+    assert math.isnan(run(0, "b")["norm_law"]), "of which no decay is known"
+    assert math.isnan(run(0)["norm_law"]), "which did not grok"
+
+
+def test_slingshots_are_read_off_loss_and_norm() -> None:
+    loss = np.where(STEPS == 500, 5.0, 0.1)
+    given = curve("a", 0, FITTED, LATE, train_loss=loss).assign(weight_norm=100.0 + STEPS)
+    (row,) = runs(given, {"a": RULE}, {"a": 0.1}, {}).to_dict("records")
+    assert (row["slingshots"], row["first_slingshot"]) == (1, 500)
+    assert (run(2)["slingshots"], math.isnan(run(2)["first_slingshot"])) == (0, True)
 
 
 def test_what_the_table_of_checkpoints_tells_too_is_the_same() -> None:
@@ -161,7 +175,7 @@ def test_rates_count_all_runs_and_never_average_those_that_did_with_those_that_d
 def test_the_median_takes_runs_that_did_not_grok_for_later_than_any_that_did() -> None:
     many = pd.concat([curve("a", seed, FITTED, np.where(at > STEPS, 0.1, 1.0)) for seed, at in enumerate([200, 300])])
     many = pd.concat([many, curve("a", 2, FITTED, NEVER)], ignore_index=True)
-    (median,) = rates(runs(many, {"a": RULE}, {"a": 0.1})).query("outcome == 'grokked'").t_median
+    (median,) = rates(runs(many, {"a": RULE}, {"a": 0.1}, {})).query("outcome == 'grokked'").t_median
     assert median == 300, "of 200, 300 and never"
 
 

@@ -25,8 +25,11 @@ from grokforget.runtime.job import Job
 
 LAPTOP = Path(__file__).parents[2] / "config.yaml"
 TABLES = {table for row in FIGURES.values() for table in row.tables}
+OF_RUNS = {"progress"}
+"""Those of analyses that the laptop study does not have: of runs themselves."""
 OF_GROUPS = {"groups", "group-losses"}
 """Of a language model's examples."""
+OTHERS = OF_RUNS | OF_GROUPS
 
 
 @pytest.fixture(scope="module")
@@ -67,16 +70,20 @@ def test_a_change_of_the_config_classes_is_no_change_of_a_figure(name: str) -> N
     assert not [module for module in modules if module.startswith("grokforget.config")]
 
 
-def test_the_laptop_study_has_every_figure_but_those_of_language_models(study: Study) -> None:
-    assert figures_of(study, TABLES) == [name for name in FIGURES if name not in OF_GROUPS]
+def test_the_laptop_study_has_every_figure_of_unlearning(study: Study) -> None:
+    assert figures_of(study, TABLES) == [name for name in FIGURES if name not in OTHERS]
+
+
+def test_what_is_of_runs_themselves_is_in_a_study_that_analyses_them(study: Study) -> None:
+    analyses = {**study.model_dump(exclude_unset=True)["analyses"], "weights": {"kind": "weights"}}
+    assert figures_of(changed(study, analyses=analyses), TABLES) == [
+        name for name in FIGURES if name not in OF_GROUPS
+    ]
 
 
 def test_no_figure_without_its_tables(study: Study) -> None:
-    assert set(FIGURES) - OF_GROUPS - set(figures_of(study, TABLES - {"along"})) == {
-        "alignment",
-        "complexity",
-        "modules",
-    }
+    without = set(FIGURES) - OTHERS - set(figures_of(study, TABLES - {"along"}))
+    assert without == {"alignment", "complexity", "modules"}
     assert figures_of(study, []) == []
 
 
@@ -85,7 +92,7 @@ def test_no_figure_without_the_analysis_that_it_shows(study: Study) -> None:
 
     def without(kind: str) -> set[str]:
         kept = {name: value for name, value in analyses.items() if value["kind"] != kind}
-        return set(FIGURES) - OF_GROUPS - set(figures_of(changed(study, analyses=kept), TABLES))
+        return set(FIGURES) - OTHERS - set(figures_of(changed(study, analyses=kept), TABLES))
 
     assert without("gradient-alignment") == {"alignment", "alignment-pairs"}
     assert without("relearning") == {"relearning"}
@@ -95,10 +102,10 @@ def test_no_figure_without_the_analysis_that_it_shows(study: Study) -> None:
 def test_controls_and_designs_are_shown_where_there_are_some(study: Study) -> None:
     settings = study.model_dump(exclude_unset=True)["settings"]
     main = {name: setting for name, setting in settings.items() if "control" not in setting}
-    assert set(FIGURES) - OF_GROUPS - set(figures_of(changed(study, settings=main), TABLES)) == {"controls"}
+    assert set(FIGURES) - OTHERS - set(figures_of(changed(study, settings=main), TABLES)) == {"controls"}
     forget_sets = ["within-15", "within-50"]
     few = {name: {**setting, "forget_sets": forget_sets} for name, setting in settings.items()}
-    assert set(FIGURES) - OF_GROUPS - set(figures_of(changed(study, settings=few), TABLES)) == {"designs"}
+    assert set(FIGURES) - OTHERS - set(figures_of(changed(study, settings=few), TABLES)) == {"designs"}
 
 
 @pytest.mark.parametrize("name", FIGURES)
@@ -109,7 +116,9 @@ def test_an_item_reads_and_writes_what_its_row_says(name: str, study: Study) -> 
     assert isinstance(item.spec, FigureSpec)
     assert item.spec.libraries == row.libraries
     assert item.spec.model_fields_set == {"figure", *row.shows}
-    assert set(item.spec.study.analyses.values()) == (set(row.analyses) if "study" in row.shows else set())
+    known = {analysis.kind for analysis in study.analyses.values()}
+    assert set(item.spec.study.analyses.values()) == (known & set(row.analyses) if "study" in row.shows else set())
+    assert name in OF_RUNS or "study" not in row.shows or known >= set(row.analyses)
     assert FigureSpec.model_validate_json(item.spec.model_dump_json()).model_dump() == item.spec.model_dump()
 
 

@@ -108,6 +108,7 @@ def test_every_job_has_one_rule_and_every_rule_a_job() -> None:
         "train_segment": "train",
         "render": "figure",
         "analyse_along_training": "analyse",
+        "analyse_run": "analyse",
         "record_losses": "difficulty",
     }
     # A grid's job does what those of data, splits and training do.

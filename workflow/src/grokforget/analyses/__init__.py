@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public_names(
     {
         "Probe": "base:Probe",
         "Value": "base:Value",
+        "RunProbe": "run_probe:RunProbe",
         "analyse_ablation": "ablation:ablation",
         "analyse_cka": "cka:cka",
         "analyse_distance": "distance:distance",

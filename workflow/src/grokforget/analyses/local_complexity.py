@@ -30,7 +30,7 @@ def local_complexity(probe: Probe, *, points: int, vertices: int, radius: float)
     The vertices of a point are x ± ``radius``·u_j for ``vertices``/2 random orthonormal directions u_j (as many as there
     are where the inputs have fewer dimensions), the same for all points. A neuron is one element of the input of an
     ``nn.ReLU``, positive or not. Inputs are images, one-hot vectors or embeddings (``continuous``), ``radius`` in their
-    units. Gives, for each of ``retain``, ``test`` and ``forget``: ``local_complexity`` (sum over layers),
+    units. Gives, for each of ``retain``, ``test`` and, of a request, ``forget``: ``local_complexity`` (sum over layers),
     ``local_complexity_sd`` (over points, n - 1; NaN for one point) and ``local_complexity_layer`` with part
     ``<split>/<layer>``. No rows for a model without ReLU. The signs are those of float64, where a sum's round-off,
     which depends on how many points are computed at once, is too small to turn one.
@@ -39,7 +39,7 @@ def local_complexity(probe: Probe, *, points: int, vertices: int, radius: float)
     if not any(isinstance(module, nn.ReLU) for module in model.modules()):
         return []
     values: list[Value] = []
-    for split in SPLITS:
+    for split in (name for name in SPLITS if name in probe.examples):
         x, forward = continuous(model, as_double(probe.some(split, points)).x)
         offsets = cross_polytope(x[0].numel(), vertices, radius, probe.generator("frame")).to(x)
         by_layer = crossings(model, forward, x, offsets.unflatten(1, x.shape[1:]))

@@ -17,6 +17,7 @@ MODELS_ASKED = (
     "``along`` training."
 )
 Moments = Annotated[list[Moment], Field(min_length=1, description=MODELS_ASKED), AfterValidator(no_repeats)]
+Names = Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -25,14 +26,19 @@ class Analysis(Component):
 
     needs: ClassVar[str | None] = None
     """``images`` or ``tokens`` where it makes sense for only one of them; it is left out of settings with other data."""
+    subject: ClassVar[Literal["request", "run", "either"]] = "request"
+    """What it asks about: a ``request`` to forget; the ``run`` itself, once, whatever is forgotten; or ``either``: where nothing
+    is forgotten the run itself, whose train set is all retained."""
 
     at: Moments
-    forget_sets: Annotated[list[str], Field(min_length=1), AfterValidator(no_repeats)] | None = None
+    settings: Names | None = None
+    """In which settings, or grids of settings; null is all of them."""
+    forget_sets: Names | None = None
     """For which of a setting's forget sets; null is all of them."""
 
     def not_settings(self) -> set[str]:
         """What decides of which models it is done, and not how."""
-        return {"at", "forget_sets"}
+        return {"at", "settings", "forget_sets"}
 
     def work(self, request: Request) -> Work:
         """What it computes of one model, about, for the expected cost of a study."""
@@ -78,6 +84,7 @@ class LocalComplexity(Analysis):
     """Local complexity on forget, retain and test points (Table 4; arXiv 2402.15555)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.local_complexity:local_complexity"
+    subject: ClassVar[Literal["request", "run", "either"]] = "either"
 
     kind: Literal["local-complexity"] = "local-complexity"
     at: Moments = Field(default=["before", "after", "along"])
@@ -96,6 +103,7 @@ class Sharpness(Analysis):
     """How much the loss rises at the distance ρ along its gradient, as sharpness-aware minimisation sees it."""
 
     implementation: ClassVar[str] = "grokforget.analyses.sharpness:sharpness"
+    subject: ClassVar[Literal["request", "run", "either"]] = "either"
 
     kind: Literal["sharpness"] = "sharpness"
     at: Moments = Field(default=["before", "along"])
@@ -204,7 +212,91 @@ class Distance(Analysis):
         return Work(6, 2 * (request.forget + request.retain + request.test))
 
 
+class OfRun(Analysis):
+    """An analysis of snapshots along the run on the full train set: once, also of controls and where nothing is unlearned."""
+
+    subject: ClassVar[Literal["request", "run", "either"]] = "run"
+
+    at: Moments = Field(default=["along"])
+
+
+class Weights(OfRun):
+    """Norm of all weights and of the last layer's; norm, effective and stable rank of every weight matrix."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.weights:weights"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+
+    kind: Literal["weights"] = "weights"
+
+    def work(self, request: Request) -> Work:
+        return Work(20, 0)
+
+
+class Fourier(OfRun):
+    """Fourier measures of models of modular arithmetic (arXiv 2301.05217): waves in the logits, key frequencies, restricted and
+    excluded loss, Gini coefficients."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.fourier:fourier"
+    needs: ClassVar[str | None] = "tokens"
+
+    kind: Literal["fourier"] = "fourier"
+    share: float = Field(default=0.95, gt=0, le=1)
+    """The key frequencies are the fewest that have this share of the power of all waves in the logits of the last snapshot."""
+
+    def work(self, request: Request) -> Work:
+        """All pairs twice, and those of the train and test set."""
+        pairs = request.classes**2
+        return Work(10, 2 * pairs + request.retain + request.test)
+
+
+class Hessian(OfRun):
+    """The largest eigenvalue of the Hessian of the train loss, by power iteration on Hessian-vector products."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.hessian:hessian"
+
+    kind: Literal["hessian"] = "hessian"
+    examples: Count = 512
+    """Training examples that the loss is taken over; all where there are no more."""
+    iterations: Count = 100
+    """At most."""
+    tolerance: float = Field(default=0.01, gt=0, lt=1)
+    """It ends where the eigenvalue is known as exactly as this, relatively."""
+
+    def work(self, request: Request) -> Work:
+        """In double precision, which takes twice as long."""
+        calls = 2 * self.iterations
+        return Work(calls, 6 * calls * min(self.examples, request.retain))
+
+
+class ActiveUnits(OfRun):
+    """The shares of units that are active on an example of the train set and of the test set, and on none of them."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.active_units:active_units"
+
+    kind: Literal["active-units"] = "active-units"
+    examples: Count = 512
+    """Of either set; all where there are no more."""
+    threshold: float = Field(default=0.01, ge=0, lt=1)
+    """A unit is active where its output's magnitude is above this share of its layer's largest on the example; with 0 where it
+    is not 0."""
+
+    def work(self, request: Request) -> Work:
+        return Work(4, min(self.examples, request.retain) + min(self.examples, request.test))
+
+
 ANALYSES = registry(
-    GradientAlignment, CKA, LocalComplexity, Sharpness, ModuleModel, Ablation, Robustness, Relearning, Distance
+    GradientAlignment,
+    CKA,
+    LocalComplexity,
+    Sharpness,
+    ModuleModel,
+    Ablation,
+    Robustness,
+    Relearning,
+    Distance,
+    Weights,
+    Fourier,
+    Hessian,
+    ActiveUnits,
 )
 AnalysisSettings = component_union(ANALYSES)

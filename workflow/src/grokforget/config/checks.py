@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, get_args
 
 from pydantic import ValidationError
@@ -51,6 +52,7 @@ def check(study: Study) -> None:
         _check_methods(study, name)
         _check_objective(study, name)
     _check_components(study)
+    _check_analyses(study)
     _check_forget_sets(study)
     check_unlearning(study)
     if study.unlearned:
@@ -193,15 +195,37 @@ def _check_references(study: Study) -> None:
 
 
 def _check_metrics(study: Study) -> None:
-    for key, components in (("metrics", study.metrics), ("analyses", study.analyses)):
-        kinds = [component.kind for component in components.values()]
-        for position, (name, kind) in enumerate(zip(components, kinds, strict=True)):
-            if kind in kinds[:position]:
-                raise problem(f"a kind given twice in {key}", kind, "each kind once", at=[key, name])
-    if "accuracy" not in (kinds := [metric.kind for metric in study.metrics.values()]):
+    kinds = _check_kinds("metrics", study.metrics)
+    if "accuracy" not in kinds:
         raise problem(
             "no metric of accuracy", kinds, "one of kind accuracy, which tables and figures show", at=["metrics"]
         )
+
+
+def _check_analyses(study: Study) -> None:
+    _check_kinds("analyses", study.analyses)
+    grids = {setting.grid for setting in study.settings.values() if setting.grid}
+    for name, analysis in study.analyses.items():
+        if analysis.subject == "run" and analysis.at != ["along"]:
+            raise problem("an analysis of runs themselves", analysis.at, ["along"], at=["analyses", name, "at"])
+        if analysis.subject == "run" and analysis.forget_sets:
+            found = analysis.forget_sets
+            raise problem(
+                "forget sets of an analysis of runs themselves", found, "none", at=["analyses", name, "forget_sets"]
+            )
+        for position, setting in enumerate(analysis.settings or []):
+            if setting not in {*study.settings, *grids}:
+                at = ["analyses", name, "settings", str(position)]
+                raise problem("no such setting or grid", setting, sorted({*study.settings, *grids}), at=at)
+
+
+def _check_kinds(key: str, components: Mapping[str, Component]) -> list[str]:
+    """The kinds of the components, each of which is there once."""
+    kinds = [component.kind for component in components.values()]
+    for position, (name, kind) in enumerate(zip(components, kinds, strict=True)):
+        if kind in kinds[:position]:
+            raise problem(f"a kind given twice in {key}", kind, "each kind once", at=[key, name])
+    return kinds
 
 
 def _check_kept(study: Study) -> None:
@@ -251,9 +275,8 @@ def _check_objective(study: Study, name: str) -> None:
     """Whatever is used in a setting is for what its model is trained for."""
     setting = study.settings[name]
     objective, at = setting.training.objective_name, ["settings", name]
-    methods, metrics, analyses = (
-        {} if not study.unlearns(name) else part for part in (study.methods, study.metrics, study.analyses)
-    )
+    methods, metrics = ({} if not study.unlearns(name) else part for part in (study.methods, study.metrics))
+    analyses = {key: analysis for key, analysis in study.analyses.items() if study.asks(name, key)}
     used: list[tuple[str, Component | None, list[str]]] = [
         ("data", study.data[setting.data], [*at, "data"]),
         ("a model", setting.model, [*at, "model"]),

@@ -211,12 +211,15 @@ class SettingCosts:
 
     def analyse(self) -> float:
         found = 0.0
+        before = self.forward(self.recalibrated) if self.recalibrated else 0.0
+        itself = Request(0, self.extent.train, self.extent.test, self.extent.classes)
         for name, analysis in self.study.analyses.items():
+            if self.study.analysed_run(self.name, name):
+                found += self.looked_at_along * (before + self.computed(analysis.work(itself)))
             for forget_set in self.study.analysed(self.name, name):
                 models = self.checkpoints * ("before" in analysis.at)
                 models += self.checkpoints * (len(self.study.methods) - 1) * ("after" in analysis.at)
                 along = "along" in analysis.at and forget_set in self.study.forget_sets_along(self.name)
-                before = self.forward(self.recalibrated) if self.recalibrated else 0.0
                 one = before + self.computed(analysis.work(self.requests[forget_set]))
                 found += (models + self.looked_at_along * along) * one
         return found

@@ -25,6 +25,8 @@ class FigureRow:
     needs: Literal["controls", "designs", "groups"] | None = None
     """What the study must have: a control, a setting with more than two forget sets, or forget sets that are groups of examples
     by how their losses went."""
+    every_setting: bool = False
+    """Whether ``settings`` are all, those from which nothing is unlearned and controls among them."""
     libraries: tuple[str, ...] = PLOTS
     """The libraries whose locked versions decide what it looks like."""
 
@@ -174,6 +176,15 @@ FIGURES: dict[str, FigureRow] = {
         shows=("settings", "methods", "study"),
         analyses=("relearning", "distance"),
         caption="Updates until the forget set is relearned, and the distance of the outputs from the retrained model's.",
+    ),
+    "progress": FigureRow(
+        "grokforget.figures.progress:figure",
+        tables=("along", "runs", "training"),
+        shows=("settings", "study"),
+        analyses=("weights", "fourier", "hessian", "active-units", "local-complexity", "sharpness"),
+        every_setting=True,
+        caption="Progress measures of the runs themselves on one clock, a row a measure: accuracy, norms, ranks, active units, "
+        "local complexity, sharpness, top eigenvalue of the Hessian and Fourier measures.",
     ),
     "explanations": FigureRow(
         "grokforget.figures.explanations:figure",

@@ -51,7 +51,22 @@ def check_unlearning(study: Study) -> None:
     if study.methods:
         allowed = "none, or a setting without `unlearn: false`"
         raise problem("methods, with nothing to unlearn from", sorted(study.methods), allowed, at=["methods"])
-    for key in (*needed, "analyses", "likelihood_ratio_attack", "along_training", "tuning"):
+    for key in (*needed, "likelihood_ratio_attack", "tuning"):
         if key in study.model_fields_set and getattr(study, key):
-            said = f"is missing; add it, or take out `{key}`, which is for unlearning"
-            raise PydanticCustomError("study", "{said}", {"said": said, "at": ["methods"]})
+            raise _missing(key)
+    for key in ("method", "forget_sets"):
+        if getattr(study.along_training, key):
+            raise _missing(f"along_training.{key}")
+    for name, analysis in study.analyses.items():
+        if analysis.subject == "request":
+            raise _missing(f"analyses.{name}")
+        if "along" not in analysis.at:
+            allowed = "along, as there are no checkpoints without methods"
+            raise problem(
+                "an analysis of checkpoints and results alone", analysis.at, allowed, at=["analyses", name, "at"]
+            )
+
+
+def _missing(key: str) -> PydanticCustomError:
+    said = f"is missing; add it, or take out `{key}`, which is for unlearning"
+    return PydanticCustomError("study", "{said}", {"said": said, "at": ["methods"]})

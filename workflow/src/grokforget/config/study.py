@@ -215,20 +215,37 @@ class Study(Strict):
         tuned = self.tuning.settings is None or setting in self.tuning.settings
         return self._some_of(setting, self.tuning.forget_sets) if tuned else []
 
-    def analysed(self, setting: str, name: str) -> list[str]:
-        """The forget sets for which an analysis is done; none where it does not fit the data."""
+    def asks(self, setting: str, name: str) -> bool:
+        """Whether an analysis is asked of a setting, by what it is about and by the settings that it names."""
         analysis: Analysis = self.analyses[name]
-        if analysis.needs not in (None, self.data[self.settings[setting].data].inputs):
+        named = analysis.settings is None or {setting, self.settings[setting].grid} & {*analysis.settings}
+        return bool(named) and (analysis.subject != "request" or self.unlearns(setting))
+
+    def is_analysed(self, setting: str, name: str) -> bool:
+        """Whether it is asked, and fits the setting's data."""
+        fits = self.analyses[name].needs in (None, self.data[self.settings[setting].data].inputs)
+        return fits and self.asks(setting, name)
+
+    def analysed(self, setting: str, name: str) -> list[str]:
+        """The forget sets for which an analysis is done."""
+        analysis: Analysis = self.analyses[name]
+        if analysis.subject == "run" or not self.is_analysed(setting, name):
             return []
         chosen = analysis.forget_sets
         return [one for one in self.forget_sets_of(setting) if chosen is None or one in chosen]
+
+    def analysed_run(self, setting: str, name: str) -> bool:
+        """Whether an analysis along training is done of the setting's runs themselves, of which nothing is forgotten."""
+        analysis: Analysis = self.analyses[name]
+        fits = analysis.subject == "run" or (analysis.subject == "either" and not self.unlearns(setting))
+        return fits and "along" in analysis.at and self.is_analysed(setting, name)
 
     def analysed_kinds(self) -> set[str]:
         """The kinds of analyses that are done in any setting."""
         return {
             analysis.kind
             for name, analysis in self.analyses.items()
-            if any(self.analysed(setting, name) for setting in self.settings)
+            if any(self.analysed(setting, name) or self.analysed_run(setting, name) for setting in self.settings)
         }
 
     def keeps_models(self, setting: str, forget_set: str, method: str) -> bool:

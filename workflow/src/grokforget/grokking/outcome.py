@@ -41,3 +41,11 @@ def gap_share(t_mem: float, t_grok: float) -> float:
 def disagreement(t_derivative: float, t_sigmoid: float) -> float:
     """How far the two detectors are apart, in decades of steps: |log10(t_derivative / t_sigmoid)|; NaN where either is."""
     return abs(math.log10(t_derivative / t_sigmoid)) if t_derivative > 0 and t_sigmoid > 0 else math.nan
+
+
+def norm_law(before: float, after: float, decay: float) -> float:
+    """Updates in which a weight norm shrinks from ``before`` to ``after`` where every update takes the share ``decay`` of the
+    weights off, the learning rate times the decoupled weight decay, and does nothing else: ln(before / after) / decay (after
+    Liu et al. 2022, arXiv 2210.01117). Negative where it has grown; NaN where a norm is, and without decay.
+    """
+    return math.log(before / after) / decay if decay > 0 and before > 0 and after > 0 else math.nan

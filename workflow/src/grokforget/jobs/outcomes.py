@@ -22,6 +22,6 @@ def outcomes(job: Job[OutcomesSpec]) -> None:
         setting: 0.0 if setting in job.spec.of_texts else 1 / len(pd.read_csv(path))
         for setting, path in zip(job.spec.settings, job.inputs["labels"], strict=True)
     }
-    table = runs(read_table(job.input("training")), selection, chance)
+    table = runs(read_table(job.input("training")), selection, chance, job.spec.decay)
     for name, one in (("runs", table), ("rates", rates(table))):
         write_table(job.outputs[name], labelled(one, job.spec.grids, job.spec.columns))

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from grokforget.grokking.outcome import LEVELS, disagreement, gap_share, slope_at
+from grokforget.grokking.outcome import LEVELS, disagreement, gap_share, norm_law, slope_at
+from grokforget.grokking.slingshots import slingshots
 from grokforget.grokking.transition import KINDS, first_sustained, read_curve
 from grokforget.statistics.rates import wilson
 
@@ -25,26 +26,33 @@ GROKKED = "grokked"
 
 
 def runs(
-    training: pd.DataFrame, selection: Mapping[str, SelectionSettings], chance: Mapping[str, float]
+    training: pd.DataFrame,
+    selection: Mapping[str, SelectionSettings],
+    chance: Mapping[str, float],
+    decay: Mapping[str, float],
 ) -> pd.DataFrame:
     """A row a (setting, train_set, seed) of the curves in ``training``; ``selection`` and ``chance`` are each setting's rules
-    and the accuracy of guessing.
+    and the accuracy of guessing, ``decay`` what weight decay takes off the weights at every update, where that is one share.
 
     ``kind``, ``transition``, ``t_mem``, ``t_grok``, ``gap``, ``gap_share``, ``delay``, ``sharpness``, ``plateau``, ``final``,
     ``t_derivative`` and ``t_sigmoid`` are those of ``transition.Grokking``. With the ending ``_90`` or ``_99`` of the first
     sustained validation accuracy of .90 or .99, whatever the setting's rule. ``slope``: ``outcome.slope_at`` there.
     ``censored``: the training data were fitted, and the run ended at ``steps`` without a transition; with an ending, that it
     ended before this accuracy, without diverging. ``disagreement``: of the detectors, in decades. Accuracies and
-    ``weight_norm`` are those of the last evaluation, ``weight_norm_...`` those of the first and at each time.
+    ``weight_norm`` are those of the last evaluation, ``weight_norm_...`` those of the first and at each time. ``norm_law``: the
+    gap that weight decay alone predicts of the norms at ``t_mem`` and ``t_grok`` (``outcome.norm_law``); ``slingshots``: how many
+    there are, from ``first_slingshot`` on.
     """
     rows = []
     for labels, curve in training.groupby(RUN, sort=True):
         told = dict(zip(RUN, labels, strict=True))
-        rows.append({**told, **of_run(curve.sort_values("step"), selection[told["setting"]], chance[told["setting"]])})
+        name = told["setting"]
+        measures = of_run(curve.sort_values("step"), selection[name], chance[name], decay.get(name, math.nan))
+        rows.append({**told, **measures})
     return pd.DataFrame(rows)
 
 
-def of_run(curve: pd.DataFrame, settings: SelectionSettings, chance: float) -> dict[str, Any]:
+def of_run(curve: pd.DataFrame, settings: SelectionSettings, chance: float, decay: float) -> dict[str, Any]:
     """The measures of one run; ``curve`` has a row an evaluation, in order."""
     steps, train, validation, norm = (
         curve[name].to_numpy() for name in ("step", "train_accuracy", "validation_accuracy", "weight_norm")
@@ -72,7 +80,10 @@ def of_run(curve: pd.DataFrame, settings: SelectionSettings, chance: float) -> d
     row |= {name: float(curve[name].iloc[-1]) for name in (*AT_THE_END, "weight_norm")}
     row["weight_norm_start"] = float(norm[0])
     times = ["t_mem", *(f"t_grok{ending}" for ending in ENDINGS)]
-    return row | {f"weight_norm_{name}": value_at(steps, norm, row[name]) for name in times}
+    row |= {f"weight_norm_{name}": value_at(steps, norm, row[name]) for name in times}
+    row["norm_law"] = norm_law(row["weight_norm_t_mem"], row["weight_norm_t_grok"], decay)
+    found = slingshots(steps, norm, curve.train_loss.to_numpy(), row["t_mem"])
+    return row | {"slingshots": len(found), "first_slingshot": float(found[0]) if found else math.nan}
 
 
 def value_at(steps: np.ndarray, values: np.ndarray, time: float) -> float:

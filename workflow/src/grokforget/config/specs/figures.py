@@ -76,6 +76,7 @@ def figure_item(study: Study, figure: str) -> Item:
         **shown(study),
         "study": names.model_copy(update={"analyses": analyses}),
         "claims": claims(),
+        **({"settings": list(study.settings)} if row.every_setting else {}),
     }
     spec = SPECS[row.libraries](
         figure=ComponentSpec(implementation=row.implementation), **{field: known[field] for field in row.shows}

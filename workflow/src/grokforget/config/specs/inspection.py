@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokforget.config.specs.base import Item, JobSpec
-from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, forgotten, segment_files
+from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, forgotten, place_of, segment_files
 from grokforget.config.training import RecipeSpec
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
@@ -38,6 +38,15 @@ class AnalyseAlongTrainingSpec(EvaluatedSpec):
     snapshots: int | None
 
 
+class AnalyseRunSpec(EvaluatedSpec):
+    """One analysis of snapshots along the run on the full train set itself."""
+
+    function: ClassVar[str] = "grokforget.jobs.analyse_run:analyse_run"
+    analysis: ComponentSpec
+    recipe: RecipeSpec
+    snapshots: int | None
+
+
 class ShadowSpec(EvaluatedSpec):
     """What the models of one run say of every example."""
 
@@ -57,13 +66,20 @@ class AttackSpec(JobSpec):
 
 
 def analyse(study: Study, setting: str, seed: str) -> dict[str, Item]:
-    """All analyses of a run, an item a (moment, forget set, analysis)."""
+    """All analyses of a run, an item a (moment, forget set, analysis); of the run itself the forget set is ``full``."""
     where = {"setting": setting, "seed": seed}
     methods = [name for name in study.methods if study.methods[name].kind != "original"]
     recipe = study.settings[setting].training.recipe()
     shared = {**evaluated(study, setting, int(seed)), "recipe": recipe}
     items = {}
     for name, analysis in study.analyses.items():
+        if study.analysed_run(setting, name):
+            place = place_of(study, setting, int(seed))
+            files = {what: place + file for what, file in examples(study, setting, int(seed)).items()}
+            snapshots = segment_files(study, paths.SNAPSHOTS, setting, int(seed), paths.FULL)
+            run = AnalyseRunSpec(**shared, analysis=analysis.spec(), snapshots=study.along_training.snapshots)
+            table = paths.VALUES.format(**where, forget_set=paths.FULL, moment=paths.ALONG, analysis=name)
+            items[f"{paths.ALONG}/{paths.FULL}/{name}"] = Item(run, {**files, "snapshots": snapshots}, {"table": table})
         for forget_set in study.analysed(setting, name):
             here = {**where, "forget_set": forget_set}
             inputs: dict[str, str | list[str]] = {

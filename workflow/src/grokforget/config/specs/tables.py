@@ -19,6 +19,7 @@ from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
 
 if TYPE_CHECKING:
+    from grokforget.config.setting import Setting
     from grokforget.config.study import Study
 
 MATCHED = ("matched", "fronts")
@@ -145,6 +146,8 @@ class OutcomesSpec(JobSpec):
     """The settings of language models, whose accuracy is an extraction strength: guessing gives none."""
     selection: dict[str, SelectionSettings]
     """By setting: how its curves are read."""
+    decay: dict[str, float]
+    """By setting: what weight decay takes off the weights at every update, where it is the same share all along."""
 
 
 class ChooseSpec(JobSpec):
@@ -256,8 +259,20 @@ def outcomes_item(study: Study) -> Item:
         columns={name: setting.labels for name, setting in study.settings.items() if setting.labels},
         of_texts=texts,
         selection=selection,
+        decay={name: share for name, setting in study.settings.items() if (share := decay_of(setting)) is not None},
     )
     return Item(spec, {**tidy(["training"]), "labels": labels}, tidy(RUNS))
+
+
+def decay_of(setting: Setting) -> float | None:
+    """What weight decay takes off the weights at every update, as a share of them; None where it is not the same all along: with
+    a schedule or switches, behind another run, and where the optimizer has it as a term of a gradient that it normalises, or for
+    matrices by another learning rate."""
+    optimizer = setting.training.optimizer
+    if optimizer.schedule != "constant" or optimizer.switches or setting.starts_from:
+        return None
+    share = optimizer.learning_rate * optimizer.weight_decay
+    return {"adamw": share, "sgd": share / (1 - optimizer.momentum)}.get(optimizer.name)
 
 
 def tidy(names: Collection[str]) -> dict[str, str]:
