@@ -15,6 +15,7 @@ from grokforget.config.paper_tables import PAPER_TABLES
 from grokforget.config.specs.tables import (
     EXPLAINING,
     ChooseSpec,
+    OutcomesSpec,
     PublishedSpec,
     claims_item,
     explanations_item,
@@ -110,6 +111,28 @@ def test_published_numbers_stand_beside_the_same_data_and_family_of_models(monke
     monkeypatch.setattr(MLP, "in_paper", "resnet")
     same = {"dataset": "cifar10", "model": "resnet"}
     assert published_item(controlled()).spec.model_dump()["beside"] == {"mlp": same, "control": same}
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "share"),
+    [
+        ({"name": "adamw"}, 2e-3),
+        ({"name": "sgd"}, 2e-3),
+        ({"name": "sgd", "momentum": 0.9}, 2e-2),
+        ({"name": "adam"}, None),
+        ({"name": "muon"}, None),
+        ({"name": "adamw", "schedule": "cosine", "decay_steps": 100}, None),
+        ({"name": "adamw", "switches": [{"step": 100, "weight_decay": 0.0}]}, None),
+    ],
+)
+def test_weight_decay_is_a_clock_where_every_update_takes_the_same_share(
+    optimizer: dict[str, Any], share: float | None
+) -> None:
+    tree = deepcopy(STUDY["settings"])
+    tree["mlp"]["training"]["optimizer"] = {"learning_rate": 1e-2, "weight_decay": 0.2, **optimizer}
+    spec = outcomes_item(study(settings=tree)).spec
+    assert isinstance(spec, OutcomesSpec)
+    assert spec.decay == ({} if share is None else {"mlp": pytest.approx(share)})
 
 
 def test_outcomes_are_read_off_the_curves_alone_by_the_rule_of_each_setting() -> None:
