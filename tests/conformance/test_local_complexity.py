@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -438,6 +439,15 @@ def test_each_split_is_measured_on_its_own_points_as_many_as_asked() -> None:
     assert [found["local_complexity", split] for split in ("retain", "test", "forget")] == [3, 0.75, 0]
     two = measured(probe(model, retain, test=test, forget=forget), points=1, vertices=4, radius=0.1)
     assert two["local_complexity", "test"] in (0, 3)
+
+
+def test_of_a_run_of_which_nothing_is_forgotten_it_is_that_of_the_other_sets() -> None:
+    given = probe(mlp(), gaussian(6, 12), test=gaussian(5, 12, seed=3), forget=gaussian(4, 12, seed=4))
+    run = replace(given, examples={name: given.examples[name] for name in ("retain", "validation", "test")})
+    settings = {"points": 64, "vertices": 8, "radius": 0.5}
+    expected = {key: value for key, value in measured(given, **settings).items() if not key[1].startswith("forget")}
+    assert measured(run, **settings) == expected
+    assert {part.partition("/")[0] for _, part in expected} == {"retain", "test"}
 
 
 def test_a_model_without_relu_gives_no_rows() -> None:
