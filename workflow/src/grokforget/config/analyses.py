@@ -258,7 +258,7 @@ class Hessian(OfRun):
     examples: Count = 512
     """Training examples that the loss is taken over; all where there are no more."""
     iterations: Count = 100
-    """At most."""
+    """At most; as many once more where they come to a negative curvature, or to none."""
     tolerance: float = Field(default=0.01, gt=0, lt=1)
     """It ends where the eigenvalue is known as exactly as this, relatively."""
 
