@@ -130,7 +130,7 @@ def test_times_are_marked_in_every_panel(drawn: Figure) -> None:
 
 def test_what_a_setting_does_not_have_is_said(drawn: Figure) -> None:
     axes = panel(drawn, "loss with key\nwaves alone", column=1)
-    assert [text.get_text() for text in axes.texts] == ["not of this model"]
+    assert [text.get_text() for text in axes.texts] == ["not measured here"]
     assert not thick(axes)
 
 

@@ -103,7 +103,7 @@ def draw_panel(axes: Axes, rows: pd.DataFrame, panel: Panel) -> None:
     if rows.empty:
         axes.set_yticks([])
         axes.text(
-            0.5, 0.5, "not of this model", transform=axes.transAxes, ha="center", va="center", fontsize=7, color="0.4"
+            0.5, 0.5, "not measured here", transform=axes.transAxes, ha="center", va="center", fontsize=7, color="0.4"
         )
         return
     rows = rows.assign(part=[panel.measures[one.measure] or one.part for one in rows.itertuples()])
