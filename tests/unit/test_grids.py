@@ -130,7 +130,7 @@ def test_too_large_a_grid_is_refused_before_it_is_made(tmp_path: Path) -> None:
 def test_a_study_of_what_is_only_looked_at_asks_for_curves_and_what_became_of_runs() -> None:
     study = grown({DECAY: [0.3, 1]})
     names = collect.tables_of(study)
-    assert names == ["training", "runs", "rates"]
+    assert names == ["training", "runs", "rates", "laws"]
     assert collect.products(names, tables.paper_tables_of(study, names), [], collect.summaries_of(study)) == [
         f"tables/{name}.parquet" for name in names
     ]

@@ -142,7 +142,7 @@ SCIENCE = {
         (["jobs.measure", "jobs.collect"], {"torch", "torchvision", "seaborn", "matplotlib"}),
         (
             [f"jobs.{name}" for name in (
-                "attack", "tuning", "claims", "published", "paper_table", "select", "summarise", "outcomes")],
+                "attack", "tuning", "claims", "published", "paper_table", "select", "summarise", "outcomes", "laws")],
             {"torch", "torchvision", "seaborn", "matplotlib"},
         ),
         (["jobs.analyse", "jobs.shadow"], {"torchvision", "seaborn", "matplotlib", "sklearn"}),

@@ -19,6 +19,7 @@ from grokforget.config.specs.tables import (
     PublishedSpec,
     claims_item,
     explanations_item,
+    laws_item,
     outcomes_item,
     paper_table_item,
     paper_tables_of,
@@ -162,7 +163,7 @@ def test_an_analysis_of_another_kind_is_nothing_to_a_paper_table() -> None:
 def test_no_setting_of_a_study_is_part_of_the_code_of_a_table() -> None:
     """A further field or row of a schema leaves every table valid."""
     items = [
-        *(item(controlled()) for item in (summarise_item, published_item, tuned_item, outcomes_item)),
+        *(item(controlled()) for item in (summarise_item, published_item, tuned_item, outcomes_item, laws_item)),
         claims_item(study(), TIDY),
     ]
     items.append(explanations_item(study(), TIDY))

@@ -136,6 +136,29 @@ rule outcomes:
         RUN
 
 
+rule laws:
+    input:
+        unpack(job("laws", "tables/laws", deriving.laws_item)),
+    output:
+        laws=report(
+            at("tables/laws.parquet"),
+            caption="../report/laws.rst",
+            category="Tables",
+        ),
+        record=record_of("tables/laws"),
+    log:
+        log_of("tables/laws"),
+    conda:
+        "../../envs/tables.yaml"
+    resources:
+        mem_mb=more(2000),
+        runtime=more(10),
+    message:
+        "Power laws of the times of grokking"
+    shell:
+        RUN
+
+
 rule claims:
     input:
         unpack(job("claims", "paper/claims", lambda study: deriving.claims_item(study, TABLES))),

@@ -53,7 +53,16 @@ BFLOAT16 = 5.0
 ON_DEVICE = ("train", "difficulty", "unlearn", "unlearn_along_training", "analyse", "shadow", "tune")
 """The rules whose jobs run models, on the study's device and with its threads."""
 OTHERS = {
-    **{"figure": 4.5, "claims": 2.2, "prepare": 1.5, "explain": 1.5, "match": 1.5, "outcomes": 1.4, "published": 0.9},
+    **{
+        "figure": 4.5,
+        "claims": 2.2,
+        "prepare": 1.5,
+        "explain": 1.5,
+        "match": 1.5,
+        "outcomes": 1.4,
+        "laws": 0.9,
+        "published": 0.9,
+    },
     **{
         "summarise": 0.9,
         "collect": 0.9,

@@ -187,6 +187,15 @@ class Study(Strict):
                 found.setdefault(setting.grid or name, []).append(name)
         return found
 
+    @property
+    def grids(self) -> dict[str, list[str]]:
+        """Grids, with their settings."""
+        found: dict[str, list[str]] = {}
+        for name, setting in self.settings.items():
+            if setting.grid:
+                found.setdefault(setting.grid, []).append(name)
+        return found
+
     def seeds_of(self, setting: str) -> list[int]:
         """The reported seeds of a setting."""
         return self.settings[setting].seeds or self.seeds

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 from grokforget.config.specs.base import TABLES, Item, JobSpec
 from grokforget.config.specs.inspection import analyse
 from grokforget.config.specs.runs import segment_files
-from grokforget.config.specs.tables import MATCHED, RUNS, ChooseSpec
+from grokforget.config.specs.tables import LAWS, MATCHED, RUNS, ChooseSpec
 from grokforget.runtime import paths
 
 if TYPE_CHECKING:
@@ -251,7 +251,13 @@ def collected(study: Study) -> list[str]:
 def tables_of(study: Study) -> list[str]:
     """The tables of the study, all but those that summarise others."""
     found = collected(study)
-    return [*found, *([TUNED] if "tuning" in found else []), *(MATCHED if study.unlearned else ()), *RUNS]
+    return [
+        *found,
+        *([TUNED] if "tuning" in found else []),
+        *(MATCHED if study.unlearned else ()),
+        *RUNS,
+        *([LAWS] if study.grids else []),
+    ]
 
 
 def summaries_of(study: Study) -> tuple[str, ...]:

@@ -26,6 +26,8 @@ MATCHED = ("matched", "fronts")
 """The tables of matched forgetting."""
 RUNS = ("runs", "rates")
 """The tables of what became of the runs."""
+LAWS = "laws"
+"""The table of power laws of their times."""
 CLAIMED = ("unlearning", "analysis", "tuned", *MATCHED)
 """The tables that the claims are decided by, where the study has them."""
 EXPLAINED = ("training", "checkpoints", "unlearning_along", "matched", "along", "analysis")
@@ -148,6 +150,13 @@ class OutcomesSpec(JobSpec):
     """By setting: how its curves are read."""
     decay: dict[str, float]
     """By setting: what weight decay takes off the weights at every update, where it is the same share all along."""
+
+
+class LawsSpec(JobSpec):
+    """How the times of grokking go with what grids vary."""
+
+    function: ClassVar[str] = "grokforget.jobs.laws:fit_laws"
+    libraries: ClassVar[tuple[str, ...]] = TABLES
 
 
 class ChooseSpec(JobSpec):
@@ -273,6 +282,11 @@ def decay_of(setting: Setting) -> float | None:
         return None
     share = optimizer.learning_rate * optimizer.weight_decay
     return {"adamw": share, "sgd": share / (1 - optimizer.momentum)}.get(optimizer.name)
+
+
+def laws_item(study: Study) -> Item:
+    """Power laws of the times of grokking, from what became of every run."""
+    return Item(LawsSpec(), tidy(["runs"]), tidy([LAWS]))
 
 
 def tidy(names: Collection[str]) -> dict[str, str]:
