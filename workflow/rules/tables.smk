@@ -136,9 +136,9 @@ rule outcomes:
         RUN
 
 
-rule laws:
+rule fit_laws:
     input:
-        unpack(job("laws", "tables/laws", deriving.laws_item)),
+        unpack(job("fit_laws", "tables/laws", deriving.laws_item)),
     output:
         laws=report(
             at("tables/laws.parquet"),

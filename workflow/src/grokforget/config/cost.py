@@ -60,7 +60,7 @@ OTHERS = {
         "explain": 1.5,
         "match": 1.5,
         "outcomes": 1.4,
-        "laws": 0.9,
+        "fit_laws": 0.9,
         "published": 0.9,
     },
     **{

@@ -19,9 +19,12 @@ STEEPEST = 1e6
 
 @dataclass(frozen=True)
 class PowerLaw:
-    """time = ``time`` · (x / ``middle``)^-``exponent``, times a log-normal error of ``sd`` decades; of ``exponent`` and
-    ``time`` the ends of a 95 % interval. At ``middle`` the errors of the two are uncorrelated, so that log10 of the time at any x has the half
-    width √(half(time)² + (half(exponent) · log10(x / middle))²). All NaN where nothing could be fitted."""
+    """time = ``time`` · (x / ``middle``)^-``exponent``, times a log-normal error of ``sd`` decades.
+
+    Of ``exponent`` and ``time`` the ends of a 95 % interval. At ``middle`` the errors of the two are uncorrelated, so that log10
+    of the time at any x has the half width √(half(time)² + (half(exponent) · log10(x / middle))²). All NaN where nothing could
+    be fitted.
+    """
 
     exponent: float = math.nan
     low: float = math.nan
