@@ -76,9 +76,7 @@ def test_the_laptop_study_has_every_figure_of_unlearning(study: Study) -> None:
 
 def test_what_is_of_runs_themselves_is_in_a_study_that_analyses_them(study: Study) -> None:
     analyses = {**study.model_dump(exclude_unset=True)["analyses"], "weights": {"kind": "weights"}}
-    assert figures_of(changed(study, analyses=analyses), TABLES) == [
-        name for name in FIGURES if name not in OF_GROUPS
-    ]
+    assert figures_of(changed(study, analyses=analyses), TABLES) == [name for name in FIGURES if name not in OF_GROUPS]
 
 
 def test_no_figure_without_its_tables(study: Study) -> None:

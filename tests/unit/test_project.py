@@ -63,7 +63,9 @@ def test_studies_name_the_schema_for_editors(path: Path) -> None:
     assert (path.parent / named[1]).resolve() == SCHEMA.resolve()
 
 
-@pytest.mark.parametrize("name", ["config.yaml", "workflow/studies/cifar10-small.yaml", "workflow/studies/tofu-small.yaml"])
+@pytest.mark.parametrize(
+    "name", ["config.yaml", "workflow/studies/cifar10-small.yaml", "workflow/studies/tofu-small.yaml"]
+)
 def test_a_study_uses_the_values_that_were_chosen(name: str) -> None:
     study = load_study(ROOT / name)
     with open(ROOT / "workflow" / "studies" / "tuning" / f"{study.study}-choice.csv") as file:

@@ -22,9 +22,13 @@ class FigureRow:
     """One sentence for the report."""
     analyses: tuple[str, ...] = ()
     """The kinds of analyses that it shows; of other analyses it is not told, so they do not invalidate it."""
-    needs: Literal["controls", "designs", "groups"] | None = None
-    """What the study must have: a control, a setting with more than two forget sets, or forget sets that are groups of examples
-    by how their losses went."""
+    needs: (
+        Literal["controls", "designs", "groups", "laboratory", "numbers", "fractions", "planes", "schedules", "levers"]
+        | None
+    ) = None
+    """What the study must have: a control; a setting with more than two forget sets; forget sets that are groups of examples by
+    how their losses went; settings that are only looked at, or have labels; a grid of a label of numbers, of train fractions, or
+    of two labels; recipes that change on the way; levers."""
     every_setting: bool = False
     """Whether ``settings`` are all, those from which nothing is unlearned and controls among them."""
     libraries: tuple[str, ...] = PLOTS
@@ -192,6 +196,62 @@ FIGURES: dict[str, FigureRow] = {
         shows=("settings",),
         caption="What goes with the collateral at matched forgetting: rank correlation of every candidate (filled), and given "
         "train and test accuracy (open), with intervals over seeds; below, what is left for being past t_grok.",
+    ),
+    "law": FigureRow(
+        "grokforget.figures.law:figure",
+        tables=("runs", "laws"),
+        shows=(),
+        needs="numbers",
+        caption="Steps until a run groks against what a grid varies, a mark a seed; triangles: runs that did not within their "
+        "budget; line: the fitted power law with its 95 % band.",
+    ),
+    "fraction": FigureRow(
+        "grokforget.figures.fraction:figure",
+        tables=("runs", "rates"),
+        shows=(),
+        needs="fractions",
+        caption="Grok rate (Wilson's 95 % interval) and median times of memorising and grokking against the share of the data "
+        "that is trained on, with the boundaries.",
+    ),
+    "phase": FigureRow(
+        "grokforget.figures.phase:figure",
+        tables=("runs",),
+        shows=(),
+        needs="planes",
+        caption="The kind of curve of most seeds over two labels of a grid, hatched where seeds differ; numbers: log10 of the "
+        "median gap in steps.",
+    ),
+    "rates": FigureRow(
+        "grokforget.figures.rates:figure",
+        tables=("rates",),
+        shows=(),
+        needs="laboratory",
+        caption="How many seeds of every task, lever and setting grokked, with Wilson's 95 % intervals.",
+    ),
+    "late-decay": FigureRow(
+        "grokforget.figures.late_decay:figure",
+        tables=("training",),
+        shows=("schedules",),
+        needs="schedules",
+        caption="Train and test accuracy of runs whose weight decay or learning rate is switched on the way, beside those "
+        "without.",
+    ),
+    "gallery": FigureRow(
+        "grokforget.figures.gallery:figure",
+        tables=("training", "runs"),
+        shows=(),
+        needs="laboratory",
+        caption="An example of every kind of curve that occurs: train and test accuracy of one run.",
+    ),
+    "levers": FigureRow(
+        "grokforget.figures.levers:figure",
+        tables=("runs",),
+        shows=("study",),
+        needs="levers",
+        caption="Steps until a run groks with every lever and without, and their ratio by seed, geometric mean with its 95 % "
+        "interval.",
+        # Its intervals are Student's.
+        libraries=(*PLOTS, "scipy"),
     ),
     "claims": FigureRow(
         "grokforget.figures.claims:figure",

@@ -9,39 +9,10 @@ import numpy as np
 import pandas as pd
 
 from grokforget.statistics.power_law import power_law
+from grokforget.statistics.timed_runs import QUANTITIES, timed, varied, within
 
 LABELS = ("weight_decay", "learning_rate")
 """The labels that a clock's rate is: of these a power law is asked."""
-QUANTITIES = {"t_grok": "", "gap": "", "t_grok_90": "_90", "t_grok_99": "_99"}
-"""The times, and the ending of the column that says whether they are censored."""
-NOT_FITTED = ("no memorisation", "diverged")
-"""Kinds of curve of runs that ended for another reason than their budget: no time of theirs is merely late."""
-
-
-def labels_of(table: pd.DataFrame) -> list[str]:
-    """The columns of labels in ``runs`` or ``rates``: those behind ``grid``; none where there is no such column."""
-    names = list(table.columns)
-    return names[names.index("grid") + 1 :] if "grid" in names else []
-
-
-def varied(rows: pd.DataFrame) -> list[str]:
-    """The labels that have two values or more in these rows."""
-    return [name for name in labels_of(rows) if len(rows[name].dropna().unique()) > 1]
-
-
-def within(rows: pd.DataFrame, others: list[str]) -> list[tuple[str, pd.DataFrame]]:
-    """The rows by the values of some labels, each with its values in words ("" where there are no such labels)."""
-    if not others:
-        return [("", rows)]
-    found = rows.groupby(others, sort=True, dropna=False)
-    return [
-        (", ".join(f"{name} {told(one)}" for name, one in zip(others, key, strict=True)), part) for key, part in found
-    ]
-
-
-def told(value: object) -> str:
-    """A label's value as it is read."""
-    return f"{value:g}" if isinstance(value, int | float) else str(value)
 
 
 def laws(runs: pd.DataFrame) -> pd.DataFrame:
@@ -92,17 +63,3 @@ def law(rows: pd.DataFrame, label: str, quantity: str) -> dict[str, Any]:
         "excluded": len(inside) - len(fitted),
         "outside": len(part) - len(inside),
     }
-
-
-def timed(rows: pd.DataFrame, quantity: str) -> pd.DataFrame:
-    """``runs`` with ``time`` and ``state`` of one of ``QUANTITIES``: ``known``; ``censored``, the time being its budget;
-    or ``excluded``, NaN."""
-    ending = QUANTITIES[quantity]
-    after = rows.t_mem if quantity == "gap" else 0.0
-    kept = ~rows.kind.isin(NOT_FITTED)
-    # What is not 0 or less: a gap is none where a run generalised with its training data.
-    known = kept & (rows[quantity] > 0) & (rows.transition if not ending else rows.t_mem.notna())
-    censored = kept & ~known & rows[f"censored{ending}"].astype(bool) & (rows.steps - after > 0)
-    time = rows[quantity].where(known, (rows.steps - after).where(censored))
-    state = np.select([known, censored], ["known", "censored"], "excluded")
-    return rows.assign(time=time.astype("float64"), state=state)

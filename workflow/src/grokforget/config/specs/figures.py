@@ -10,6 +10,7 @@ from pydantic import Field
 from grokforget.config.claims import Claims, claims
 from grokforget.config.figures import FIGURES
 from grokforget.config.specs.base import PLOTS, Item, JobSpec, Meanings
+from grokforget.config.specs.laboratory import laboratory, schedules
 from grokforget.config.specs.shown import meanings, shown
 from grokforget.runtime.components import ComponentSpec
 
@@ -47,6 +48,13 @@ class StatisticsFigureSpec(FigureSpec):
     libraries: ClassVar[tuple[str, ...]] = (*PLOTS, "scipy")
 
 
+class ScheduleFigureSpec(FigureSpec):
+    """The same, of a figure of switches on the way."""
+
+    schedules: dict[str, dict[str, list[int]]]
+    """By the setting that is first of its data and model: settings to draw together, with the steps of their switches."""
+
+
 SPECS: dict[tuple[str, ...], type[FigureSpec]] = {spec.libraries: spec for spec in (FigureSpec, StatisticsFigureSpec)}
 """The class of the spec by a row's libraries."""
 
@@ -59,6 +67,7 @@ def figures_of(study: Study, tables: Collection[str]) -> list[str]:
         "controls": any(setting.control for setting in study.settings.values()),
         "groups": any(study.grouped(name) for name in study.main_settings),
         "designs": any(len(study.forget_sets_of(setting)) > 2 for setting in study.settings),
+        **laboratory(study),
     }
     return [
         name
@@ -77,10 +86,10 @@ def figure_item(study: Study, figure: str) -> Item:
         "study": names.model_copy(update={"analyses": analyses}),
         "claims": claims(),
         **({"settings": list(study.settings)} if row.every_setting else {}),
+        "schedules": schedules(study),
     }
-    spec = SPECS[row.libraries](
-        figure=ComponentSpec(implementation=row.implementation), **{field: known[field] for field in row.shows}
-    )
+    kind = ScheduleFigureSpec if "schedules" in row.shows else SPECS[row.libraries]
+    spec = kind(figure=ComponentSpec(implementation=row.implementation), **{field: known[field] for field in row.shows})
     return Item(
         spec,
         inputs={table: f"tables/{table}.parquet" for table in row.tables},
