@@ -14,7 +14,7 @@ from faults.kinds import KINDS
 from grokforget.__main__ import main
 from grokforget.config.methods import METHODS, REFERENCES
 from grokforget.config.specs.collect import COLLECTED, SUMMARIES, TUNED
-from grokforget.config.specs.tables import MATCHED, RUNS
+from grokforget.config.specs.tables import LAWS, MATCHED, RUNS
 from pages import DOCS, FENCE, PAGES, README, ROOT, anchors, broken, code, links, prose, read, rows, section
 from small import job_specs
 
@@ -195,6 +195,7 @@ def test_every_rule_is_explained() -> None:
         "train_segment": "train",
         "render": "figure",
         "analyse_along_training": "analyse",
+        "analyse_run": "analyse",
         "record_losses": "difficulty",
     }
     functions = {kind.function.partition(":")[2] for kind in job_specs()}
@@ -204,7 +205,7 @@ def test_every_rule_is_explained() -> None:
 
 def test_every_table_has_its_section() -> None:
     page = read(DOCS / "tables.md")
-    tables = {*COLLECTED, TUNED, *MATCHED, *RUNS, *SUMMARIES}
+    tables = {*COLLECTED, TUNED, *MATCHED, *RUNS, LAWS, *SUMMARIES}
     assert {code(row[0])[0] for row in rows(section(page, "The tables"))} == tables
     headings = re.findall(r"^## (.*)$", page, re.MULTILINE)
     assert {name for heading in headings for name in heading.split(" and ")} == tables
