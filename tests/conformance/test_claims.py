@@ -202,7 +202,7 @@ def test_every_claim_of_the_project_is_undecided_where_no_run_grokked() -> None:
 
     # Claim 11 says something of every checkpoint, and is tested on those that are what their name says.
     told = {name: one for name, one in verdicts(tables).items() if name != 11}
-    assert told == {**dict.fromkeys(range(1, 10), "undecided"), 10: "not tested here"}
+    assert told == {**dict.fromkeys(range(1, 10), "undecided"), 10: "not tested here", 12: "not tested here"}
     unflagged = verdicts({name: table.assign(flag="") for name, table in tables.items()})
     assert {"supported", "contradicted"} <= {*unflagged.values()}, "the tables would decide some of them"
 
@@ -735,6 +735,7 @@ SUBJECTS = [
     "Lower forget accuracy", "Higher retain and test accuracy", "Fewer updates", "Smaller spread over seeds",
     "Lower cosine between the gradients", "Lower linear CKA", "Lower local complexity", "Flatness alone does not explain it",
     "drawn from all classes", "Locally grokked TOFU examples", "p·ρ",
+    "Induced grokking",
 ]  # fmt: skip
 DIRECTIONS = {
     1: ["lower"], 2: ["higher", "higher"], 3: ["lower"], 4: ["lower", "lower"], 5: ["lower"], 6: ["lower"],
@@ -747,9 +748,10 @@ def all_tests() -> list[tuple[int, ClaimTest]]:
     return [(claim.id, test) for claim in claims().claims for test in claim.tests]
 
 
-def test_the_papers_eleven_claims_are_there_in_order() -> None:
+def test_the_papers_eleven_claims_are_there_in_order_and_then_our_own() -> None:
     found = claims()
-    assert [claim.id for claim in found.claims] == list(range(1, 12))
+    assert [claim.id for claim in found.claims] == list(range(1, 13))
+    assert [claim.id for claim in found.claims if claim.published.startswith("none")] == [12]
     for claim, subject in zip(found.claims, SUBJECTS, strict=True):
         assert subject in claim.claim
         assert claim.published
@@ -907,7 +909,9 @@ def test_every_measure_of_a_cell_that_a_claim_uses_is_one_that_some_measure_has(
 def test_every_checkpoint_and_control_that_a_claim_names_is_one_that_a_study_has() -> None:
     laptop = load_study(Path(__file__).parents[2] / "config.yaml")
     names = {name for setting in laptop.settings for name in laptop.checkpoints_of(setting)}
-    names |= {setting.control.name for setting in laptop.settings.values() if setting.control}
+    levers = load_study(Path(__file__).parents[2] / "workflow" / "studies" / "levers.yaml")
+    controls = [*laptop.settings.values(), *levers.settings.values()]
+    names |= {setting.control.name for setting in controls if setting.control} | {"induced-*"}
     for _, test in all_tests():
         if test.between == "groups":
             for group in test.contrast or []:
@@ -938,6 +942,6 @@ def test_the_small_study_can_be_decided_by_the_claims() -> None:
     assert study.likelihood_ratio_attack
     found = evaluate(claims(), {"unlearning": cells(*CLEAR, forget_set="w50")}, KNOWN)
     verdicts = conclude(claims(), found).set_index("id").verdict
-    assert len(verdicts) == 11
+    assert len(verdicts) == 12
     assert verdicts[1] == "supported"
-    assert {*verdicts[[3, 5, 6, 7, 8, 9, 10, 11]]} == {"not tested here"}
+    assert {*verdicts[[3, 5, 6, 7, 8, 9, 10, 11, 12]]} == {"not tested here"}

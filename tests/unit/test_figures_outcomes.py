@@ -571,7 +571,7 @@ def test_claims_show_effects_in_their_units_and_what_was_predicted(drawn: Any) -
             none = 1.0 if test.statistic == "sd-ratio" else 0.0
             left, right = axes.patches[number].get_x(), axes.patches[number].get_x() + axes.patches[number].get_width()
             if test.direction == "equal":
-                assert (left, right) == pytest.approx((-test.margin, test.margin))
+                assert (left, right) == pytest.approx((-factor * test.margin, factor * test.margin))
             else:
                 assert {"lower": right, "higher": left}[test.direction] == pytest.approx(none)
                 assert {"lower": left < none, "higher": right > none}[test.direction]

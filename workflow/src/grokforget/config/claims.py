@@ -1,8 +1,10 @@
-"""The paper's claims, each with the measure, contrast, scope and decision rule that were fixed beforehand:
+"""The paper's claims and one of our own, each with the measure, contrast, scope and decision rule that were fixed beforehand:
 ``workflow/claims.yaml``, which says what was known by then."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -53,7 +55,8 @@ class Test(Strict):
     """Column of the table, or one of the derived ones (``statistics/quantities.py``)."""
     scope: Scope = Scope()
     contrast: Annotated[list[str], Field(min_length=2, max_length=2)] | None = None
-    """Two checkpoints, names of controls, or groups: the first minus the second."""
+    """Two checkpoints, names of controls, or groups: the first minus the second. A name with ``*`` stands for all controls that
+    it fits, each with cells of its own."""
     between: Literal["checkpoints", "groups"] = "checkpoints"
     """``groups``: of examples, each forgotten from the same checkpoint (forget sets of kind ``local-grokking``)."""
     against: str | None = None
@@ -85,16 +88,22 @@ class Test(Strict):
 
 
 class Claim(Strict):
-    """One claim of the paper."""
+    """One claim, of the paper or our own."""
 
     id: int = Field(ge=1)
     claim: str
     published: str
-    """The figure that the paper gives for it."""
+    """The figure that the paper gives for it, or that it has none."""
+    controls: str | None = None
+    """Asked only of a study that has a control whose name this fits (``induced-*``); null: of every study."""
     tests: list[Test]
     """All that decide must agree for ``supported``, and one is enough for ``contradicted``."""
     why_not: str = ""
     """Of a study that says nothing of it: why."""
+
+    def asked_of(self, controls: Iterable[str]) -> bool:
+        """Whether a study with controls of these names is asked."""
+        return self.controls is None or any(fnmatchcase(name, self.controls) for name in controls)
 
     @property
     def deciding(self) -> list[Test]:

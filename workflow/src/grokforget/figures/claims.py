@@ -39,6 +39,8 @@ LABELS, PANEL = 0.37, 0.52
 """Shares of the width."""
 LINE, TICKS, GAP = 2.9, 4.4, 1.3
 """Height of a line of text, of the axis' numbers, and between claims, mm."""
+PAGE, LEGEND = 240.0, 16.0
+"""The height that there is, and that of the legend, mm: where every claim is tested, all stand closer."""
 
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
@@ -53,13 +55,14 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     settings = sorted(set(tests.setting[tests.decides.astype(bool)]) - {ALL})
     settings = settings if len(settings) > 1 else []
     blocks = [Block(claim, tests) for claim in spec.claims.claims]
-    legend = 16.0
-    height = sum(block.height for block in blocks) + legend
+    needed = sum(block.height for block in blocks)
+    room = min(1.0, (PAGE - LEGEND) / needed)
+    height = room * needed + LEGEND
     fig = plt.figure(figsize=(WIDTH, height * MILLIMETRES))
     top = height
     for block in blocks:
-        block.draw(fig, top, height, settings)
-        top -= block.height
+        block.draw(fig, top, height, room, settings)
+        top -= room * block.height
     fig.legend(handles=list(legend_of(settings)), loc="lower center", ncols=4, bbox_to_anchor=(0.5, 0))
     return fig
 
@@ -86,13 +89,14 @@ class Block:
         ]
         self.height = LINE * len(self.title) + GAP + (sum(self.rows) + TICKS + 0.8 if self.rows else 0)
 
-    def draw(self, figure: Figure, top: float, height: float, settings: Sequence[str]) -> None:
-        """From ``top`` down, mm from the bottom of a figure of that ``height``."""
-        figure.text(0.005, (top - GAP) / height, "\n".join(self.title), fontsize=7.5, fontweight="bold", va="top")
+    def draw(self, figure: Figure, top: float, height: float, room: float, settings: Sequence[str]) -> None:
+        """From ``top`` down, mm from the bottom of a figure of that ``height``, in that share of its own height."""
+        figure.text(0.005, (top - room * GAP) / height, "\n".join(self.title), fontsize=7.5, fontweight="bold", va="top")
         if not self.rows:
             return
-        top -= GAP + LINE * len(self.title) + 0.8
-        axes = figure.add_axes((LABELS, (top - sum(self.rows)) / height, PANEL, sum(self.rows) / height))
+        top -= room * (GAP + LINE * len(self.title) + 0.8)
+        rows = room * sum(self.rows) / height
+        axes = figure.add_axes((LABELS, top / height - rows, PANEL, rows))
         edges = np.concatenate([[0], np.cumsum(self.rows)])
         draw_tests(axes, self.tests, self.deciding, self.others, edges, settings)
         middles = (edges[1:] + edges[:-1]) / 2

@@ -1,9 +1,10 @@
-"""A verdict on every claim of the paper, by the rules of ``workflow/claims.yaml``."""
+"""A verdict on every claim, by the rules of ``workflow/claims.yaml``."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,7 +30,7 @@ RULE = ["ratio", "direction", "margin"]
 
 def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings) -> pd.DataFrame:
     """A row a (claim, test, setting), the setting ``all`` among them, over which the settings are pooled; none of tests between
-    groups of examples where the study has no groups.
+    groups of examples where the study has no groups, nor of claims about controls of which it has none.
 
     Columns: claim, test, decides, setting, effect (mean difference, or ratio), low and high (95 %), p, p_holm,
     effect_size (Hedges' g of the pairs), seeds_for_80_power (of this setting's effect), pairs, left_out (pairs
@@ -43,10 +44,11 @@ def evaluate(claims: Claims, tables: Mapping[str, pd.DataFrame], study: Meanings
     """
     rows = []
     grouped = any(rule.group for rule in study.forget_sets.values())
+    controls = [control.name for control in study.controls.values()]
     for claim in claims.claims:
         counterparts = [claim.with_memorised(test) for test in claim.deciding]
         for test in claim.tests:
-            if test.between == "groups" and not grouped:
+            if not claim.asked_of(controls) or (test.between == "groups" and not grouped):
                 continue
             family = "decides" if test.decides else "memorised" if test in counterparts else "beside"
             for result in compare(test, quantity_pairs(tables, test, study)):
@@ -92,8 +94,9 @@ def together(verdicts: list[str]) -> str:
 
 
 def verdict(row: Mapping[str, Any], level: float) -> str:
-    """Of one test. ``equal`` holds where the whole interval lies within the margin, and fails where none of it does. What
-    would have been tested, had its rows not been flagged, is undecided."""
+    """Of one test. ``equal`` holds where the whole interval lies within the margin, which is where both of the two one-sided
+    t-tests (TOST) reject at 2.5 %, and fails where none of it does. What would have been tested, had its rows not been flagged,
+    is undecided."""
     if row["pairs"] == 0 or math.isnan(row["effect"]):
         return UNDECIDED if row["left_out"] else NOT_TESTED
     if row["direction"] == "equal":
@@ -121,7 +124,7 @@ def why_undecided(row: Mapping[str, Any], level: float) -> str:
 
 def quantity_pairs(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanings) -> pd.DataFrame:
     """A row a cell that has both sides: setting, seed, forget_set, method, first, second, and flagged: whether a side is, which
-    then is NaN."""
+    then is NaN. Where a side is all controls whose names it fits, every one of them has such a row."""
     values = quantity(tables, test, study)
     if test.against is not None:
         scope = test.scope.model_copy(update={"measure": test.against})
@@ -130,7 +133,10 @@ def quantity_pairs(tables: Mapping[str, pd.DataFrame], test: Test, study: Meanin
         out = (both.flagged_first | both.flagged_second).astype(bool)
         values = both[[*CELL, "checkpoint"]].assign(value=both.value_first - both.value_second, flagged=out)
     if test.contrast is not None:
-        first, second = (values[values.checkpoint == name].drop(columns="checkpoint") for name in test.contrast)
+        first, second = (
+            values.loc[[fnmatchcase(one, name) for one in values.checkpoint]].drop(columns="checkpoint")
+            for name in test.contrast
+        )
         both = first.merge(second, on=CELL, suffixes=("_first", "_second"))
     both = both.rename(columns={"value_first": "first", "value_second": "second"})
     both = both.assign(flagged=(both.flagged_first | both.flagged_second).astype(bool))
