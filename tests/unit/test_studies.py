@@ -76,6 +76,48 @@ CHANGED = {
 """What of a recipe a control of that name changes, and nothing else; which snapshots are kept is no matter of training."""
 
 
+INDUCED = {
+    **dict.fromkeys(["grokfast-ema", "grokfast-ma"], {"optimizer.gradient_filter"}),
+    # Published without weight decay: it has none, or the base's.
+    "perpendicular": {"optimizer.gradient_filter", "optimizer.weight_decay"},
+    "stablemax": {"loss", "optimizer.weight_decay"},
+    "muon": {"optimizer.name", "optimizer.matrix_learning_rate", "optimizer.momentum", "optimizer.nesterov"},
+    "weight-decay": {"optimizer.weight_decay"},
+    "initialisation": {"initialisation_scale"},
+    "jacobian": {"penalty"},
+    "transfer": {"transfer"},
+}
+"""What of a setting a lever may change; how many steps there are is no matter of training."""
+
+
+def test_a_lever_changes_its_base_in_one_thing_and_the_bases_are_the_laptop_studys() -> None:
+    study, laptop = (load_study(ROOT / name) for name in ("workflow/studies/levers.yaml", "config.yaml"))
+    for name in study.main_settings:
+        ours, theirs = study.settings[name], laptop.settings[name]
+        for key in ("model", "initialisation_scale", "training", "selection"):
+            assert getattr(ours, key) == getattr(theirs, key), (name, key)
+        assert study.data[ours.data] == laptop.data[theirs.data]
+        for method in study.methods:
+            assert study.method(name, method) == laptop.method(name, method), (name, method)
+    assert study.forget_sets["within-50"] == laptop.forget_sets["within-50"]
+    assert not {*study.seeds} & {*laptop.seeds, *range(1000, 1005)}, "nothing was chosen on a seed that is reported"
+    length = {"training.steps", "training.segment_steps"}
+    told = set()
+    for name, setting in study.settings.items():
+        lever = setting.control.name.removeprefix("induced-") if setting.control else None
+        if lever is None or lever == "donor":
+            continue
+        base = study.settings[setting.control.of]
+        ours, theirs = (flat(one.model_dump(mode="json", exclude={"control", "checkpoints", "methods"})) for one in
+                        (setting, base))  # fmt: skip
+        changed = {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)} - length
+        changed = {"transfer" if key.startswith("transfer") else key.removeprefix("training.") for key in changed}
+        assert changed, name
+        assert changed <= INDUCED[lever], name
+        told.add(lever)
+    assert told == {*INDUCED}
+
+
 @of_each
 def test_a_control_changes_what_it_is_called_for_and_nothing_else(path: Path, loaded: Study) -> None:
     for name, setting in loaded.settings.items():
@@ -97,7 +139,7 @@ def test_an_annealed_run_ends_where_its_cosine_does(path: Path, loaded: Study) -
             assert optimizer.decay_steps == setting.training.steps, name
 
 
-IMAGES = [path for path in STUDIES if path.stem not in ("config", "smoke", "tofu-small")]
+IMAGES = [path for path in STUDIES if path.stem not in ("config", "levers", "smoke", "tofu-small")]
 
 
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)

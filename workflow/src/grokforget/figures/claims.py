@@ -91,7 +91,9 @@ class Block:
 
     def draw(self, figure: Figure, top: float, height: float, room: float, settings: Sequence[str]) -> None:
         """From ``top`` down, mm from the bottom of a figure of that ``height``, in that share of its own height."""
-        figure.text(0.005, (top - room * GAP) / height, "\n".join(self.title), fontsize=7.5, fontweight="bold", va="top")
+        figure.text(
+            0.005, (top - room * GAP) / height, "\n".join(self.title), fontsize=7.5, fontweight="bold", va="top"
+        )
         if not self.rows:
             return
         top -= room * (GAP + LINE * len(self.title) + 0.8)

@@ -1,4 +1,4 @@
-"""The verdicts on the paper's claims."""
+"""The verdicts on the claims."""
 
 from __future__ import annotations
 

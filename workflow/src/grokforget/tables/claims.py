@@ -1,4 +1,4 @@
-"""The verdicts on the paper's claims as a table and as a page."""
+"""The verdicts on the claims as a table and as a page."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class PaperTableSpec(JobSpec):
 
 
 class ClaimsSpec(JobSpec):
-    """The verdicts on the paper's claims."""
+    """The verdicts on the claims."""
 
     function: ClassVar[str] = "grokforget.jobs.claims:claims"
     libraries: ClassVar[tuple[str, ...]] = TABLES
@@ -198,7 +198,7 @@ def paper_table_item(study: Study, name: str, tables: Collection[str]) -> Item:
 
 
 def claims_item(study: Study, tables: Collection[str]) -> Item:
-    """The verdicts on the paper's claims, from those of the study's tidy tables that decide them."""
+    """The verdicts on the claims, from those of the study's tidy tables that decide them."""
     spec = ClaimsSpec(claims=claims(), study=meanings(study))
     outputs = {"tests": "tables/claims.parquet", "csv": "paper/claims.csv", "md": "paper/claims.md"}
     return Item(spec, tidy([table for table in CLAIMED if table in tables]), outputs)
