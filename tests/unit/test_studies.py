@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +79,8 @@ CHANGED = {
 
 
 INDUCED = {
-    **dict.fromkeys(["grokfast-ema", "grokfast-ma"], {"optimizer.gradient_filter"}),
+    "grokfast-ema": {"optimizer.gradient_filter"},
+    "grokfast-ma": {"optimizer.gradient_filter"},
     # Published without weight decay: it has none, or the base's.
     "perpendicular": {"optimizer.gradient_filter", "optimizer.weight_decay"},
     "stablemax": {"loss", "optimizer.weight_decay"},
@@ -116,6 +119,48 @@ def test_a_lever_changes_its_base_in_one_thing_and_the_bases_are_the_laptop_stud
         assert changed <= INDUCED[lever], name
         told.add(lever)
     assert told == {*INDUCED}
+
+
+def test_the_study_of_levers_uses_what_its_rule_chose() -> None:
+    """Of the values that grokked on all three tuning seeds the one with the smallest median t_grok, a donor's steps included."""
+    study = load_study(ROOT / "workflow" / "studies" / "levers.yaml")
+    with open(ROOT / "workflow" / "studies" / "tuning" / "levers-candidates.csv") as file:
+        tried = [row for row in csv.DictReader(file) if row["lever"] != "none"]
+    levers: dict[tuple[str, str], list[dict[str, str]]] = {}
+    for row in tried:
+        levers.setdefault((row["setting"], row["lever"]), []).append(row)
+    assert {len(rows) for rows in levers.values()} == {3}, "the same number of values"
+    waits = {}
+    for lever, rows in levers.items():
+        times = {row["value"]: [row[f"t_grok_{seed}"] for seed in (1000, 1001, 1002)] for row in rows}
+        medians = {
+            value: statistics.median(map(float, found)) + float(value if lever[1] == "transfer" else 0)
+            for value, found in times.items()
+            if all(found)
+        }
+        best = min(medians, key=medians.__getitem__, default=None)
+        assert [row["value"] for row in rows if row["chosen"] == "True"] == ([best] if best else []), lever
+        waits[lever] = [float(row[f"t_matched_{seed}"] or "inf") for row in rows if row["chosen"] == "True"
+                        for seed in (1000, 1001, 1002)]  # fmt: skip
+        control = f"{lever[0].removesuffix('-mlp')}-{lever[1]}"
+        if control not in study.settings:
+            continue
+        used: Any = study.settings[control].model_dump(mode="json")
+        for key in rows[0]["key"].split("."):
+            used = used[key]
+        # What none of its values made grok is used as it is published: without weight decay.
+        assert used == float(best or 0), lever
+        steps = study.settings[control].training.steps
+        most = study.settings[lever[0]].training.steps
+        slowest = max(waits[lever], default=math.inf)
+        assert steps == most if slowest * 2 > most else slowest * 2 <= steps < slowest * 2 + 200, lever
+    # Of the digits, whose runs take longest, the levers that at least halve the wait.
+    with open(ROOT / "workflow" / "studies" / "tuning" / "levers-candidates.csv") as file:
+        bases = {row["setting"]: row for row in csv.DictReader(file) if row["lever"] == "none"}
+    usual = statistics.median(float(bases["digits-mlp"][f"t_matched_{seed}"]) for seed in (1000, 1001, 1002))
+    halved = {lever for (base, lever), found in waits.items()
+              if base == "digits-mlp" and found and statistics.median(found) <= usual / 2}  # fmt: skip
+    assert halved == {name.removeprefix("digits-") for name in study.settings if name.startswith("digits-")} - {"mlp"}
 
 
 @of_each
