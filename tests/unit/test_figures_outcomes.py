@@ -375,6 +375,64 @@ def test_controls_stand_beside_the_checkpoints_of_their_setting(drawn: Any) -> N
         assert marks(panel(figure, "a-mlp", column)) == pytest.approx(expected(x, 2, 6))
 
 
+LEVERS = {
+    "a-muon": {"of": "a-mlp", "name": "induced-muon"},
+    "a-grokfast": {"of": "a-mlp", "name": "induced-grokfast-ema"},
+    "a-stablemax": {"of": "a-mlp", "name": "induced-stablemax"},
+    "a-sam": {"of": "a-mlp", "name": "sam"},
+}
+INDUCED_SPEC = {**SPEC, "study": {**SPEC["study"], "controls": LEVERS}}
+
+
+def of_levers() -> Tables:
+    """Two methods and four seeds of ``grokked``, which the levers are by hand-made amounts above or below."""
+    base = {("ascent", seed): 0.3 + 0.1 * seed for seed in range(4)} | {("scrub", seed): 0.2 for seed in range(4)}
+    rows = []
+    for setting, checkpoint, more in [
+        ("a-mlp", "grokked", (0, 0, 0, 0)),
+        ("a-mlp", "early", (0.5, 0.5, 0.5, 0.5)),
+        ("a-muon", "matched", (0.02, 0.04, 0.06, 0.08)),
+        ("a-grokfast", "matched", (-0.1, math.nan, -0.3, math.nan)),
+        ("a-sam", "matched", (0.4, 0.4, 0.4, 0.4)),
+    ]:
+        for (method, seed), value in [*base.items(), *((("retrain", seed), 0.9) for seed in range(4))]:
+            where = {"setting": setting, "seed": seed, "forget_set": "within-50", "checkpoint": checkpoint}
+            # The methods differ by as much in both directions: their mean is the amount.
+            forget = value + more[seed] + (0.01 if method == "ascent" else -0.01) * (checkpoint == "matched")
+            rows.append({**where, "method": method, "forget_accuracy": forget, "retain_accuracy": value - more[seed]})
+    return {"unlearning": pd.DataFrame(rows)}
+
+
+def drawn_at(axes: Axes, name: str) -> list[float]:
+    """x of the line of this name; empty where it is not drawn."""
+    return [float(x) for line in axes.lines if line.get_gid() == name for x in line.get_xdata()]
+
+
+def test_a_lever_is_compared_with_waited_for_grokking_seed_by_seed(drawn: Any) -> None:
+    figure = drawn("induced", of_levers(), INDUCED_SPEC)
+    forget, retain = figure.axes
+    assert [label.get_text() for label in forget.get_yticklabels()] == ["muon", "grokfast-ema", "stablemax"]
+    assert drawn_at(forget, "seeds induced-muon") == pytest.approx([2, 4, 6, 8])
+    assert drawn_at(retain, "seeds induced-muon") == pytest.approx([-2, -4, -6, -8])
+    assert drawn_at(forget, "mean induced-muon") == pytest.approx([5])
+    # Deviations -3, -1, 1, 3: variance 20 / 3; t of 3 degrees of freedom is 3.18245 at 97.5 %.
+    half = 3.182446 * math.sqrt(20 / 3 / 4)
+    assert drawn_at(forget, "interval induced-muon") == pytest.approx([5 - half, 5 + half])
+    assert drawn_at(forget, "seeds induced-grokfast-ema") == pytest.approx([-10, -30]), "of the seeds that have both"
+    assert drawn_at(forget, "mean induced-stablemax") == []
+    assert [text.get_text() for text in forget.texts] == ["n = 4", "n = 2", "no seed has both"]
+
+
+def test_the_figure_of_levers_reads_what_its_row_names() -> None:
+    row = FIGURES["induced"]
+    assert what_is_read("induced", of_levers(), INDUCED_SPEC) == (set(row.tables), set(row.shows))
+
+
+def test_the_figure_of_levers_says_why_it_is_empty(drawn: Any) -> None:
+    figure = drawn("induced", made(), SPEC)
+    assert [text.get_text() for text in figure.texts] == ["no setting has a lever"]
+
+
 def test_the_spread_is_the_standard_deviation_over_seeds() -> None:
     _, axes = plt.subplots()
     values = {1: 2.0, 2: 3.0, 3: 7.0}

@@ -406,6 +406,8 @@ def test_the_headline_shows_no_controls_and_the_tables_on_them_do(controlled: St
     assert {"table8", "table9", "table11"} <= papers(controlled)
     assert not {"table8", "table9", "table11"} & papers(small())
     assert ("controls" in figures(controlled), "controls" in figures(small())) == (True, False)
+    induced = small(settings__control={**CONTROL, "control": {"of": "mlp", "name": "induced-muon"}})
+    assert ("induced" in figures(induced), "induced" in figures(controlled)) == (True, False), "sam is no lever"
     known = deriving.claims_item(controlled, ["unlearning"]).spec.study
     assert known == meanings(controlled)
     assert known.model_dump()["controls"] == {"control": {"of": "mlp", "name": "sam"}}

@@ -23,11 +23,22 @@ class FigureRow:
     analyses: tuple[str, ...] = ()
     """The kinds of analyses that it shows; of other analyses it is not told, so they do not invalidate it."""
     needs: (
-        Literal["controls", "designs", "groups", "laboratory", "numbers", "fractions", "planes", "schedules", "levers"]
+        Literal[
+            "controls",
+            "designs",
+            "groups",
+            "induced",
+            "laboratory",
+            "numbers",
+            "fractions",
+            "planes",
+            "schedules",
+            "levers",
+        ]
         | None
     ) = None
     """What the study must have: a control; a setting with more than two forget sets; forget sets that are groups of examples by
-    how their losses went; settings that are only looked at, or have labels; a grid of a label of numbers, of train fractions, or
+    how their losses went; a control ``induced-...``; settings that are only looked at, or have labels; a grid of a label of numbers, of train fractions, or
     of two labels; recipes that change on the way; levers."""
     every_setting: bool = False
     """Whether ``settings`` are all, those from which nothing is unlearned and controls among them."""
@@ -160,6 +171,16 @@ FIGURES: dict[str, FigureRow] = {
         shows=("settings", "methods", "study"),
         needs="controls",
         caption="Accuracy after unlearning from the controls, beside that from the checkpoints of the same setting.",
+    ),
+    "induced": FigureRow(
+        "grokforget.figures.induced:figure",
+        tables=("unlearning",),
+        shows=("settings", "methods", "study"),
+        needs="induced",
+        caption="Forget and retain accuracy after unlearning from models that a lever has brought to grok, less those from "
+        "grokked, by seed, mean with its 95 % interval.",
+        # Its intervals are Student's.
+        libraries=(*PLOTS, "scipy"),
     ),
     "attacks": FigureRow(
         "grokforget.figures.attacks:figure",
