@@ -134,7 +134,7 @@ def verdicts(page: Path, heading: str | None) -> dict[str, str]:
 
 def test_the_verdicts_are_those_of_the_shown_results() -> None:
     shown = verdicts(DOCS / "laptop" / "claims.md", None)
-    assert len(shown) == 11
+    assert len(shown) == 12
     assert verdicts(README, "What came out") == shown
     assert verdicts(DOCS / "results.md", "The verdicts") == shown
     assert verdicts(DOCS / "verdicts.md", "Side by side") == shown

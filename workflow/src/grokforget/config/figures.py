@@ -38,8 +38,8 @@ class FigureRow:
         | None
     ) = None
     """What the study must have: a control; a setting with more than two forget sets; forget sets that are groups of examples by
-    how their losses went; a control ``induced-...``; settings that are only looked at, or have labels; a grid of a label of numbers, of train fractions, or
-    of two labels; recipes that change on the way; levers."""
+    how their losses went; a control ``induced-...``; settings that are only looked at, or have labels; a grid of a label of
+    numbers, of train fractions, or of two labels; recipes that change on the way; levers."""
     every_setting: bool = False
     """Whether ``settings`` are all, those from which nothing is unlearned and controls among them."""
     libraries: tuple[str, ...] = PLOTS
