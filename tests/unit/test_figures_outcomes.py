@@ -18,7 +18,9 @@ from matplotlib.figure import Figure
 from figure_reads import figure_of, figure_spec, what_is_read
 from grokforget.config.claims import claims
 from grokforget.config.figures import FIGURES
+from grokforget.config.loader import load_study
 from grokforget.config.specs.base import Meanings
+from grokforget.config.specs.shown import meanings
 from grokforget.figures import claims as figure_claims
 from grokforget.figures import designs as figure_designs
 from grokforget.figures import pareto as figure_pareto
@@ -775,3 +777,26 @@ def test_looks_follow_the_study_and_never_run_out() -> None:
     styles = dots.looks(["strange", "grokked", *(f"control-{number}" for number in range(8))], study)
     assert list(styles) == ["grokked", *(f"control-{number}" for number in range(8)), "strange"]
     assert styles["control-1"] == dots.CONTROLS[1]
+    many = {f"c{number}": {"of": "a-mlp", "name": f"control-{number}"} for number in range(20)}
+    assert len(dots.looks([f"control-{n}" for n in range(20)], Meanings.model_validate({"controls": many}))) == 20
+
+
+def test_as_many_controls_as_there_are_levers_are_told_apart() -> None:
+    study = meanings(load_study(Path(__file__).parents[2] / "workflow" / "studies" / "levers.yaml"))
+    styles = dots.looks(["early", "memorised", "grokked", *(one.name for one in study.controls.values())], study)
+    assert len(styles) == 13
+    assert len({style["color"] for style in styles.values()}) == len({str(style) for style in styles.values()}) == 13
+
+
+@pytest.mark.parametrize(("count", "letters"), [(1, 8), (6, 8), (10, 8), (16, 22), (24, 22), (3, 200)])
+def test_a_legend_is_in_two_rows_and_no_wider_than_the_page(count: int, letters: int) -> None:
+    dots.set_small_style()
+    figure, _ = dots.panels_of([3], 2)
+    styles = {f"{number:0{letters}d}": dots.CONTROLS[number % len(dots.CONTROLS)] for number in range(count)}
+    dots.key(figure, styles, {})
+    figure.draw_without_rendering()
+    (legend,) = figure.legends
+    assert legend.get_window_extent().width <= figure.bbox.width or letters == 200
+    two = -(-count // 2)
+    assert legend._ncols == two if letters == 8 else legend._ncols < max(two, 2)
+    plt.close(figure)

@@ -153,12 +153,15 @@ def panels_of(lines: Sequence[int], columns: int, each: float = 1.9) -> tuple[Fi
 
 
 def key(figure: Figure, styles: Looks, more: Mapping[str, Mapping[str, Any]]) -> None:
-    """A legend below the panels: the series, and ``more`` marks by what they mean."""
+    """A legend below the panels, in two rows or as many as it needs: the series, and ``more`` marks by what they mean."""
     handles = [Line2D([], [], label=name, **dot(style)) for name, style in styles.items()]
     handles += [Line2D([], [], label=name, **{"linestyle": "none", **mark}) for name, mark in more.items()]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=-(-len(handles) // 2), handletextpad=0.4, columnspacing=1.4
-    )
+    place: dict[str, Any] = {"loc": "outside lower center", "handletextpad": 0.4, "columnspacing": 1.4}
+    for columns in range(-(-len(handles) // 2), 0, -1):
+        legend = figure.legend(handles=handles, ncols=columns, **place)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
 
 
 MEAN: dict[str, dict[str, Any]] = {

@@ -36,6 +36,12 @@ CONTROLS: tuple[dict[str, Any], ...] = (
     {"color": "#b15928", "linestyle": (0, (3, 1, 1, 1)), "marker": "<"},
     {"color": "#6a3d9a", "linestyle": "-", "marker": ">"},
     {"color": "#a6cee3", "linestyle": (0, (5, 2)), "marker": "p"},
+    {"color": "#e31a1c", "linestyle": (0, (1, 1.2)), "marker": "d"},
+    {"color": "#33a02c", "linestyle": (0, (3, 1, 1, 1)), "marker": "*"},
+    {"color": "#fb9a99", "linestyle": "-", "marker": "8"},
+    {"color": "#1f3a93", "linestyle": (0, (5, 2)), "marker": "H"},
+    {"color": "#bcbd22", "linestyle": (0, (1, 1.2)), "marker": "^"},
+    {"color": "#17becf", "linestyle": (0, (3, 1, 1, 1)), "marker": "s"},
 )
 # The sets of examples likewise.
 SPLITS: dict[str, dict[str, Any]] = {
