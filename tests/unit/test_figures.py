@@ -14,7 +14,7 @@ import pytest
 from figure_reads import figure_of, figure_spec, what_is_read
 from grokforget.config.figures import FIGURES
 from grokforget.config.loader import load_study
-from grokforget.config.specs.figures import FigureSpec, figure_item, figures_of
+from grokforget.config.specs.figures import FigureSpec, ScheduleFigureSpec, figure_item, figures_of
 from grokforget.config.study import Study
 from grokforget.figures.parts.style import logarithmic, save
 from grokforget.jobs.render import render
@@ -29,7 +29,14 @@ OF_RUNS = {"progress"}
 """Those of analyses that the laptop study does not have: of runs themselves."""
 OF_GROUPS = {"groups", "group-losses"}
 """Of a language model's examples."""
-OTHERS = OF_RUNS | OF_GROUPS
+OF_GRIDS = {"law", "fraction", "phase", "rates", "late-decay", "gallery", "levers", "induced"}
+"""Of grids, of settings that are only looked at, and of levers."""
+OTHERS = OF_RUNS | OF_GROUPS | OF_GRIDS
+
+
+def spec_of(name: str) -> type[FigureSpec]:
+    """The class of the figure's spec as its function names it."""
+    return ScheduleFigureSpec if "schedules" in FIGURES[name].shows else FigureSpec
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +56,7 @@ def test_a_row_has_an_implementation_of_the_one_signature(name: str) -> None:
     signature = inspect.signature(function)
     assert {key: value.annotation for key, value in signature.parameters.items()} == {
         "tables": "Mapping[str, pd.DataFrame]",
-        "spec": "FigureSpec",
+        "spec": spec_of(name).__name__,
     }
     assert signature.return_annotation == "Figure"
 
@@ -57,7 +64,7 @@ def test_a_row_has_an_implementation_of_the_one_signature(name: str) -> None:
 @pytest.mark.parametrize("name", FIGURES)
 def test_a_row_says_what_its_figure_shows(name: str) -> None:
     row = FIGURES[name]
-    assert set(row.shows) <= set(FigureSpec.model_fields) - {"figure"}
+    assert set(row.shows) <= set(spec_of(name).model_fields) - {"figure"}
     assert row.caption.endswith(".")
     assert "\n" not in row.caption
     assert versions_of(*row.libraries)
@@ -76,7 +83,8 @@ def test_the_laptop_study_has_every_figure_of_unlearning(study: Study) -> None:
 
 def test_what_is_of_runs_themselves_is_in_a_study_that_analyses_them(study: Study) -> None:
     analyses = {**study.model_dump(exclude_unset=True)["analyses"], "weights": {"kind": "weights"}}
-    assert figures_of(changed(study, analyses=analyses), TABLES) == [name for name in FIGURES if name not in OF_GROUPS]
+    shown = [name for name in FIGURES if name not in OF_GROUPS | OF_GRIDS]
+    assert figures_of(changed(study, analyses=analyses), TABLES) == shown
 
 
 def test_no_figure_without_its_tables(study: Study) -> None:
@@ -117,7 +125,8 @@ def test_an_item_reads_and_writes_what_its_row_says(name: str, study: Study) -> 
     known = {analysis.kind for analysis in study.analyses.values()}
     assert set(item.spec.study.analyses.values()) == (known & set(row.analyses) if "study" in row.shows else set())
     assert name in OF_RUNS or "study" not in row.shows or known >= set(row.analyses)
-    assert FigureSpec.model_validate_json(item.spec.model_dump_json()).model_dump() == item.spec.model_dump()
+    read = spec_of(name).model_validate_json(item.spec.model_dump_json())
+    assert read.model_dump() == item.spec.model_dump()
 
 
 def test_what_figures_are_told_of_the_laptop_study(study: Study) -> None:
