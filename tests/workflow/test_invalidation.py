@@ -150,7 +150,11 @@ CASES: dict[str, tuple[Edit, dict[str, int]]] = {
         {"train": 30, "select": 6, "unlearn_along_training": 2, "analyse": 4, "collect": 1},
     ),
     # Analyses are told the recipe, by which some train on.
-    "the training's weight decay": (study("weight_decay: 1.0", "weight_decay: 0.9"), {"train": 12, "analyse": 12}),
+    # The norm law, of the table `runs`, is told of it.
+    "the training's weight decay": (
+        study("weight_decay: 1.0", "weight_decay: 0.9"),
+        {"train": 12, "analyse": 12, "outcomes": 1},
+    ),
     "how checkpoints are selected": (
         study("{transition: accuracy}", "{transition: accuracy, grokked_accuracy: 0.98}"),
         {"select": 6, "outcomes": 1},
