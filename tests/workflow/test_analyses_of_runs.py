@@ -30,8 +30,18 @@ def test_runs_that_are_only_looked_at_are_analysed_along_training(tmp_path: Path
     file = tmp_path / "study.yaml"
     file.write_text(yaml.safe_dump({**study, "seeds": [0], "along_training": {"snapshots": 3}}))
     workspace = Workspace(tmp_path)
-    jobs = {"prepare": 1, "split": 1, "train": 2, "together": 1, "analyse": 3, "collect": 2, "outcomes": 1, "figure": 1}
-    assert workspace.planned(study=file) == {**jobs, "provenance": 1}
+    jobs = {
+        "prepare": 1,
+        "split": 1,
+        "train": 2,
+        "together": 1,
+        "analyse": 3,
+        "collect": 2,
+        "outcomes": 1,
+        "fit_laws": 1,
+    }
+    # The figure `progress`, and `law`, `rates` and `gallery` of the grid.
+    assert workspace.planned(study=file) == {**jobs, "figure": 4, "provenance": 1}
     workspace.snakemake(study=file)
     assert workspace.planned(study=file) == {}
     along = pd.read_parquet(tmp_path / TABLES / "along.parquet")

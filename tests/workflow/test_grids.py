@@ -38,7 +38,9 @@ def test_a_grid_that_grows_trains_what_is_new_and_is_what_jobs_of_their_own_give
     one = Workspace(tmp_path / "one")
     one.folder.mkdir()
     study = written(one.folder, [0.3], together=True)
-    assert one.planned(study=study) == {"together": 2, "collect": 1, "outcomes": 1, "fit_laws": 1, "provenance": 1}
+    # The figures `fraction`, `phase` and `gallery`.
+    tables = {"collect": 1, "outcomes": 1, "fit_laws": 1, "figure": 3, "provenance": 1}
+    assert one.planned(study=study) == {"together": 2, **tables}
     one.snakemake(study=study)
     assert one.planned(study=study) == {}
     # Of two seeds: the examples of a data set once, for all, a split a seed, and a run of two segments.
