@@ -38,7 +38,7 @@ def test_a_grid_that_grows_trains_what_is_new_and_is_what_jobs_of_their_own_give
     one = Workspace(tmp_path / "one")
     one.folder.mkdir()
     study = written(one.folder, [0.3], together=True)
-    # The figures `fraction`, `phase` and `gallery`.
+    # The figures `fraction`, `rates` and `gallery`.
     tables = {"collect": 1, "outcomes": 1, "fit_laws": 1, "figure": 3, "provenance": 1}
     assert one.planned(study=study) == {"together": 2, **tables}
     one.snakemake(study=study)
