@@ -106,7 +106,9 @@ def examples() -> pd.DataFrame:
 
 def test_a_group_is_described_by_its_own_examples(tmp_path: Path) -> None:
     """Six training examples (of nine), of which two are a group; the second has no paraphrase."""
-    pytest.importorskip("tokenizers")
+    pytest.importorskip(
+        "tokenizers", reason="questions and answers need tokenizers, an extra of the package (language)"
+    )
     from grokforget.config.data_settings.language import QuestionAnswers
 
     texts = [(f"Who wrote book {n}?", "Nobody" * (n + 1)) for n in range(9)]

@@ -168,3 +168,11 @@ def test_tests_that_share_what_is_costly_run_in_one_process(request: pytest.Fixt
     if "PYTEST_XDIST_WORKER" not in os.environ or request.config.option.loadgroup is False:
         pytest.skip("one process, or not `--dist loadgroup`")
     assert request.node.nodeid.endswith("@together")
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """In folders that are no packages pytest takes the second for the first, and refuses to collect it: seen only where both are
+    collected."""
+    files = (ROOT / "tests").rglob("test_*.py")
+    names = [path.name for path in files if not (path.parent / "__init__.py").exists()]
+    assert sorted(names) == sorted(set(names))

@@ -137,3 +137,11 @@ def test_a_folder_only_names_what_lies_in_it(module: str) -> None:
         package, table = assign.value.args
         assert ast.unparse(package) == "__name__"
         assert all(re.fullmatch(r"\w+:\w+", place) for place in ast.literal_eval(table).values())
+
+
+def test_what_decides_and_keeps_results_is_small_enough_to_be_read() -> None:
+    names = ("spec_file", "store", "run", "record", "results", "fingerprint")
+    lines = [len((ROOT / "runtime" / f"{name}.py").read_text().splitlines()) for name in names]
+    assert sum(lines) <= 900
+    rules = ROOT.parents[1] / "rules" / "common.smk"
+    assert len(rules.read_text().splitlines()) <= 100

@@ -63,10 +63,9 @@ def job(rule, key, build):
         built = build(STUDY, **values)
         items = built if isinstance(built, dict) else {"": built}
         spec = preflight.plan(Path(RESULTS), key.format(**values), items, rule)
-        files = read_from_others(items)
         # Files of the user's lie where they lie, also where all others come from a storage.
-        products = [local(file) if os.path.isabs(file) else at(paths.product_of(file)) for file in files]
-        return {"spec": local(str(spec)), "files": list(dict.fromkeys(products))}
+        files = (local(file) if os.path.isabs(file) else at(paths.product_of(file)) for file in read_from_others(items))
+        return {"spec": local(str(spec)), "files": list(dict.fromkeys(files))}
 
     def get_inputs(wildcards):
         return planned(tuple(wildcards.items()))

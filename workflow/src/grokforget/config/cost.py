@@ -53,27 +53,25 @@ BFLOAT16 = 5.0
 ON_DEVICE = ("train", "difficulty", "unlearn", "unlearn_along_training", "analyse", "shadow", "tune")
 """The rules whose jobs run models, on the study's device and with its threads."""
 OTHERS = {
-    **{
-        "figure": 4.5,
-        "claims": 2.2,
-        "prepare": 1.5,
-        "explain": 1.5,
-        "match": 1.5,
-        "outcomes": 1.4,
-        "fit_laws": 0.9,
-        "published": 0.9,
-    },
-    **{
-        "summarise": 0.9,
-        "collect": 0.9,
-        "select": 0.7,
-        "paper_table": 0.4,
-        "attack": 0.4,
-        "tuned": 0.4,
-        "choose": 0.4,
-        "provenance": 0.4,
-    },
-    **{"forget": 0.1, "describe": 0.3, "split": 0.1},
+    "figure": 4.5,
+    "claims": 2.2,
+    "explain": 1.5,
+    "match": 1.5,
+    "prepare": 1.5,
+    "outcomes": 1.4,
+    "collect": 0.9,
+    "fit_laws": 0.9,
+    "published": 0.9,
+    "summarise": 0.9,
+    "select": 0.7,
+    "attack": 0.4,
+    "choose": 0.4,
+    "paper_table": 0.4,
+    "provenance": 0.4,
+    "tuned": 0.4,
+    "describe": 0.3,
+    "forget": 0.1,
+    "split": 0.1,
 }
 """Seconds of a job of any other rule, in the laptop study."""
 START = 1.6

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
@@ -181,19 +181,19 @@ class Study(Strict):
     @property
     def together(self) -> dict[str, list[str]]:
         """Grids, or single settings, whose runs of one seed are items of one job, with their settings."""
-        found: dict[str, list[str]] = {}
-        for name, setting in self.settings.items():
-            if setting.together:
-                found.setdefault(setting.grid or name, []).append(name)
-        return found
+        return self._by(lambda name, setting: setting.together and (setting.grid or name))
 
     @property
     def grids(self) -> dict[str, list[str]]:
         """Grids, with their settings."""
+        return self._by(lambda _, setting: setting.grid)
+
+    def _by(self, key: Callable[[str, Setting], str | Literal[False] | None]) -> dict[str, list[str]]:
+        """The names of the settings by a key; those without one are left out."""
         found: dict[str, list[str]] = {}
         for name, setting in self.settings.items():
-            if setting.grid:
-                found.setdefault(setting.grid, []).append(name)
+            if group := key(name, setting):
+                found.setdefault(group, []).append(name)
         return found
 
     def seeds_of(self, setting: str) -> list[int]:

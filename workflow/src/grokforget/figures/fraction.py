@@ -59,7 +59,7 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     marks = {f"{name} (median over seeds)": style for name, style in TIMES.items()}
     small = {"each run": {**KNOWN, "color": "0.4", "markersize": 2}, "did not grok (at its budget)": CENSORED}
     legend(fig, {**marks, **small, **BOUNDARIES}, columns=3)
-    fig.suptitle(f"Grok rate with Wilson's 95 % interval, and times{left(len(found) + 6)}")
+    fig.suptitle(f"Grok rate with Wilson's 95 % interval, and times{left(len(found), MOST)}")
     return fig
 
 

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from grokforget.figures.parts.dots import empty, set_small_style, unlearned
 from grokforget.figures.parts.grid import legend
+from grokforget.figures.parts.laboratory import INDUCED, say_seeds
 from grokforget.figures.parts.style import MILLIMETRES, WIDTH
 from grokforget.statistics.contrasts import paired_interval
 from grokforget.statistics.quantities import CELL, under_their_settings
@@ -20,7 +21,7 @@ from grokforget.statistics.quantities import CELL, under_their_settings
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
 
-INDUCED, WAITED = "induced-", "grokked"
+WAITED = "grokked"
 MEASURES = {"forget_accuracy": "forget accuracy", "retain_accuracy": "retain accuracy"}
 MEAN: dict[str, Any] = {"linestyle": "none", "marker": "D", "color": "#000000", "markersize": 4.2}
 SEED: dict[str, Any] = {"linestyle": "none", "marker": "o", "color": "#0072b2", "markersize": 2.2}
@@ -82,8 +83,7 @@ def draw(axes: Axes, cells: pd.DataFrame, levers: list[str], measure: str) -> No
             mean, low, high = paired_interval(each)
             axes.plot([low, high], [place, place], color="0.2", linewidth=1.0, gid=f"interval {lever}")
             axes.plot([mean], [place], gid=f"mean {lever}", **MEAN)
-        said = f"n = {len(each)}" if len(each) else "no seed has both"
-        axes.text(0.99, place - 0.25, said, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=6)
+        say_seeds(axes, place, len(each))
     axes.axvline(0, color="0.3", linewidth=0.7, zorder=1)
     axes.set_yticks(range(len(levers)), [lever.removeprefix(INDUCED) for lever in levers])
     axes.set_ylim(len(levers) - 0.5, -0.5)

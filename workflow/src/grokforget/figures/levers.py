@@ -12,19 +12,19 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-from scipy import stats
 
 from grokforget.figures.parts.dots import empty, set_small_style
 from grokforget.figures.parts.grid import legend
-from grokforget.figures.parts.laboratory import CENSORED, KNOWN, MOST_PANELS, steps_axis
+from grokforget.figures.parts.laboratory import CENSORED, INDUCED, KNOWN, MOST_PANELS, say_seeds, steps_axis
 from grokforget.figures.parts.style import MILLIMETRES, WIDTH, logarithmic
+from grokforget.statistics.contrasts import paired_interval
 from grokforget.statistics.timed_runs import labels_of, timed, varied, within
 
 if TYPE_CHECKING:
     from grokforget.config.specs.base import Meanings
     from grokforget.config.specs.figures import FigureSpec
 
-LEVER, INDUCED, BASE = "lever", "induced-", "none"
+LEVER, BASE = "lever", "none"
 RATIO: dict[str, Any] = {"linestyle": "none", "marker": "D", "color": "#000000", "markersize": 4.2}
 
 
@@ -121,10 +121,8 @@ def ratio(runs: pd.DataFrame, setting: str, base: str) -> tuple[np.ndarray, floa
     known = runs[runs.state == "known"]
     both = known[known.setting == setting].set_index("seed").time / known[known.setting == base].set_index("seed").time
     logs = np.log(both.dropna().to_numpy("float64"))
-    n = len(logs)
-    middle = float(logs.mean()) if n else math.nan
-    half = float(stats.t.ppf(0.975, n - 1) * logs.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-    return np.exp(logs), math.exp(middle), math.exp(middle - half), math.exp(middle + half)
+    middle, low, high = map(math.exp, paired_interval(logs) if len(logs) else [math.nan] * 3)
+    return np.exp(logs), middle, low, high
 
 
 def draw_ratios(axes: Axes, runs: pd.DataFrame, group: Group) -> None:
@@ -136,8 +134,7 @@ def draw_ratios(axes: Axes, runs: pd.DataFrame, group: Group) -> None:
         if len(ratios):
             axes.plot([middle], [place], gid=f"ratio {setting}", **RATIO)
             axes.plot([low, high], [place, place], color="0.2", linewidth=1.0)
-        said = f"n = {len(ratios)}" if len(ratios) else "no seed has both"
-        axes.text(0.99, place - 0.25, said, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=6)
+        say_seeds(axes, place, len(ratios))
     axes.axvline(1, color="0.3", linewidth=0.7, zorder=1)
     logarithmic(axes, "x")
     low, high = axes.get_xlim()

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
-
-from grokforget.analyses.base import Probe, Value
+from grokforget.analyses.base import Probe
 from grokforget.jobs.found import is_found
 from grokforget.jobs.request import PreparedRequest
 from grokforget.jobs.snapshots import chosen
+from grokforget.jobs.values import Looked, write_values
 from grokforget.models.states import State, read_state
-from grokforget.runtime.components import load_implementation
-from grokforget.runtime.errors import noted
-from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
-from grokforget.runtime.progress import progress
-from grokforget.statistics.flags import FLAG, flag_of
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import AnalyseAlongTrainingSpec, AnalyseSpec
-
-log = logging.getLogger("grokforget")
 
 
 class Subject(NamedTuple):
@@ -49,7 +39,8 @@ def analyse(job: Job[AnalyseSpec]) -> None:
     """
     spec = job.spec
     count = len(spec.checkpoints) * (spec.before + len(spec.methods))
-    write_values(job, checkpoints_and_results(job), count, ("checkpoint", "stage"))
+    looked_at = request_of(job, checkpoints_and_results(job))
+    write_values(job.outputs["table"], spec.analysis, looked_at, count, ("checkpoint", "stage"))
 
 
 def analyse_along_training(job: Job[AnalyseAlongTrainingSpec]) -> None:
@@ -60,52 +51,25 @@ def analyse_along_training(job: Job[AnalyseAlongTrainingSpec]) -> None:
     """
     looked_at = chosen(job.inputs["snapshots"], job.spec.snapshots)
     models = (Subject({"step": step}, read_state(path, str(step))) for step, path in looked_at)
-    write_values(job, models, len(looked_at), ("step",))
+    write_values(job.outputs["table"], job.spec.analysis, request_of(job, models), len(looked_at), ("step",))
 
 
-def write_values(
-    job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec],
-    models: Iterable[Subject],
-    count: int,
-    labels: tuple[str, ...],
-) -> None:
-    """Analyse ``count`` models one after the other and write the values under the columns ``labels``.
+def request_of(job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec], models: Iterable[Subject]) -> Iterator[Looked]:
+    """The models of a request, each loaded as its turn comes.
 
     All are looked at with one seed, that of the request: they are compared on the same draws. Batch norms have statistics of
-    the request's retained data, before as after unlearning. The values of a model that has
-    diverged are NaN (``analyses/base.py``).
+    the request's retained data, before as after unlearning.
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
-    analysis = load_implementation(spec.analysis.implementation)
-    rows: list[dict[str, Any]] = []
-    began = time.monotonic()
-    with progress(analysis.__name__, count) as show:
-        for number, subject in enumerate(models, start=1):
-            original, retrained = request.recalibrated(subject.original), request.recalibrated(subject.retrained)
-            request.load(subject.weights)
-            request.model.eval()
-            probe = Probe(
-                request.model,
-                request.examples,
-                request.objective,
-                request.seed,
-                spec.recipe,
-                original,
-                retrained,
-            )
-            with noted("model", ", ".join(f"{label} {name}" for label, name in subject.labels.items())):
-                own = {**subject.labels, FLAG: flag_of(subject.found, probe.finite)}
-                rows += [{**own, **value._asdict()} for value in analysis(probe, **spec.analysis.settings)]
-            show(number, "")
-    log.info("%s: %d models, %.3f s a model", analysis.__name__, count, (time.monotonic() - began) / max(count, 1))
-    # With their types, so that a table without rows (no ReLU, say) goes together with the others.
-    types = {"step": pa.int64(), "value": pa.float64()}
-    columns = {
-        name: pa.array([row[name] for row in rows], types.get(name, pa.string()))
-        for name in (*labels, FLAG, *Value._fields)
-    }
-    write_rows(job.outputs["table"], columns)
+    for subject in models:
+        original, retrained = request.recalibrated(subject.original), request.recalibrated(subject.retrained)
+        request.load(subject.weights)
+        request.model.eval()
+        probe = Probe(
+            request.model, request.examples, request.objective, request.seed, spec.recipe, original, retrained
+        )
+        yield Looked(subject.labels, subject.found, probe)
 
 
 def checkpoints_and_results(job: Job[AnalyseSpec]) -> Iterator[Subject]:

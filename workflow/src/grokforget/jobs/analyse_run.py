@@ -2,33 +2,23 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-import pyarrow as pa
-
-from grokforget.analyses.base import Value
 from grokforget.analyses.run_probe import RunProbe
 from grokforget.data.examples import read_examples
 from grokforget.jobs.setup import encoded, use_device
 from grokforget.jobs.snapshots import chosen, snapshots_of
+from grokforget.jobs.values import Looked, write_values
 from grokforget.models.build import build_model
 from grokforget.models.states import read_state
 from grokforget.runtime import paths
-from grokforget.runtime.components import load_implementation
-from grokforget.runtime.errors import noted
-from grokforget.runtime.files import write_rows
 from grokforget.runtime.job import Job
-from grokforget.runtime.progress import progress
 from grokforget.runtime.seeds import derive_seed
-from grokforget.statistics.flags import FLAG, flag_of
 from grokforget.training.recalibrate import recalibrate, recalibration_inputs
 
 if TYPE_CHECKING:
     from grokforget.config.specs.inspection import AnalyseRunSpec
-
-log = logging.getLogger("grokforget")
 
 
 def analyse_run(job: Job[AnalyseRunSpec]) -> None:
@@ -47,26 +37,17 @@ def analyse_run(job: Job[AnalyseRunSpec]) -> None:
     statistics = recalibration_inputs(
         model, examples["retain"], spec.recalibration_examples, derive_seed(seed, "recalibration")
     )
-    analysis = load_implementation(spec.analysis.implementation)
     where = snapshots_of(job.inputs["snapshots"])
     last = read_state(where[max(where)], str(max(where)))
     looked_at = chosen(job.inputs["snapshots"], spec.snapshots)
-    rows: list[dict[str, Any]] = []
-    began = time.monotonic()
-    with progress(analysis.__name__, len(looked_at)) as show:
-        for number, (step, path) in enumerate(looked_at, start=1):
+
+    def models() -> Iterator[Looked]:
+        for step, path in looked_at:
             model.load_state_dict(read_state(path, str(step)))
             if statistics is not None:
                 recalibrate(model, statistics)
             model.eval()
             probe = RunProbe(model, examples, spec.objective.build(), seed, spec.recipe, last=last)
-            with noted("model", f"step {step}"):
-                own = {"step": step, FLAG: flag_of(True, probe.finite)}
-                rows += [{**own, **value._asdict()} for value in analysis(probe, **spec.analysis.settings)]
-            show(number, "")
-    log.info("%s: %d models, %.1f s", analysis.__name__, len(looked_at), time.monotonic() - began)
-    # With their types, so that a table without rows goes together with the others.
-    types = {"step": pa.int64(), "value": pa.float64()}
-    names = ("step", FLAG, *Value._fields)
-    columns = {name: pa.array([row[name] for row in rows], types.get(name, pa.string())) for name in names}
-    write_rows(job.outputs["table"], columns)
+            yield Looked({"step": step}, True, probe)
+
+    write_values(job.outputs["table"], spec.analysis, models(), len(looked_at), ("step",))

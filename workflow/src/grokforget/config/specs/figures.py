@@ -66,7 +66,6 @@ def figures_of(study: Study, tables: Collection[str]) -> list[str]:
         None: True,
         "controls": any(setting.control for setting in study.settings.values()),
         "groups": any(study.grouped(name) for name in study.main_settings),
-        "induced": any(one.control and one.control.name.startswith("induced-") for one in study.settings.values()),
         "designs": any(len(study.forget_sets_of(setting)) > 2 for setting in study.settings),
         **laboratory(study),
     }

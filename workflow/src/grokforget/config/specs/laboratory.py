@@ -17,14 +17,15 @@ def laboratory(study: Study) -> dict[str | None, bool]:
     """Which of the figures' needs that are of a laboratory it meets."""
     axes = [axes_of(study, settings) for settings in study.grids.values()]
     settings = study.settings.values()
+    induced = any(setting.control and setting.control.name.startswith(INDUCED) for setting in settings)
     return {
         "laboratory": len(study.unlearned) < len(study.settings) or any(setting.labels for setting in settings),
         "numbers": any(numeric and label != FRACTION for one in axes for label, numeric in one.items()),
         "fractions": any(FRACTION in one for one in axes),
         "planes": any(len(one) > 1 for one in axes),
         "schedules": any(switches_of(setting) for setting in settings),
-        "levers": any(LEVER in setting.labels for setting in settings)
-        or any(setting.control and setting.control.name.startswith(INDUCED) for setting in settings),
+        "induced": induced,
+        "levers": induced or any(LEVER in setting.labels for setting in settings),
     }
 
 

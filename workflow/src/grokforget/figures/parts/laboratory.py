@@ -42,6 +42,8 @@ CENSORED: dict[str, Any] = {
     "markerfacecolor": "white",
     "markeredgewidth": 0.9,
 }
+INDUCED = "induced-"
+"""How names of controls begin that a lever has brought to grok."""
 UNITS = {"weight_decay": "weight decay γ", "train_fraction": "share of the data that is trained on"}
 
 
@@ -83,9 +85,9 @@ def canvas(count: int, height: float = 55, columns: int = 3, rows: int = 1) -> t
     return figure, found[0] if rows == 1 else found
 
 
-def left(count: int) -> str:
+def left(count: int, most: int = MOST_PANELS) -> str:
     """How many panels have no room, in words."""
-    return f"; {count - MOST_PANELS} more panels are not drawn" if count > MOST_PANELS else ""
+    return f"; {count - most} more panels are not drawn" if count > most else ""
 
 
 def values_axis(axes: Axes, values: Iterable[float]) -> None:
@@ -119,6 +121,12 @@ def steps_axis(axes: Axes, which: Literal["x", "y"] = "y") -> None:
     axis.set_major_locator(FixedLocator(few))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     axis.set_minor_locator(NullLocator())
+
+
+def say_seeds(axes: Axes, place: float, count: int) -> None:
+    """At the right end of a line of a panel, of how many seeds it is."""
+    said = f"n = {count}" if count else "no seed has both"
+    axes.text(0.99, place - 0.25, said, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=6)
 
 
 def jittered(part: pd.DataFrame, label: str) -> np.ndarray:
