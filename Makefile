@@ -16,7 +16,7 @@ SUMMARY = .snakemake/summary.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export OMP_NUM_THREADS = 1
 
-.PHONY: reproduce check why verify clean-stale store empty-store summary test test-all lint format schema benchmark \
+.PHONY: reproduce check why verify clean-stale store empty-store times summary test test-all lint format schema benchmark \
   gpu-check faults rulegraph report tuning docs clean
 
 reproduce: check
@@ -47,6 +47,10 @@ store: $(VENV)/.installed
 
 empty-store: $(VENV)/.installed
 	@$(KNOWN) $(GROKFORGET) store $$results --empty
+
+# How many seconds the study's runs took until they grokked, by the records of their jobs.
+times: $(VENV)/.installed
+	@$(KNOWN) $(GROKFORGET) times $$results
 
 # What a change needs to hear first. Of the long tests (all edits, faults and cluster profiles, run for real) LONG=sample runs
 # some, others at every commit.

@@ -41,6 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     store = commands.add_parser("store", help="how much room the store takes")
     store.add_argument("results", type=Path, help="results/STUDY")
     store.add_argument("--empty", action="store_true", help="remove everything from it: all is computed next time")
+    times = commands.add_parser("times", help="how many seconds its runs took until they grokked")
+    times.add_argument("results", type=Path, help="results/STUDY")
     detect = commands.add_parser("detect", help="when the run of a log memorised and grokked, and draw it")
     command.add_arguments(detect)
     options = parser.parse_args(arguments)
@@ -49,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             return run_one(options)
         case "detect":
             return command.run(options)
+        case "times":
+            return print_times(options.results)
     return answer(options)
 
 
@@ -112,6 +116,18 @@ def answer(options: argparse.Namespace) -> int:
                 store.empty()
             total, alone = store.size()
             print(f"{store.folder}: {total / 1e6:.1f} MB, {alone / 1e6:.1f} MB of them beside the results.")
+    return 0
+
+
+def print_times(root: Path) -> int:
+    """The seconds until grokking of a study, from its records."""
+    from grokforget.tables.wall_times import wall_times
+
+    try:
+        print(wall_times(root).to_markdown(index=False))
+    except FileNotFoundError as error:
+        print(error, file=sys.stderr)
+        return 1
     return 0
 
 
