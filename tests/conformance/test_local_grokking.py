@@ -90,6 +90,18 @@ def test_what_is_no_number_is_in_no_group() -> None:
         assert drawn == expected
 
 
+def test_of_a_run_that_diverged_random_examples_are_forgotten() -> None:
+    train = examples([math.nan] * 8, gaps=[math.nan] * 8, lengths=range(8))
+    for settings in (
+        {"group": "early"},
+        {"group": "late", "matched": "length"},
+        {"group": "memorised", "quantile": None},
+    ):
+        everywhere = {one for seed in range(40) for one in picked(train, **{"pairs": 2, **settings, "seed": seed})}
+        assert everywhere == set(range(8))
+        assert len(picked(train, **{"pairs": 3, **settings})) == 3
+
+
 # Strata
 
 
@@ -358,6 +370,17 @@ def test_losses_are_recorded_along_the_run_and_forget_sets_are_drawn_by_them(tmp
     falls = found["losses"][found["steps"].tolist().index(9)] - found["losses"][-1]
     answer = ForgetSplit.read(tmp_path / "forget")
     assert set(answer.forget.tolist()) <= set(split.train[np.argsort(falls)[-4:]].tolist())
+    # A run that diverged at step 9: there is no snapshot near epoch 20, and what is forgotten is drawn all the same.
+    lost = {**states["9"], "sureness": torch.tensor(math.nan)}
+    write_states(tmp_path / "diverged", {"0": states["0"], "9": lost})
+    snapshots = {**inputs, "snapshots": [tmp_path / "diverged"]}
+    late = spec.model_copy(update={"from_epoch": 20})
+    record_losses(Job(snapshots, {"difficulty": tmp_path / "none"}, late))
+    unknown, _ = read_tensors(tmp_path / "none")
+    assert unknown["from_step"].tolist() == [9]
+    assert np.isnan(unknown["losses"][-1]).all()
+    forget(Job({**given, "difficulty": [tmp_path / "none"]}, {"forget": tmp_path / "drawn"}, spec_of_set))
+    assert len(ForgetSplit.read(tmp_path / "drawn").forget) == 3
     # With all that a rule may go by.
     everything = ComponentSpec(implementation=f"{__name__}:look", settings={})
     forget(Job(given, {"forget": tmp_path / "again"}, spec_of_set.model_copy(update={"forget_set": everything})))

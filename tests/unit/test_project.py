@@ -64,7 +64,8 @@ def test_studies_name_the_schema_for_editors(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["config.yaml", "workflow/studies/cifar10-small.yaml", "workflow/studies/tofu-small.yaml"]
+    "name",
+    ["config.yaml", *(f"workflow/studies/{name}.yaml" for name in ("cifar10-small", "tofu-small", "tofu-real-small"))],
 )
 def test_a_study_uses_the_values_that_were_chosen(name: str) -> None:
     study = load_study(ROOT / name)

@@ -54,13 +54,16 @@ def local_grokking(
     takes as many from a stratum, in proportion to the smaller of its two ends: groups differ in nothing that strata hold
     together.
 
-    ``draw`` counts independent draws. What has no number, where a run has diverged, is in no group. ValueError where what the
+    ``draw`` counts independent draws. What has no number is in no group; where nothing has one, the run has diverged, and what
+    is forgotten of it are random examples: its cells are flagged and count nowhere. ValueError where what the
     group or the match goes by is not known, and where there are fewer examples than asked for: with how many there are, and the
     quantile or threshold from which on there would be enough.
     """
     generator = generator.spawn(draw)[-1]
     cut: Cut = (low, high) if quantile is None else quantile
     by = "gaps" if group in ENDS["gaps"] else "falls"
+    if pairs <= len(train) and not np.isfinite(known(getattr(train, by), by)).any():
+        return np.sort(generator.permutation(len(train))[:pairs])
     parted = Parted.of(train, by, matched, strata, generator)
     parts = PARTS.get(group, (group,))
     picked = []

@@ -31,13 +31,17 @@ def record_losses(job: Job[LossesSpec]) -> None:
     Reads ``examples``, ``split`` and ``snapshots`` (all segments). Writes ``difficulty``: ``index`` (n,) int64, the training
     examples; ``steps`` (S,) int64, rising: about ``snapshots`` of them, log-spaced, and among them the one nearest to the end of
     ``from_epoch``, which is ``from_step`` (1,), and the last; ``losses`` (S, n) float64, the unlearning loss in nats, NaN where
-    the run has diverged; and where the data have paraphrased questions ``paraphrase_losses`` (S, n), of the right answers to
-    them. Raises ValueError where no snapshot is near that epoch.
+    the run has diverged, whose last step then stands for ``from_step``; and where the data have paraphrased questions
+    ``paraphrase_losses`` (S, n), of the right answers to them. Raises ValueError where no snapshot is near that epoch.
     """
     spec, run = job.spec, FullRun(job)
     where = snapshots_of(job.inputs["snapshots"])
-    first = step_near(sorted(where), spec.from_epoch, len(run.train), spec.batch_size)
-    steps = sorted({*spread(sorted(where), spec.snapshots), first, max(where)})
+    end = max(where)
+    (final,) = run.losses([(end, where[end])], run.examples)
+    # A run that has diverged ends there: it may have no snapshot near the epoch, and no loss that tells its examples apart.
+    lasted = bool(final.isfinite().all())
+    first = step_near(sorted(where), spec.from_epoch, len(run.train), spec.batch_size) if lasted else end
+    steps = sorted({*spread(sorted(where), spec.snapshots), first, end})
     snapshots = [(step, where[step]) for step in steps]
     arrays = {"losses": torch.stack([*run.losses(snapshots, run.examples)]).cpu().numpy()}
     if "paraphrased_questions/tokens" in run.table.extras:
