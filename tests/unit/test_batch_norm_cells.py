@@ -41,6 +41,7 @@ from grokforget.runtime.components import ComponentSpec
 from grokforget.runtime.files import read_table, read_tensors
 from grokforget.runtime.job import Job
 from grokforget.runtime.seeds import derive_seed
+from grokforget.statistics.flags import FLAG
 from grokforget.training.evaluate import evaluate, logits_of
 from grokforget.training.recalibrate import recalibrate
 from pages import DOCS, code, read, section
@@ -283,6 +284,28 @@ def test_candidates_and_snapshots_are_recalibrated_and_of_the_same_examples(run:
         assert snapshot[f"original_{name}"] == pytest.approx(value, abs=1e-5)
     for name, value in said(expected[""], parts).items():
         assert snapshot[name] == pytest.approx(value, abs=1e-5)
+
+
+def test_candidates_of_a_diverged_run_have_a_trajectory_without_rows(run: dict[str, list[Path]]) -> None:
+    folder = run["examples"][0].parent
+    lost = {name: value * math.nan if value.is_floating_point() else value for name, value in weights(7).items()}
+    write_states(folder / "lost.safetensors", {"early": lost}, metadata_of({"early": False}))
+    told = {**COMPUTE, "method": ASCENT.spec(), "trajectory_examples": 6}
+    spec = TuneSpec(**told, parameter="learning_rate", candidates=[0.02], forget_sets=["some"], checkpoints=["early"])
+    outputs = {name: folder / f"lost.{name}.parquet" for name in ("table", "trajectory")}
+    tune(
+        Job(
+            {**run, "checkpoints": [folder / "lost.safetensors"], "retrained": [folder / "lost.safetensors"]},
+            outputs,
+            spec,
+        )
+    )
+    assert len(read_table(outputs["table"])) == 1
+    found = read_table(outputs["trajectory"])
+    assert not len(found)
+    assert {"forget_set", "checkpoint", "parameter", "value", "update", "final", "forget_accuracy", FLAG} <= {
+        *found.columns
+    }
 
 
 SEEN: list[list[dict[str, Tensor]]] = []

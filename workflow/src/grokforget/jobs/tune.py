@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from grokforget.config.specs.unlearning import TuneSpec
 
 SPLITS = ("forget", "retain", "test")
+LABELS = ("forget_set", "checkpoint", "parameter", "value", "update", "final")
 
 
 def tune(job: Job[TuneSpec]) -> None:
@@ -70,7 +71,9 @@ def tune(job: Job[TuneSpec]) -> None:
                 if all(math.isfinite(row[f"{split}_loss"]) for split in SPLITS)
             ]
     write_rows(job.outputs["table"], rows)
-    write_rows(job.outputs["trajectory"], trajectory)
+    # By columns, so that a table without rows, of runs that have all diverged, goes together with the others.
+    columns = (*LABELS, *(f"{split}_accuracy" for split in SPLITS), FLAG)
+    write_rows(job.outputs["trajectory"], {name: [row[name] for row in trajectory] for name in columns})
 
 
 def accuracies(row: Mapping[str, float], suffix: str = "") -> dict[str, float]:
