@@ -185,7 +185,9 @@ def test_an_annealed_run_ends_where_its_cosine_does(path: Path, loaded: Study) -
             assert optimizer.decay_steps == setting.training.steps, name
 
 
-IMAGES = [path for path in STUDIES if path.stem not in ("config", "laboratory", "levers", "regression", "smoke", "tofu-small")]
+IMAGES = [
+    path for path in STUDIES if path.stem not in ("config", "laboratory", "levers", "regression", "smoke", "tofu-small")
+]
 
 
 @pytest.mark.parametrize("path", IMAGES, ids=lambda path: path.stem)
