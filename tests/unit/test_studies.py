@@ -188,7 +188,7 @@ def test_an_annealed_run_ends_where_its_cosine_does(path: Path, loaded: Study) -
 IMAGES = [
     path
     for path in STUDIES
-    if path.stem not in ("config", "laboratory", "levers", "smoke", "tofu-small", "tofu-real-small")
+    if path.stem not in ("config", "laboratory", "levers", "regression", "smoke", "tofu-small", "tofu-real-small")
 ]
 
 

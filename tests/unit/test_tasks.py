@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from math import comb
+from math import comb, sqrt
 from pathlib import Path
 from typing import Any
 
@@ -286,6 +286,31 @@ def test_the_examples_are_data_and_the_split_is_the_seeds() -> None:
 )
 def test_parities_that_there_are_not_are_refused(changes: dict[str, Any], words: str) -> None:
     assert settings_of("sparse-parity", **changes).conflict()[0] == words
+
+
+# A polynomial.
+def test_the_target_is_a_hermite_polynomial_along_one_direction() -> None:
+    """By hand: z, (z² - 1)/√2 and (z³ - 3z)/√6."""
+    by_hand = {1: lambda z: z, 2: lambda z: (z**2 - 1) / sqrt(2), 3: lambda z: (z**3 - 3 * z) / sqrt(6)}
+    for degree, of in by_hand.items():
+        table = examples("polynomial", dimensions=20, degree=degree, train=4000, validation=300, test=100)
+        beta = table.extras["direction"]
+        assert np.linalg.norm(beta) == pytest.approx(1)
+        assert (table.inputs.dtype, table.targets.dtype, table.targets.shape) == (np.float32, np.float32, (4400, 1))
+        expected = [of(sum(float(a) * b for a, b in zip(x, beta, strict=True))) for x in table.inputs[:50]]
+        np.testing.assert_allclose(table.targets[:50, 0], expected, rtol=1e-5, atol=1e-6)
+        # Each number of the inputs, and the target, has mean 0 and variance 1: within five deviations.
+        bound = 5 / sqrt(4400)
+        assert np.abs(table.inputs.mean(0)).max() < bound
+        assert np.abs(table.inputs.var(0) - 1).max() < bound * sqrt(2)
+        assert abs(table.targets.mean()) < bound
+        assert abs(table.targets.var() - 1) < bound * sqrt({1: 2, 2: 14, 3: 92}[degree])
+
+
+def test_a_polynomial_has_no_classes_and_no_wrong_labels() -> None:
+    assert not examples("polynomial", dimensions=3, train=5, validation=5, test=5).labels.any()
+    refused = settings_of("polynomial", dimensions=3, train=5, label_noise="random").conflict()
+    assert refused == ("label_noise random", "0, as there are no classes")
 
 
 # Random labels.

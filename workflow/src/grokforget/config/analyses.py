@@ -224,7 +224,7 @@ class Weights(OfRun):
     """Norm of all weights and of the last layer's; norm, effective and stable rank of every weight matrix."""
 
     implementation: ClassVar[str] = "grokforget.analyses.weights:weights"
-    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language", "regression")
 
     kind: Literal["weights"] = "weights"
 
@@ -253,6 +253,7 @@ class Hessian(OfRun):
     """The largest eigenvalue of the Hessian of the train loss, by power iteration on Hessian-vector products."""
 
     implementation: ClassVar[str] = "grokforget.analyses.hessian:hessian"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "regression")
 
     kind: Literal["hessian"] = "hessian"
     examples: Count = 512
@@ -272,6 +273,7 @@ class ActiveUnits(OfRun):
     """The shares of units that are active on an example of the train set and of the test set, and on none of them."""
 
     implementation: ClassVar[str] = "grokforget.analyses.active_units:active_units"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "regression")
 
     kind: Literal["active-units"] = "active-units"
     examples: Count = 512

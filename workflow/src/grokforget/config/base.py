@@ -36,8 +36,8 @@ class Component(Strict):
     """``package.module:name`` of the code, imported only by the job that runs it."""
 
     objectives: ClassVar[tuple[str, ...]] = ("classification",)
-    """What the models may be trained for that it is used with: ``classification``, ``language``; in settings with another
-    objective it is refused."""
+    """What the models may be trained for that it is used with: ``classification``, ``language``, ``regression``; in settings
+    with another objective it is refused."""
 
     kind: str
 

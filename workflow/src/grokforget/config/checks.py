@@ -275,6 +275,8 @@ def _check_objective(study: Study, name: str) -> None:
     """Whatever is used in a setting is for what its model is trained for."""
     setting = study.settings[name]
     objective, at = setting.training.objective_name, ["settings", name]
+    if objective == "regression" and study.unlearns(name):
+        raise problem("unlearning from a model of regression", True, "`unlearn: false`", at=[*at, "unlearn"])
     methods, metrics = ({} if not study.unlearns(name) else part for part in (study.methods, study.metrics))
     analyses = {key: analysis for key, analysis in study.analyses.items() if study.asks(name, key)}
     used: list[tuple[str, Component | None, list[str]]] = [

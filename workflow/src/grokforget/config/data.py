@@ -13,6 +13,7 @@ from grokforget.config.data_settings.folder import ImageFolder
 from grokforget.config.data_settings.language import FictitiousAuthors, QuestionAnswers, Tofu
 from grokforget.config.data_settings.own import Arrays, Table
 from grokforget.config.data_settings.pairs import Group, GroupTable, Modular
+from grokforget.config.data_settings.polynomial import Polynomial
 from grokforget.config.data_settings.vision import CIFAR10, CIFAR100, MNIST, SVHN, FashionMNIST
 from grokforget.config.work import Extent
 
@@ -76,7 +77,7 @@ class SparseParity(DataSet):
 
 
 DATA_SETS = registry(
-    *(Digits, Modular, Group, GroupTable, SparseParity),
+    *(Digits, Modular, Group, GroupTable, SparseParity, Polynomial),
     *(Arrays, Table, ImageFolder),
     *(CIFAR10, CIFAR100, SVHN, MNIST, FashionMNIST),
     *(FictitiousAuthors, Tofu, QuestionAnswers),

@@ -58,6 +58,7 @@ class MLP(Model):
     """Multi-layer perceptron."""
 
     implementation: ClassVar[str] = "grokforget.models.mlp:MLP"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "regression")
     homogeneous: ClassVar[bool] = True
 
     kind: Literal["mlp"] = "mlp"

@@ -157,10 +157,14 @@ class RecipeSpec(BaseModel):
 class TrainingSettings(Strict):
     """A training recipe. Evaluations and snapshots lie on grids that do not depend on ``steps``."""
 
-    loss: Literal["mse", "cross-entropy", "stablemax", "next-token"]
+    loss: Literal["mse", "cross-entropy", "stablemax", "next-token", "squared-error"]
     """What training minimises: of classes ``mse``, the squared error of the outputs from one-hot labels, ``cross-entropy``, or
     ``stablemax``, the cross-entropy of StableMax in place of softmax (Prieto et al. 2025, arXiv 2501.04697), whose gradient does
-    not end where float32's digits do; of texts ``next-token``, the cross-entropy of every token of the answers."""
+    not end where float32's digits do; of texts ``next-token``, the cross-entropy of every token of the answers; of numbers
+    ``squared-error``."""
+    tolerance: float = Field(default=0.1, gt=0)
+    """Of ``squared-error``: how far an output may be from its target and count as right, in units of the targets (those of
+    ``polynomial`` have the standard deviation 1). Accuracy is the share that is right."""
     optimizer: OptimizerSettings
     batch_size: int | None = Field(default=None, ge=1)
     """Examples per update; null is the full batch."""
@@ -196,6 +200,12 @@ class TrainingSettings(Strict):
     bits. The state that training goes on from is exact."""
 
     @model_validator(mode="after")
+    def _tolerance_of_numbers(self) -> Self:
+        if "tolerance" in self.model_fields_set and self.loss != "squared-error":
+            raise problem(f"a tolerance with {self.loss}", self.tolerance, "none", at=["tolerance"])
+        return self
+
+    @model_validator(mode="after")
     def _whole_segments(self) -> Self:
         if self.optimizer.warmup_steps > self.steps:
             raise problem(
@@ -226,7 +236,7 @@ class TrainingSettings(Strict):
     def recipe(self, stop: int | None = None) -> RecipeSpec:
         """What a training job is told of the recipe: not how long it is, nor how it is cut into jobs and processes, and of
         switches only those before the step where it is to ``stop``."""
-        apart = {"loss", "augmentation", "penalty", "steps", "segment_steps", "processes"}
+        apart = {"loss", "tolerance", "augmentation", "penalty", "steps", "segment_steps", "processes"}
         settings = self.model_dump(mode="json", exclude=apart)
         gradient_filter = self.optimizer.gradient_filter
         settings["optimizer"]["gradient_filter"] = gradient_filter.spec() if gradient_filter else None
@@ -240,12 +250,17 @@ class TrainingSettings(Strict):
         )
 
     @property
-    def objective_name(self) -> Literal["classification", "language"]:
-        """What the model is trained for: to tell classes apart, or to go on with a text."""
+    def objective_name(self) -> Literal["classification", "language", "regression"]:
+        """What the model is trained for: to tell classes apart, to go on with a text, or to predict a number."""
+        if self.loss == "squared-error":
+            return "regression"
         return "language" if self.loss == "next-token" else "classification"
 
     def objective(self) -> ComponentSpec:
-        """What the model is trained for: to tell classes apart, by this loss, or to answer."""
+        """What the model is trained for: to tell classes apart, by this loss, to answer, or to predict within a tolerance."""
+        if self.objective_name == "regression":
+            implementation = "grokforget.training.regression:Regression"
+            return ComponentSpec(implementation=implementation, settings={"tolerance": self.tolerance})
         if self.objective_name == "language":
             return ComponentSpec(implementation="grokforget.training.language:Language")
         if self.loss == "stablemax":

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = public_names(
         "LabelNoise": "examples:LabelNoise",
         "Loader": "loader:Loader",
         "Modular": "modular:Modular",
+        "Polynomial": "polynomial:Polynomial",
         "Request": "examples:Request",
         "Rows": "examples:Rows",
         "SparseParity": "sparse_parity:SparseParity",

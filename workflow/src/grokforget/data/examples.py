@@ -25,8 +25,9 @@ class ExampleTable:
     the classes as the data call them, none where they are called by their numbers. ``test`` has the sorted int64 indices of a
     test set that belongs to the data; None where every seed draws its own.
 
-    ``targets`` (N, ...) int64 are what a model learns of the inputs where that is not the labels: of tokens (N, T), the token to
-    predict at every position (``data/language/encode.py``). ``extras`` are arrays by name that only some measures look at.
+    ``targets`` (N, ...) are what a model learns of the inputs where that is not the labels: of tokens (N, T) int64, the token to
+    predict at every position (``data/language/encode.py``); in regression numbers (N, 1) float32. ``extras`` are
+    arrays by name that only some measures look at.
     """
 
     inputs: np.ndarray
@@ -42,7 +43,8 @@ class ExampleTable:
 
     @property
     def chance(self) -> float:
-        """Accuracy of guessing: of classes one of them; of texts, whose extraction strength it is, none."""
+        """Accuracy of guessing: of classes one of them; of texts, whose extraction strength it is, none. That of numbers is
+        told to the jobs (``config/specs/runs.py``), for it goes by the recipe's tolerance."""
         return 1 / self.n_classes if self.targets is None else 0.0
 
     @property

@@ -20,7 +20,8 @@ def on_device(drawn: Tensor, device: torch.device) -> Tensor:
 
 @dataclass(frozen=True)
 class Examples:
-    """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, on the model's device.
+    """Encoded inputs (N, ...) and targets (N, ...), int64 class labels (N,) in classification, float32 numbers (N, 1) in
+    regression, on the model's device.
 
     Where the targets are tokens, (N, T) int64, what is taken out of the examples is trimmed to the longest of it: so every batch
     is.

@@ -19,7 +19,7 @@ def outcomes(job: Job[OutcomesSpec]) -> None:
     selection = job.spec.selection
     # In the order of the files: a spec is read with its keys in alphabetical order.
     chance = {
-        setting: 0.0 if setting in job.spec.of_texts else 1 / len(pd.read_csv(path))
+        setting: known if (known := job.spec.chance.get(setting)) is not None else 1 / len(pd.read_csv(path))
         for setting, path in zip(job.spec.settings, job.inputs["labels"], strict=True)
     }
     table = runs(read_table(job.input("training")), selection, chance, job.spec.decay)

@@ -41,7 +41,7 @@ def select(job: Job[SelectSpec]) -> None:
         curve.step.to_numpy(),
         curve.train_accuracy.to_numpy(),
         curve.validation_accuracy.to_numpy(),
-        chance=table.chance,
+        chance=table.chance if spec.chance is None else spec.chance,
         settings=settings,
         diverged=bool(curve.diverged.any()),
     )

@@ -68,8 +68,10 @@ def matched(tuning: pd.DataFrame, trajectories: pd.DataFrame, seed: int) -> pd.D
 def curves(tuning: pd.DataFrame, trajectories: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """Of each candidate its row in ``tuning`` and its trajectory; of a method of one update all candidates of a cell together,
     from the weakest to the strongest, behind the checkpoint before."""
-    paths = {labels: path for labels, path in trajectories[~trajectories.final].groupby(CANDIDATE, sort=False)}
-    results = {labels: path for labels, path in trajectories[trajectories.final].groupby(CANDIDATE, sort=False)}
+    # Of trajectories without rows, of runs that have all diverged, the column has no type.
+    final = trajectories.final.astype(bool)
+    paths = {labels: path for labels, path in trajectories[~final].groupby(CANDIDATE, sort=False)}
+    results = {labels: path for labels, path in trajectories[final].groupby(CANDIDATE, sort=False)}
     for _, cell in tuning.groupby(CELL, sort=True):
         if (cell.updates <= 1).all():
             ends = [

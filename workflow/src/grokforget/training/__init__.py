@@ -7,6 +7,7 @@ __getattr__, __dir__, __all__ = public_names(
     {
         "Classification": "classification:Classification",
         "Objective": "objective:Objective",
+        "Regression": "regression:Regression",
         "Segment": "loop:Segment",
         "TrainingState": "loop:TrainingState",
         "accuracy_and_loss": "evaluate:accuracy_and_loss",

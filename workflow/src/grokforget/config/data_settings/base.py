@@ -39,6 +39,11 @@ class DataSet(Component):
         implementation is given. What changes in them makes the data, and all that follows, anew."""
         return []
 
+    def chance(self, tolerance: float) -> float | None:
+        """Of numbers the accuracy of guessing: how many the best single guess has within the tolerance. None where they are no
+        numbers."""
+        return None
+
     def extent(self) -> Extent | None:
         """How large it is, for the expected cost of a study; None where only its files tell."""
         return None

@@ -126,6 +126,8 @@ class SelectSpec(JobSpec):
     checkpoints: list[str]
     model: ModelSpec | None = None
     """Given where there is a checkpoint ``rescaled``, which is of homogeneous models alone."""
+    chance: float | None = None
+    """The accuracy of guessing, where not classes are guessed."""
 
 
 def compute(study: Study, setting: str, seed: int) -> dict[str, Any]:
@@ -153,6 +155,15 @@ def model_spec(setting: Setting) -> ModelSpec:
     """The setting's model."""
     model = setting.model
     return ModelSpec(**dict(model.spec()), alpha=setting.initialisation_scale, libraries=model.libraries)
+
+
+def chance_of(study: Study, setting: str) -> float | None:
+    """The accuracy of guessing: of texts, whose extraction strength it is, none; of numbers that of the best constant. None where
+    classes are guessed, of which the data tell how many there are."""
+    settings = study.settings[setting]
+    if settings.training.objective_name == "language":
+        return 0.0
+    return study.data[settings.data].chance(settings.training.tolerance)
 
 
 def examples(study: Study, setting: str, seed: int) -> dict[str, str]:
@@ -333,6 +344,7 @@ def select(study: Study, setting: str, seed: str) -> dict[str, Item]:
             selection=settings.selection,
             checkpoints=checkpoints,
             model=model_spec(settings) if "rescaled" in checkpoints else None,
+            chance=chance_of(study, setting),
         )
         where = {"setting": setting, "seed": seed, "train_set": train_set}
         outputs = {"table": paths.CHECKPOINT_TABLE, "weights": paths.CHECKPOINT_WEIGHTS}

@@ -12,7 +12,7 @@ from grokforget.config.claims import Claims, claims
 from grokforget.config.methods import REFERENCES
 from grokforget.config.paper_tables import PAPER_TABLES, PaperTableRow
 from grokforget.config.specs.base import TABLES, Item, JobSpec, Meanings, Spec
-from grokforget.config.specs.runs import place_of
+from grokforget.config.specs.runs import chance_of, place_of
 from grokforget.config.specs.shown import meanings, shown
 from grokforget.config.training import SelectionSettings
 from grokforget.runtime import paths
@@ -144,8 +144,8 @@ class OutcomesSpec(JobSpec):
     """By setting: the grid that it comes from."""
     columns: dict[str, dict[str, str | int | float | bool | None]] = Field(default={})
     """By setting: its labels, where it has any."""
-    of_texts: list[str]
-    """The settings of language models, whose accuracy is an extraction strength: guessing gives none."""
+    chance: dict[str, float]
+    """By setting: the accuracy of guessing, where not classes are guessed."""
     selection: dict[str, SelectionSettings]
     """By setting: how its curves are read."""
     decay: dict[str, float]
@@ -261,12 +261,11 @@ def outcomes_item(study: Study) -> Item:
         place_of(study, name, study.seeds_of(name)[0]) + paths.LABELS.format(data=setting.data)
         for name, setting in study.settings.items()
     ]
-    texts = [name for name, setting in study.settings.items() if setting.training.objective_name == "language"]
     spec = OutcomesSpec(
         settings=list(selection),
         grids={name: setting.grid for name, setting in study.settings.items() if setting.grid},
         columns={name: setting.labels for name, setting in study.settings.items() if setting.labels},
-        of_texts=texts,
+        chance={name: chance for name in study.settings if (chance := chance_of(study, name)) is not None},
         selection=selection,
         decay={name: share for name, setting in study.settings.items() if (share := decay_of(setting)) is not None},
     )
