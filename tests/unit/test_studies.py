@@ -185,10 +185,9 @@ def test_an_annealed_run_ends_where_its_cosine_does(path: Path, loaded: Study) -
             assert optimizer.decay_steps == setting.training.steps, name
 
 
+LABORATORY = ("laboratory", "laboratory-transformer", "levers", "regression")
 IMAGES = [
-    path
-    for path in STUDIES
-    if path.stem not in ("config", "laboratory", "levers", "regression", "smoke", "tofu-small", "tofu-real-small")
+    path for path in STUDIES if path.stem not in ("config", "smoke", "tofu-small", "tofu-real-small", *LABORATORY)
 ]
 
 
