@@ -130,9 +130,10 @@ class CausalLM(Model):
         for name, (n_out, n_in) in sizes.matrices().items():
             found += linear(n_in, n_out, bias=False, positions=positions)
             if self.lora and self.lora.adapts(name):
-                found += linear(n_in, self.lora.rank, bias=False, positions=positions)
-                found += linear(self.lora.rank, n_out, bias=False, positions=positions)
-                learned += self.lora.rank * (n_in + n_out)
+                numbers = self.lora.rank * (n_in + n_out)
+                # Of what A gives alone; what B gives is added to what is there.
+                found += ModelWork(flops=2 * numbers * positions, kept=self.lora.rank * positions, layers=2)
+                learned += numbers
         attention = ModelWork(flops=4 * positions**2 * sizes.width, kept=positions**2 * sizes.heads)
         norms = sum("norm" in name or "ln_" in name for name in sizes.tensors if name.endswith(".weight"))
         found += attention * sizes.layers + norm(sizes.width, positions) * norms
