@@ -314,7 +314,7 @@ def test_what_cannot_be_used_is_told_with_what_can(tmp_path: Path, monkeypatch: 
     told = refusal(put_plain(tmp_path / "deeper", num_hidden_layers=3))
     assert "weights that are not all there: found no model.layers.2.input_layernorm.bias, " in told
     # No connection.
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(DataError) as raised:
         CausalLM(DataShape((12,), 4, VOCABULARY), name="nobody/nothing", revision="v1")
     told = str(raised.value)
@@ -328,7 +328,11 @@ def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path) -> None:
     config = library.BertConfig(
         vocab_size=VOCABULARY, hidden_size=24, intermediate_size=40, num_hidden_layers=1, num_attention_heads=2
     )
-    library.BertLMHeadModel(config).save_pretrained(tmp_path, safe_serialization=True)
+    model = library.BertLMHeadModel(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.05)
+    model.save_pretrained(tmp_path, safe_serialization=True)
     assert "a model that is not causal: found BertLMHeadModel" in refusal(tmp_path)
 
 
@@ -338,5 +342,5 @@ def test_the_data_are_written_in_the_tokenizer_of_the_folder(tmp_path: Path) -> 
     table_of(tmp_path)
     table, _ = read_examples(tmp_path / "examples.safetensors", tmp_path / "split.safetensors")
     model = built(tmp_path, vocabulary=table.shape.vocabulary)
-    logits: Tensor = model(model.encode(torch.from_numpy(table.inputs[:2])))
+    logits: Tensor = model(model.encode(torch.tensor(table.inputs[:2])))
     assert logits.shape == (2, table.inputs.shape[1], VOCABULARY)
