@@ -13,6 +13,8 @@ import pytest
 from grokforget.config.cost import ON_DEVICE, Costs
 from grokforget.config.loader import ConfigError, load_study
 from grokforget.config.study import Study
+from grokforget.jobs.losses import step_near
+from grokforget.training.schedule import log_steps
 from hub_models import put_phi_1_5
 from image_files import put_imagenet
 
@@ -88,6 +90,10 @@ def test_the_lora_twin_of_tofu_is_tofu_but_for_its_adapters_rates_and_what_is_ke
     }
     assert (tofu.settings["phi"].model.in_paper, twin.settings["phi"].model.in_paper) == ("phi-1.5", None)
     assert tofu.data["tofu"].in_paper == "tofu"
+    for study in (tofu, twin):
+        recipe = study.settings["phi"].training
+        steps = [*sorted(log_steps(1, recipe.steps, recipe.snapshots_per_decade)), recipe.steps]
+        assert step_near(steps, 20, 3600, recipe.batch_size) == 2154, "of epoch 19"
     for name, method in tofu.methods.items():
         rate = getattr(method, "learning_rate", None)
         assert twin.methods[name] == (method if rate is None else method.updated({"learning_rate": 10 * rate})), name

@@ -91,7 +91,7 @@ def request_of(forget_set: ForgetSet, train: int, test: int, classes: int) -> Re
     """The sizes of a request."""
     rule = getattr(forget_set, "intended", forget_set)
     share = getattr(rule, "class_share", 1.0) * getattr(rule, "fraction", 1.0)
-    forget = max(1, round(share * train))
+    forget = getattr(rule, "pairs", None) or max(1, round(share * train))
     return Request(forget, max(train - forget, 1), test, classes)
 
 
