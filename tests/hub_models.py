@@ -54,7 +54,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
         **{"num_key_value_heads": 2, "tie_word_embeddings": True},
     },
     "gpt2": {"n_embd": 24, "n_layer": 2, "n_head": 2, "n_positions": 256},
-    "gpt_neox": {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "gpt_neox": {"hidden_size": 24, "intermediate_size": 40, "num_hidden_layers": 2, "num_attention_heads": 3},
 }
 """Two layers of each; Qwen and GPT-2 with one matrix for tokens in and out, GPT-2 with dropout."""
 BLOCKS = {"gpt2": "transformer.h.0", "gpt_neox": "gpt_neox.layers.0"}
@@ -98,7 +98,8 @@ def put_tokenizer(folder: Path, vocabulary: int = VOCABULARY) -> None:
 
 def put_header(path: Path, shapes: dict[str, tuple[int, ...]]) -> None:
     """A .safetensors file of float16 with such tensors, which takes no room on the disk."""
-    header, end = {}, 0
+    header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
+    end = 0
     for name, shape in shapes.items():
         size = 2 * math.prod(shape)
         header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [end, end + size]}
