@@ -12,12 +12,15 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from grokforget.config.data import FictitiousAuthors as FictitiousAuthorsSettings
 from grokforget.config.methods import METHODS
 from grokforget.config.models import CausalLM as Settings
 from grokforget.config.models import Phi
 from grokforget.config.specs.runs import ModelSpec, TrainSpec
 from grokforget.config.training import TrainingSettings
+from grokforget.config.work import Extent
 from grokforget.data.examples import read_examples
 from grokforget.data.language.authors import FictitiousAuthors
 from grokforget.data.loader import Examples
@@ -169,6 +172,28 @@ def test_adapters_are_drawn_by_the_seed_and_put_where_they_are_asked_for(tmp_pat
     assert {key.split(".")[4] for key in some} == {"q_proj", "up_proj"}
     with pytest.raises(DataError, match=r"lora: targets that are no linear layers: found query; allowed: down_proj, "):
         built(tmp_path, {**LORA, "targets": ["q_proj", "query"]})
+
+
+@of_each
+@of_both
+def test_what_a_model_is_said_to_compute_is_what_torch_counts(
+    architecture: str, lora: Mapping[str, Any] | None, tmp_path: Path
+) -> None:
+    put_model(tmp_path, architecture)
+    model = built(tmp_path, lora).eval()
+    extent = Extent(10, 2, 2, TOKENS.shape[1], 4, 0, VOCABULARY)
+    work = Settings(folder=str(tmp_path), lora=lora).work(FictitiousAuthorsSettings(**AUTHORS), extent)
+    assert work
+    assert work.parameters == sum(parameter.numel() for parameter in model.parameters())
+    assert work.frozen == sum(parameter.numel() for parameter in model.parameters() if not parameter.requires_grad)
+
+    def counted(n: int) -> int:
+        with FlopCounterMode(display=False) as counter, torch.no_grad():
+            model(TOKENS[:n])
+        return counter.get_total_flops()
+
+    # Attention is a single operation, which torch passes over.
+    assert work.flops == counted(3) - counted(2) + 2 * 4 * TOKENS.shape[1] ** 2 * 24
 
 
 def batch(model: nn.Module) -> Examples:

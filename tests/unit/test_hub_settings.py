@@ -141,6 +141,14 @@ def test_one_of_folder_and_name_says_which_model_it_is(folder: Path) -> None:
     assert named.files() == []
 
 
+def test_a_layer_that_its_config_does_not_have_is_refused(folder: Path) -> None:
+    with pytest.raises(
+        ValidationError, match=r"found 'model\.layers\.2'; allowed: model\.layers\.0 to model\.layers\.1"
+    ):
+        hub_study({"folder": str(folder)}, folder, methods__rmu={"kind": "rmu", "module": "model.layers.2"})
+    assert hub_study({"folder": str(folder)}, folder, methods__rmu={"kind": "rmu", "module": "model.layers.1"})
+
+
 def test_no_factor_is_put_on_weights_that_are_there_already(folder: Path) -> None:
     with pytest.raises(ValidationError) as raised:
         hub_study({"folder": str(folder)}, folder, settings__hub__initialisation_scale=2.0)

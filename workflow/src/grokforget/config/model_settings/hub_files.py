@@ -130,16 +130,15 @@ class Sizes:
         return sum(math.prod(shape) for shape in self.tensors.values())
 
     def matrices(self) -> dict[str, tuple[int, int]]:
-        """(outputs, inputs) of the linear layers within the blocks: two-dimensional weights that are no embedding of tokens or
-        positions and not the output layer."""
-        positions = self.number("max_position_embeddings", "n_positions", "n_ctx")
-        tables = {self.vocabulary, positions, positions + 2}
+        """(outputs, inputs) by name of the weights of the linear layers within the blocks, whose names have the block's number:
+        embeddings and the output layer lie outside."""
         flipped = self.config.get("model_type") == "gpt2"
-        return {
-            name: (shape[1], shape[0]) if flipped else (shape[0], shape[1])
+        found = {
+            name: shape
             for name, shape in self.tensors.items()
-            if len(shape) == 2 and name.endswith(".weight") and not (shape[0] in tables and "layers." not in name)
+            if len(shape) == 2 and name.endswith(".weight") and any(part.isdigit() for part in name.split("."))
         }
+        return {name: (shape[1], shape[0]) if flipped else (shape[0], shape[1]) for name, shape in found.items()}
 
 
 def ends_of(path: str) -> set[int]:
