@@ -146,7 +146,7 @@ def loaded(source: str, allowed: str, **where: Any) -> nn.Module:
     for module in network.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-    model: nn.Module = network.float()
+    model: nn.Module = network
     return model
 
 
