@@ -348,6 +348,21 @@ def test_what_cannot_be_used_is_told_with_what_can(tmp_path: Path, monkeypatch: 
     assert "and give `folder: FOLDER` in place of `name`" in told
 
 
+def test_a_name_of_the_hub_is_found_in_the_hubs_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commit = "a" * 40
+    model = put_model(tmp_path / "models--owner--tiny" / "snapshots" / commit, "llama")
+    (tmp_path / "models--owner--tiny" / "refs").mkdir()
+    (tmp_path / "models--owner--tiny" / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    # As transformers before 5 has it.
+    monkeypatch.setattr("transformers.utils.hub.TRANSFORMERS_CACHE", str(tmp_path), raising=False)
+    for revision in (None, "main", commit):
+        settings = Settings(name="owner/tiny", revision=revision)
+        ours = build_model(ModelSpec(**dict(settings.spec())), DataShape((12,), 4, VOCABULARY), 0).eval()
+        assert torch.equal(ours(TOKENS), model(input_ids=TOKENS).logits)
+
+
 def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path) -> None:
     library = installed()
     config = library.BertConfig(

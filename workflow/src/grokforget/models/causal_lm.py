@@ -55,9 +55,8 @@ class CausalLM(nn.Module):
         self._network = (network,)
         for part, module in network.named_children():
             self.add_module(part, module)
-        output, words = network.get_output_embeddings(), network.get_input_embeddings()
         names = {module: part for part, module in self.named_modules()}
-        self.output_layer, self._words = names[output], names[words]
+        self.output_layer, self._words = names[network.get_output_embeddings()], names[network.get_input_embeddings()]
         self.learned = tuple(part for part, parameter in self.named_parameters() if parameter.requires_grad)
         """What its state dict has: of weights that two layers share the first name."""
 
@@ -158,8 +157,10 @@ def without_dropout(config: Any) -> None:
 
 
 @torch.no_grad()
-def check_causal(network: nn.Module, place: str) -> None:
-    """Raise DataError where what follows has a part in a token's logits."""
+def check_causal(network: Any, place: str) -> None:
+    """Raise DataError where what follows has a part in a token's logits, or there are none."""
+    if network.get_output_embeddings() is None:
+        raise DataError(place, "a model without an output layer", type(network).__name__, "a model that says words")
     network.eval()
     tokens = torch.tensor([[0, 1, 1, 1], [0, 1, 0, 0]])
     first, second = network(input_ids=tokens, use_cache=False).logits[:, :2]
