@@ -13,8 +13,6 @@ from grokforget.config.base import problem
 from grokforget.config.data_settings.own import absolute, there
 
 CONFIG, INDEX, WEIGHTS = "config.json", "model.safetensors.index.json", "model.safetensors"
-DOWNLOAD = "hf download {name} --revision {revision} --local-dir FOLDER --include '*.json' '*.safetensors' '*.txt'"
-"""How all that is needed of a model gets into a folder."""
 END = "<|endoftext|>"
 """What ends a text where a tokenizer does not say it."""
 
