@@ -16,11 +16,16 @@ SUMMARY = .snakemake/summary.txt
 export PATH := $(abspath $(VENV))/bin:$(PATH)
 export OMP_NUM_THREADS = 1
 
-.PHONY: reproduce check why verify clean-stale store empty-store times summary test test-all lint format schema benchmark \
-  gpu-check faults rulegraph report tuning docs clean
+.PHONY: reproduce hub check why verify clean-stale store empty-store times summary test test-all lint format schema \
+  benchmark gpu-check faults rulegraph report tuning docs clean
 
 reproduce: check
 	snakemake --cores $(CORES) $(CONFIG)
+
+# What models of the Hugging Face hub need beside all else.
+hub: $(VENV)/.installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  --requirement requirements.lock --requirement requirements-hub.lock
 
 check: $(VENV)/.installed
 	@$(GROKFORGET) check $(FILE) $(or $(PROFILE),$(wildcard profiles/*/config.yaml))

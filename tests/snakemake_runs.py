@@ -15,7 +15,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 SMOKE = REPOSITORY / "workflow" / "studies" / "smoke.yaml"
 SMALL = REPOSITORY / "tests" / "small.yaml"
-CODE = ("Snakefile", "config.yaml", "requirements.lock", "workflow", "profiles", "envs")
+CODE = ("Snakefile", "config.yaml", "requirements.lock", "requirements-hub.lock", "workflow", "profiles", "envs")
 
 
 @dataclass

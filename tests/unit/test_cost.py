@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from grokforget.config.cost import CORE, GPU, ON_DEVICE, OTHERS, Costs
+from grokforget.config.cost import CORE, GPU, ON_DEVICE, OTHERS, Costs, request_of
 from grokforget.config.data import CIFAR10, DATA_SETS, DataSet, Digits, FictitiousAuthors, ImageFolder, Modular
+from grokforget.config.forget_sets import FORGET_SETS
 from grokforget.config.loader import load_study
 from grokforget.config.method_settings.base import Steps
 from grokforget.config.methods import METHODS
@@ -85,10 +86,17 @@ def test_what_a_model_computes_is_what_torch_counts(settings: Any, data: DataSet
 
 def test_every_kind_of_model_is_counted_or_said_to_be_unknown() -> None:
     counted = {settings.kind for settings, _ in CASES}
-    assert counted == MODELS.keys() - {"torchvision"} == CORE.rates.keys() == GPU.rates.keys()
+    # That of models of the hub is held to theirs beside the other tests of these.
+    assert counted | {"causal-lm"} == MODELS.keys() - {"torchvision"} == CORE.rates.keys() == GPU.rates.keys()
     extent = IMAGES.extent()
     assert TorchvisionModel(name="resnet18").work(IMAGES, extent) is None
     assert {"digits", "modular", "cifar10"} <= DATA_SETS.keys()
+
+
+def test_a_request_of_so_many_pairs_is_as_large() -> None:
+    pairs = FORGET_SETS["local-grokking"](group="early", pairs=27, from_epoch=10)
+    assert request_of(pairs, 270, 30, 15) == Request(27, 243, 30, 15)
+    assert request_of(FORGET_SETS["random"](fraction=0.1), 270, 30, 15) == Request(27, 243, 30, 15)
 
 
 def test_data_sets_tell_how_large_they_are_where_their_settings_do(tmp_path: Path) -> None:

@@ -43,9 +43,8 @@ def test_environments_pin_what_the_lock_pins(path: Path) -> None:
 
 
 def test_every_line_of_the_lock_pins_a_version_and_torch_is_the_one_we_need() -> None:
-    lines = [
-        line for line in (ROOT / "requirements.lock").read_text().splitlines() if line and not line.startswith("#")
-    ]
+    files = [ROOT / "requirements.lock", ROOT / "requirements-hub.lock"]
+    lines = [line for file in files for line in file.read_text().splitlines() if line and not line.startswith("#")]
     assert len(lines) == len(locked_versions())
     assert locked_versions()["torch"] == "2.13.0"
     assert locked_versions()["torchvision"] == "0.28.0"

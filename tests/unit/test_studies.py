@@ -13,21 +13,27 @@ import pytest
 from grokforget.config.cost import ON_DEVICE, Costs
 from grokforget.config.loader import ConfigError, load_study
 from grokforget.config.study import Study
+from grokforget.jobs.losses import step_near
+from grokforget.training.schedule import log_steps
+from hub_models import put_phi_1_5
 from image_files import put_imagenet
 
 ROOT = Path(__file__).parents[2]
 STUDIES = [ROOT / "config.yaml", *sorted((ROOT / "workflow" / "studies").glob("*.yaml"))]
 of_each = pytest.mark.parametrize("path", STUDIES, ids=lambda path: path.stem)
+PHI_1_5 = ("tofu", "tofu-lora")
 PUBLISHED = {"gradient-ascent", "nabla-tau", "scrub", "fisher", "fine-tune"}
 """The kinds of the paper's algorithms."""
 
 
 @pytest.fixture
 def loaded(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
-    """The study in a folder that has of all data ImageNet alone, which cannot be fetched."""
+    """The study in a folder that has of all data ImageNet alone, and Phi-1.5, which cannot be fetched."""
     monkeypatch.chdir(tmp_path)
     if path.stem == "paper-vision":
         put_imagenet(tmp_path)
+    if path.stem in PHI_1_5:
+        put_phi_1_5(tmp_path)
     return load_study(path)
 
 
@@ -57,6 +63,40 @@ def test_missing_images_are_told_with_where_they_belong(tmp_path: Path, monkeypa
         load_study(ROOT / "workflow" / "studies" / "paper-vision.yaml")
     assert "data.imagenet100.path: no such folder: found 'data/imagenet'" in str(raised.value)
     assert "data.imagenet100.classes: no such file: found 'data/imagenet100.txt'" in str(raised.value)
+
+
+def test_a_missing_model_is_told_with_where_it_belongs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as raised:
+        load_study(ROOT / "workflow" / "studies" / "tofu.yaml")
+    assert "settings.phi.model.folder: no such folder: found 'data/phi-1_5'" in str(raised.value)
+    assert "data.tofu.tokenizer: no tokenizer: found 'data/phi-1_5'" in str(raised.value)
+
+
+def test_the_lora_twin_of_tofu_is_tofu_but_for_its_adapters_rates_and_what_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    put_phi_1_5(tmp_path)
+    tofu, twin = (load_study(ROOT / "workflow" / "studies" / f"{name}.yaml") for name in PHI_1_5)
+    assert (tofu.data, tofu.forget_sets, tofu.metrics, tofu.seeds) == (
+        twin.data, twin.forget_sets, twin.metrics, twin.seeds
+    )  # fmt: skip
+    ours, theirs = (flat(study.settings["phi"].model_dump(mode="json")) for study in (tofu, twin))
+    changed = {key for key in ours if ours[key] != theirs[key]}
+    assert changed == {
+        *("model", "training.optimizer.learning_rate", "training.segment_steps", "training.snapshots_per_decade"),
+        *("training.snapshot_change", "training.snapshot_precision", "resources.memory_mb", "resources.minutes"),
+    }
+    assert (tofu.settings["phi"].model.in_paper, twin.settings["phi"].model.in_paper) == ("phi-1.5", None)
+    assert tofu.data["tofu"].in_paper == "tofu"
+    for study in (tofu, twin):
+        recipe = study.settings["phi"].training
+        steps = [*sorted(log_steps(1, recipe.steps, recipe.snapshots_per_decade)), recipe.steps]
+        assert step_near(steps, 20, 3600, recipe.batch_size) == 2154, "of epoch 19"
+    for name, method in tofu.methods.items():
+        rate = getattr(method, "learning_rate", None)
+        assert twin.methods[name] == (method if rate is None else method.updated({"learning_rate": 10 * rate})), name
 
 
 def flat(value: Any, name: str = "") -> dict[str, Any]:
@@ -187,7 +227,9 @@ def test_an_annealed_run_ends_where_its_cosine_does(path: Path, loaded: Study) -
 
 LABORATORY = ("laboratory", "laboratory-transformer", "levers", "regression")
 IMAGES = [
-    path for path in STUDIES if path.stem not in ("config", "smoke", "tofu-small", "tofu-real-small", *LABORATORY)
+    path
+    for path in STUDIES
+    if path.stem not in ("config", "smoke", "tofu-small", "tofu-real-small", *PHI_1_5, *LABORATORY)
 ]
 
 

@@ -314,6 +314,9 @@ def _check_components(study: Study) -> None:
         reason = setting.model.conflict() or setting.model.conflict_with(study.data[setting.data])
         if reason:
             raise problem("a model that does not fit", reason[0], reason[1], at=["settings", name, "model"])
+        if setting.model.pretrained and setting.initialisation_scale != 1:
+            at = ["settings", name, "initialisation_scale"]
+            raise problem("a factor on weights that are not drawn", setting.initialisation_scale, "1", at=at)
         if setting.training.optimizer.name == "muon" and not setting.model.hidden_matrices:
             at = ["settings", name, "training", "optimizer", "name"]
             raise problem(

@@ -32,15 +32,16 @@ class Machine:
 
 
 CORE = Machine(
-    {"mlp": 110e9, "cnn": 90e9, "resnet": 65e9, "transformer": 95e9, "vit": 65e9, "phi": 65e9},
+    {"mlp": 110e9, "cnn": 90e9, "resnet": 65e9, "transformer": 95e9, "vit": 65e9, "phi": 65e9, "causal-lm": 65e9},
     step=0.15e-3,
     layer=0.1e-3,
     name="cores of an AMD EPYC with AVX-512",
 )
 """In float32, from the records of runs of ``laptop`` and of the training jobs of ``cifar10-small`` beside other work (two cores
-of an AMD EPYC with AVX-512, November 2026); ``vit`` was not measured, and is taken for as fast as the ResNet."""
+of an AMD EPYC with AVX-512, November 2026); ``vit`` was not measured, and is taken for as fast as the ResNet, nor ``causal-lm``,
+taken for as fast as Phi."""
 GPU = Machine(
-    {"mlp": 25e12, "cnn": 25e12, "resnet": 25e12, "transformer": 25e12, "vit": 25e12, "phi": 25e12},
+    {"mlp": 25e12, "cnn": 25e12, "resnet": 25e12, "transformer": 25e12, "vit": 25e12, "phi": 25e12, "causal-lm": 25e12},
     step=0.2e-3,
     layer=0.03e-3,
     name="a GPU of the class of an H100, of which nothing was measured yet",
@@ -90,7 +91,7 @@ def request_of(forget_set: ForgetSet, train: int, test: int, classes: int) -> Re
     """The sizes of a request."""
     rule = getattr(forget_set, "intended", forget_set)
     share = getattr(rule, "class_share", 1.0) * getattr(rule, "fraction", 1.0)
-    forget = max(1, round(share * train))
+    forget = getattr(rule, "pairs", None) or max(1, round(share * train))
     return Request(forget, max(train - forget, 1), test, classes)
 
 
@@ -113,8 +114,8 @@ class SettingCosts:
         self.step = self.machine.step + self.machine.layer * model.layers
         self.checkpoints = len(study.checkpoints_of(name))
         self.segments = self.recipe.steps // self.recipe.segment_steps
-        self.weights = 4 * model.parameters
-        """Bytes of the weights in float32."""
+        self.weights, self.frozen = 4 * (model.parameters - model.frozen), 4 * model.frozen
+        """Bytes of the weights that learn and of the others, in float32."""
         sizes = extent.train, extent.test, extent.classes
         self.requests = {one: request_of(study.forget_sets[one], *sizes) for one in study.forget_sets_of(name)}
 
@@ -250,7 +251,7 @@ class SettingCosts:
     def memory_mb(self, rule: str) -> float:
         """Of a job that runs the model. On a GPU the activations are there."""
         examples = max(self.batch, self.looked_at) if self.study.device == "cpu" else 0
-        held = self.extent.stored + self.weights * (4 + self.states) + 8 * self.model.kept * examples
+        held = self.extent.stored + self.frozen + self.weights * (4 + self.states) + 8 * self.model.kept * examples
         return TORCH_MB + (UNLEARNING_MB if rule in ("unlearn", "tune", "analyse") else 0) + held / 1e6
 
     def gpu_bytes(self) -> float:
@@ -258,7 +259,7 @@ class SettingCosts:
         backward pass needs of the forward pass."""
         of_each = 2 if self.recipe.precision == "bfloat16" else 4
         examples = self.extent.evaluated * self.extent.features
-        return examples + self.weights * (2 + self.states) + of_each * self.model.kept * self.batch
+        return examples + self.frozen + self.weights * (2 + self.states) + of_each * self.model.kept * self.batch
 
     def disk(self, rule: str) -> tuple[float, float]:
         """Bytes that a job writes, and how many of them are unlearned models."""

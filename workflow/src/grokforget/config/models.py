@@ -7,12 +7,13 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from grokforget.config.base import Component, component_union, problem, registry
+from grokforget.config.base import component_union, problem, registry
 from grokforget.config.data import DataSet
+from grokforget.config.model_settings.base import Model as Model  # also for those who import it from here
+from grokforget.config.model_settings.base import Width
+from grokforget.config.model_settings.causal_lm import CausalLM
 from grokforget.config.torchvision_names import torchvision_names
 from grokforget.config.work import Extent, ModelWork, convolution, linear, norm
-
-Width = Annotated[int, Field(ge=1, le=65536)]
 
 
 def attention_block(width: int, heads: int, hidden: int, positions: int, asked: int) -> ModelWork:
@@ -21,37 +22,6 @@ def attention_block(width: int, heads: int, hidden: int, positions: int, asked: 
     projections += linear(width, width, bias=False, positions=asked) * 2
     scores = ModelWork(flops=4 * asked * positions * width, kept=asked * positions * heads)
     return projections + scores + linear(width, hidden, positions=asked) + linear(hidden, width, positions=asked)
-
-
-class Model(Component):
-    """Settings of a model."""
-
-    needs: ClassVar[str | None] = None
-    """``images`` or ``tokens`` where the model takes only one of them."""
-    homogeneous: ClassVar[bool] = False
-    """Whether its weights can be scaled so that its logits are multiplied by one factor (``models/rescale.py``)."""
-    in_paper: ClassVar[str | None] = None
-    """The name of its family in ``workflow/resources/paper_numbers.csv``."""
-    hidden_matrices: ClassVar[bool] = True
-    """Whether it has linear layers beside its output layer, or may have some."""
-    libraries: ClassVar[tuple[str, ...]] = ()
-    """The libraries beside torch whose locked versions decide what it computes."""
-
-    @property
-    def has_batch_norm(self) -> bool:
-        """Whether it has batch norms with running statistics, or may have some: then it is reported with these recalibrated, and
-        also as methods leave them and frozen."""
-        return False
-
-    def conflict_with(self, data: DataSet) -> tuple[object, str] | None:
-        """What was found and what is allowed, where the model cannot work on a data set."""
-        if self.needs not in (None, data.inputs):
-            return f"a {self.kind} on {data.inputs}", f"data of {self.needs}"
-        return None
-
-    def work(self, data: DataSet, extent: Extent) -> ModelWork | None:
-        """What it computes of an example, for the expected cost of a study; None where that is not known."""
-        return None
 
 
 class MLP(Model):
@@ -317,5 +287,5 @@ class Phi(Model):
         return embedding + block * self.layers + norm(self.width, positions) + output
 
 
-MODELS = registry(MLP, CNN, ResNet, ViT, TorchvisionModel, Transformer, Phi)
+MODELS = registry(MLP, CNN, ResNet, ViT, TorchvisionModel, Transformer, Phi, CausalLM)
 ModelSettings = component_union(MODELS)

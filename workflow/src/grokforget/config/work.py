@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import NamedTuple
 
 
@@ -27,23 +27,20 @@ class Extent(NamedTuple):
 @dataclass(frozen=True)
 class ModelWork:
     """What a model computes of one example: ``flops`` (multiplications and additions of a forward pass), ``parameters``,
-    ``kept`` (numbers that the backward pass needs of the forward pass, at least) and ``layers`` with weights."""
+    ``kept`` (numbers that the backward pass needs of the forward pass, at least), ``layers`` with weights, and ``frozen``, how
+    many of the parameters do not learn and are in no file that is written."""
 
     flops: int = 0
     parameters: int = 0
     kept: int = 0
     layers: int = 0
+    frozen: int = 0
 
     def __add__(self, other: ModelWork) -> ModelWork:
-        return ModelWork(
-            self.flops + other.flops,
-            self.parameters + other.parameters,
-            self.kept + other.kept,
-            self.layers + other.layers,
-        )
+        return ModelWork(*(ours + theirs for ours, theirs in zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, times: int) -> ModelWork:
-        return ModelWork(self.flops * times, self.parameters * times, self.kept * times, self.layers * times)
+        return ModelWork(*(number * times for number in astuple(self)))
 
 
 def linear(n_in: int, n_out: int, *, bias: bool = True, positions: int = 1) -> ModelWork:

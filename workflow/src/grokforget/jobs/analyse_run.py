@@ -30,7 +30,7 @@ def analyse_run(job: Job[AnalyseRunSpec]) -> None:
     spec = job.spec
     device = use_device(spec)
     table, split = read_examples(job.input("examples"), job.input("split"))
-    model = build_model(spec.model, table.shape, seed=0).to(device)
+    model = build_model(spec.model, table.shape, seed=0, files=job.inputs.get("model", ())).to(device)
     indices = {"retain": split.train, "validation": split.validation, "test": split.test}
     examples = {name: encoded(model, table, index, device) for name, index in indices.items()}
     seed = derive_seed(spec.seed, paths.FULL)

@@ -57,7 +57,9 @@ class FullRun:
         self.device = use_device(job.spec)
         self.table, split = read_examples(job.input("examples"), job.input("split"))
         self.train = split.train
-        self.model = build_model(job.spec.model, self.table.shape, seed=0).to(self.device)
+        self.model = build_model(job.spec.model, self.table.shape, seed=0, files=job.inputs.get("model", ())).to(
+            self.device
+        )
         self.objective: Objective = job.spec.objective.build()
         self.examples = encoded(self.model, self.table, self.train, self.device)
 

@@ -55,7 +55,7 @@ class PreparedRequest:
         parted = ForgetSplit.read(forget)
         self.seed = derive_seed(spec.seed, forget_set)
         self.objective: Objective = spec.objective.build()
-        self.model = build_model(spec.model, table.shape, seed=0).to(device)
+        self.model = build_model(spec.model, table.shape, seed=0, files=job.inputs.get("model", ())).to(device)
         indices = {"forget": parted.forget, "retain": parted.retain, "validation": split.validation, "test": split.test}
         # What an erroneous request left out, or asked for by mistake: looked at, never learned from.
         errors = {"missed": parted.missed, "mistaken": parted.mistaken}

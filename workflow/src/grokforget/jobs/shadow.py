@@ -35,7 +35,7 @@ def shadow(job: Job[ShadowSpec]) -> None:
     spec = job.spec
     device = use_device(spec)
     table, split = read_examples(job.input("examples"), job.input("split"))
-    model = build_model(spec.model, table.shape, seed=0).to(device)
+    model = build_model(spec.model, table.shape, seed=0, files=job.inputs.get("model", ())).to(device)
     objective: Objective = spec.objective.build()
     forget = job.optional("forget")
     trained = ForgetSplit.read(forget).retain if forget else split.train

@@ -42,8 +42,8 @@ PARTIAL = "partial.safetensors"
 def train_segment(job: Job[TrainSpec]) -> None:
     """Train from the previous segment's state, or from the initialisation, to ``stop`` updates.
 
-    Reads ``examples``, ``split``, and where they are given ``forget`` (train on its retain set), ``state``, and ``donor``, the
-    state of another run with whose weights some layers begin. Writes
+    Reads ``examples``, ``split``, and where they are given the files of the ``model``, ``forget`` (train on its retain set),
+    ``state``, and ``donor``, the state of another run with whose weights some layers begin. Writes
     ``state``, ``snapshots`` (weights by step) and ``curve`` (one row an evaluation). With a scratch folder snapshots go there
     as they occur, and an interrupted segment goes on from what it saved there; without one they are kept in memory. Several
     ``processes`` train together, of which the first writes.
@@ -78,7 +78,8 @@ def train_and_write(job: Job[TrainSpec], group: Group) -> None:
     spec = job.spec
     device = use_device(spec)
     table, splits = read_examples(job.input("examples"), job.input("split"))
-    model = build_model(spec.model, table.shape, derive_seed(spec.seed, "initialisation")).to(device)
+    seed = derive_seed(spec.seed, "initialisation")
+    model = build_model(spec.model, table.shape, seed, job.inputs.get("model", ())).to(device)
     if donor := job.optional("donor"):
         transfer(read_state(donor, "model"), model, spec.transferred)
     forget = job.optional("forget")

@@ -32,7 +32,7 @@ class RelativeAscent(Method):
 
     def run(self, problem: Problem) -> Iterator[None]:
         model = problem.model
-        parameters = list(model.parameters())
+        parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         lost = 0
         self.diagnostics = {"updates_without_direction": 0.0}
         for epoch in range(self.epochs):

@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = public_names(
     __name__,
     {
         "CNN": "cnn:CNN",
+        "CausalLM": "causal_lm:CausalLM",
         "MLP": "mlp:MLP",
         "ResNet": "resnet:ResNet",
         "TorchvisionModel": "torchvision_model:TorchvisionModel",

@@ -131,11 +131,10 @@ def _decides(module: str) -> bool:
 
 @cache
 def locked_versions(lock: Path = LOCK) -> dict[str, str]:
-    """Every pinned library of the lock file by its name in lower case."""
-    pins = (
-        re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line.strip())
-        for line in lock.read_text(encoding="utf-8").splitlines()
-    )
+    """Every pinned library of the lock file, and of those of extras beside it, by its name in lower case."""
+    files = sorted(lock.parent.glob("requirements*.lock"))
+    lines = (line.strip() for file in files for line in file.read_text(encoding="utf-8").splitlines())
+    pins = (re.fullmatch(r"([A-Za-z0-9._-]+)==(\S+)", line) for line in lines)
     return {pin[1].lower(): pin[2] for pin in pins if pin}
 
 

@@ -133,8 +133,8 @@ def begin(root: Path, gpus: int, settings: Settings, forecast: Forecast) -> None
         raise CannotRun("The study asks for `device: cuda`, and this machine shows no GPU; give `--config device=cpu`.")
     if seen < gpus:
         raise CannotRun(f"A recipe of the study says `processes: {gpus}`, and this machine shows GPUs for {seen} only.")
-    if gpus and settings.here:
-        check_gpu_memory(settings.jobs, forecast.gpu_needs())
+    if settings.here:
+        check_memory(settings.jobs, forecast.gpu_needs(), gpus > 0)
     if not settings.here and slurm.is_there():
         complaint = slurm.complaint()
         if complaint:
@@ -153,16 +153,18 @@ def begin(root: Path, gpus: int, settings: Settings, forecast: Forecast) -> None
         _watches.append(Watch(Progress(root, settings.jobs, cache(partial(seconds_of, forecast))), said))
 
 
-def check_gpu_memory(jobs: Mapping[str, str], needs: Mapping[str, float]) -> None:
-    """Raise CannotRun where a training job among ``jobs`` needs more than a GPU has."""
+def check_memory(jobs: Mapping[str, str], needs: Mapping[str, float], on_gpu: bool) -> None:
+    """Raise CannotRun where a training job among ``jobs`` needs more than a GPU has, or without one this machine."""
     trained = {kind_of(rule, job)[1] for job, rule in jobs.items() if rule == "train"}
-    too_much = {name: size for name, size in needs.items() if name in trained and size > (gpu.memory() or size)}
+    room = gpu.memory() if on_gpu else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    too_much = {name: size for name, size in needs.items() if name in trained and size > (room or size)}
     if too_much:
         name = max(too_much, key=lambda name: too_much[name])
+        where = "on a GPU, which has" if on_gpu else "of memory, and this machine has"
         raise CannotRun(
-            f"settings.{name}: a training step needs at least {too_much[name] / 2**30:.1f} GiB on a GPU, which has "
-            f"{gpu.memory() / 2**30:.1f} GiB; give its recipe a smaller `batch_size`, or `precision: bfloat16`, or the model a "
-            "smaller width."
+            f"settings.{name}: a training step needs at least {too_much[name] / 2**30:.1f} GiB {where} {room / 2**30:.1f} GiB; "
+            "give its recipe a smaller `batch_size`, or `precision: bfloat16`, or the model a smaller width, or `lora` where it "
+            "is of the hub."
         )
 
 

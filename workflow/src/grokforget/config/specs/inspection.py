@@ -5,7 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from grokforget.config.specs.base import Item, JobSpec
-from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, forgotten, place_of, segment_files
+from grokforget.config.specs.runs import (
+    EvaluatedSpec,
+    evaluated,
+    examples,
+    examples_and_model,
+    forgotten,
+    model_files,
+    place_of,
+    segment_files,
+)
 from grokforget.config.training import RecipeSpec
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
@@ -75,7 +84,10 @@ def analyse(study: Study, setting: str, seed: str) -> dict[str, Item]:
     for name, analysis in study.analyses.items():
         if study.analysed_run(setting, name):
             place = place_of(study, setting, int(seed))
-            files = {what: place + file for what, file in examples(study, setting, int(seed)).items()}
+            files: dict[str, str | list[str]] = {
+                **{what: place + file for what, file in examples(study, setting, int(seed)).items()},
+                **model_files(study, setting),
+            }
             snapshots = segment_files(study, paths.SNAPSHOTS, setting, int(seed), paths.FULL)
             run = AnalyseRunSpec(**shared, analysis=analysis.spec(), snapshots=study.along_training.snapshots)
             table = paths.VALUES.format(**where, forget_set=paths.FULL, moment=paths.ALONG, analysis=name)
@@ -83,7 +95,7 @@ def analyse(study: Study, setting: str, seed: str) -> dict[str, Item]:
         for forget_set in study.analysed(setting, name):
             here = {**where, "forget_set": forget_set}
             inputs: dict[str, str | list[str]] = {
-                **examples(study, setting, int(seed)),
+                **examples_and_model(study, setting, int(seed)),
                 "forget": paths.FORGET.format(**here),
             }
             told: dict[str, Any] = {**shared, "analysis": analysis.spec(), "forget_set": forget_set}
@@ -123,7 +135,7 @@ def shadow(study: Study, setting: str) -> dict[str, Item]:
         for train_set in study.trained(setting, seed):
             where = {"setting": setting, "seed": seed, "train_set": train_set}
             inputs = {
-                **examples(study, setting, seed),
+                **examples_and_model(study, setting, seed),
                 "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where),
                 **forgotten(setting, seed, train_set),
             }

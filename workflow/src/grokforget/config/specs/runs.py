@@ -172,6 +172,17 @@ def examples(study: Study, setting: str, seed: int) -> dict[str, str]:
     return {"examples": paths.EXAMPLES.format(data=data), "split": paths.SPLIT.format(data=data, seed=seed)}
 
 
+def examples_and_model(study: Study, setting: str, seed: int) -> dict[str, str | list[str]]:
+    """The files of a setting's data, and those of its model."""
+    return {**examples(study, setting, seed), **model_files(study, setting)}
+
+
+def model_files(study: Study, setting: str) -> dict[str, list[str]]:
+    """The user's files that a setting's model is read from; nothing of most models."""
+    files = study.settings[setting].model.files()
+    return {"model": files} if files else {}
+
+
 def place_of(study: Study, setting: str, seed: int) -> str:
     """The folder, with a slash, in which the files of a run lie that is trained together with others; else nothing."""
     owner = study.settings[setting]
@@ -214,7 +225,7 @@ def split(study: Study, data: str, seed: str) -> dict[str, Item]:
 def difficulty(study: Study, setting: str, seed: str) -> dict[str, Item]:
     """The difficulty of a run's training examples, or how their losses went, an item a forget set that is drawn by it."""
     inputs = {
-        **examples(study, setting, int(seed)),
+        **examples_and_model(study, setting, int(seed)),
         "snapshots": segment_files(study, paths.SNAPSHOTS, setting, int(seed), "full"),
     }
     items = {}
@@ -287,7 +298,7 @@ def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -
         takes_over=takes_over(study, setting, before[-1][0] if before else setting),
         transferred=tuple(transfer.layers) if transfer and not before else (),
     )
-    inputs = {**examples(study, setting, int(seed)), **forgotten(setting, int(seed), train_set)}
+    inputs = {**examples_and_model(study, setting, int(seed)), **forgotten(setting, int(seed), train_set)}
     if before:
         inputs["state"] = state_at(before, where)
     elif transfer:

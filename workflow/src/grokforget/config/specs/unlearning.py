@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from grokforget.config.methods import REFERENCES
 from grokforget.config.metrics import language_outputs
 from grokforget.config.specs.base import Item, JobSpec
-from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples, segment_files
+from grokforget.config.specs.runs import EvaluatedSpec, evaluated, examples_and_model, segment_files
 from grokforget.runtime import paths
 from grokforget.runtime.components import ComponentSpec
 
@@ -88,7 +88,7 @@ def unlearn(study: Study, setting: str, seed: str, forget_set: str) -> dict[str,
     where = {"setting": setting, "seed": seed}
     shared = {**followed(study, setting, int(seed)), "checkpoints": study.checkpoints_of(setting)}
     inputs = {
-        **examples(study, setting, int(seed)),
+        **examples_and_model(study, setting, int(seed)),
         "forget": paths.FORGET.format(**where, forget_set=forget_set),
         "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where, train_set="full"),
     }
@@ -130,7 +130,7 @@ def unlearn_along_training(study: Study, setting: str, seed: str) -> dict[str, I
             snapshots=along.snapshots,
         )
         inputs = {
-            **examples(study, setting, int(seed)),
+            **examples_and_model(study, setting, int(seed)),
             "forget": paths.FORGET.format(**where),
             "snapshots": segment_files(study, paths.SNAPSHOTS, setting, int(seed), "full"),
         }
@@ -164,7 +164,7 @@ def tune(study: Study, setting: str, seed: str) -> dict[str, Item]:
     where = {"setting": setting, "seed": seed}
     forget_sets = study.forget_sets_tuned(setting)
     inputs = {
-        **examples(study, setting, int(seed)),
+        **examples_and_model(study, setting, int(seed)),
         "forget": [paths.FORGET.format(**where, forget_set=name) for name in forget_sets],
         "checkpoints": paths.CHECKPOINT_WEIGHTS.format(**where, train_set="full"),
         "retrained": [paths.CHECKPOINT_WEIGHTS.format(**where, train_set=f"without-{name}") for name in forget_sets],

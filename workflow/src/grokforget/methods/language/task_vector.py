@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from grokforget.methods.base import Problem
 from grokforget.methods.language.paired import Batch, Paired
@@ -16,7 +16,8 @@ from grokforget.methods.language.paired import Batch, Paired
 
 class TaskVector(Paired):
     """θ ← θ - α (θ_f - θ) in ``steps`` equal parts, an update each; θ_f are the weights of a copy that was fine-tuned on the
-    forget set, by the objective's training loss. All weights, layer by layer."""
+    forget set, by the objective's training loss. All weights that learn, layer by layer: of low-rank adapters θ are their own
+    numbers, and what they add to a layer is not taken away in proportion."""
 
     def __init__(self, *, scale: float, steps: int, **common: Any) -> None:
         super().__init__(**common)
@@ -25,7 +26,7 @@ class TaskVector(Paired):
         self.scale, self.steps = scale, steps
 
     def run(self, problem: Problem) -> Iterator[None]:
-        parameters = dict(problem.model.named_parameters())
+        parameters = learned(problem.model)
         vector: dict[str, Tensor] = problem.once(f"task vector by {self.recipe}", lambda: self.vector(problem))
         before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
         for step in range(1, self.steps + 1):
@@ -40,9 +41,14 @@ class TaskVector(Paired):
         tuned = replace(problem, model=copy.deepcopy(problem.model))
         for _ in super().run(tuned):
             pass
-        before = dict(problem.model.named_parameters())
-        return {name: (after - before[name]).detach() for name, after in tuned.model.named_parameters()}
+        before = learned(problem.model)
+        return {name: (after - before[name]).detach() for name, after in learned(tuned.model).items()}
 
     def forget_loss(self, problem: Problem, batch: Batch) -> Tensor:
         part = problem.forget[batch.forget]
         return problem.objective.training_loss(problem.model(part.x), part.y)
+
+
+def learned(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that learn, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
