@@ -140,7 +140,7 @@ def test_lengths_and_products_of_a_norms_gradients_are_those_of_single_examples(
         parts = torch.autograd.grad(plain.cross_entropy(model(x), y), list(model[1].parameters()))
         rows.append(torch.cat([part.flatten() for part in parts]))
     expected = torch.stack(rows)
-    got = gradients(model, data)["1"]
+    got = gradients(model, data, CE)["1"]
     torch.testing.assert_close(got.squared_norms(), expected.square().sum(1), rtol=1e-9, atol=0)
     torch.testing.assert_close(got.products(got), expected @ expected.T, rtol=1e-9, atol=1e-12)
 

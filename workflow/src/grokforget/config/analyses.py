@@ -49,6 +49,7 @@ class GradientAlignment(Analysis):
     """Cosines between gradients of forget and retain examples, and their norms (Tables 3 and 9)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.gradient_alignment:gradient_alignment"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["gradient-alignment"] = "gradient-alignment"
     at: Moments = Field(default=["before", "along"])
@@ -71,6 +72,7 @@ class CKA(Analysis):
     """Linear CKA between representations of forget and retain examples at every layer (Table 5)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.cka:cka"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["cka"] = "cka"
     at: Moments = Field(default=["before"])
@@ -121,6 +123,7 @@ class ModuleModel(Analysis):
     (Appendix D)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.module_model:module_model"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["module-model"] = "module-model"
     at: Moments = Field(default=["before", "along"])
@@ -140,6 +143,7 @@ class Ablation(Analysis):
     independent, as Appendix D assumes?"""
 
     implementation: ClassVar[str] = "grokforget.analyses.ablation:ablation"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["ablation"] = "ablation"
     at: Moments = Field(default=["before"])
