@@ -1,7 +1,8 @@
-"""Gradient alignment and the module model of texts, against one backward pass a text, token by token and without padding."""
+"""Gradient alignment, module model and ablation of texts, against one pass a text, token by token and without padding."""
 
 from __future__ import annotations
 
+import copy
 import math
 
 import numpy as np
@@ -9,8 +10,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from grokforget.analyses.ablation import ablation, remove
 from grokforget.analyses.base import Probe
 from grokforget.analyses.gradient_alignment import gradient_alignment
+from grokforget.analyses.module_model import module_model
+from grokforget.analyses.modules import hidden_layers
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.phi import Phi
@@ -122,3 +126,167 @@ def test_padding_has_no_part_in_alignment_whatever_its_token_and_width() -> None
     # Round-off over round-off is no number to compare.
     names = [name for name in plain if "roundoff" not in name[0]]
     np.testing.assert_allclose([padded[n] for n in names], [plain[n] for n in names], rtol=1e-9, atol=1e-12)
+
+
+# modules
+
+
+def units_of(model: nn.Module) -> list[dict[str, tuple[slice, ...]]]:
+    """Every head and every neuron by hand: of which parameters it has which rows or columns."""
+    size, every, found = WIDTH // HEADS, slice(None), []
+    for block in range(LAYERS):
+        at = f"model.layers.{block}"
+        for head in range(HEADS):
+            own = slice(head * size, (head + 1) * size)
+            rows = {f"{at}.self_attn.{way}_proj.{key}": (own,) for way in "qkv" for key in ("weight", "bias")}
+            found.append(rows | {f"{at}.self_attn.dense.weight": (every, own)})
+        for neuron in range(NEURONS):
+            rows = {f"{at}.mlp.fc1.{key}": (slice(neuron, neuron + 1),) for key in ("weight", "bias")}
+            found.append(rows | {f"{at}.mlp.fc2.weight": (every, slice(neuron, neuron + 1))})
+    return found
+
+
+def by_unit(given: Probe, split: str, n: int) -> np.ndarray:
+    """Gradients of single texts, (texts, units, a unit's weights, with zeros behind them)."""
+    model, rows = given.double(), []
+    drawn = given.sample(split, n).tolist()
+    texts_alone = alone(given.examples[split])
+    for tokens, answer in (texts_alone[place] for place in drawn):
+        model.zero_grad()
+        loss_alone(model, tokens, answer).backward()
+        row = []
+        for unit in units_of(model):
+            parts = [model.get_parameter(name).grad[place].flatten().numpy() for name, place in unit.items()]
+            row.append(np.concatenate(parts))
+        longest = max(map(len, row))
+        rows.append([np.pad(part, (0, longest - len(part))) for part in row])
+    return np.array(rows)
+
+
+def test_the_module_model_is_of_heads_and_neurons_and_of_single_texts() -> None:
+    given, share = probe(phi()), 0.05
+    found = {
+        (row.measure, row.part): row.value for row in module_model(given, module="unit", examples=6, active_share=share)
+    }
+    assert found["module_count", ""] == LAYERS * (HEADS + NEURONS)
+    sides = {split: by_unit(given, split, 6) for split in ("forget", "retain")}
+    lengths = {split: np.linalg.norm(rows, axis=2) for split, rows in sides.items()}
+    active = {split: rows > share * rows.max(1, keepdims=True) for split, rows in lengths.items()}
+    assert 0 < active["forget"].mean() < 1
+    for a, b in (("forget", "retain"), ("retain", "retain"), ("forget", "forget")):
+        pairs = [(i, j) for i in range(len(sides[a])) for j in range(len(sides[b])) if a != b or i != j]
+        whole = [between(sides[a][i].ravel(), sides[b][j].ravel()) for i, j in pairs]
+        within = [
+            between(sides[a][i, unit], sides[b][j, unit])
+            for i, j in pairs
+            for unit in range(sides[a].shape[1])
+            if active[a][i, unit] and active[b][j, unit]
+        ]
+        p, rho = math.sqrt(active[a].mean() * active[b].mean()), float(np.mean(within))
+        part = f"{a}-{b}"
+        assert found["module_measured", part] == pytest.approx(np.mean(whole), abs=1e-10)
+        assert found["module_p", part] == pytest.approx(p, abs=1e-12)
+        assert found["module_rho", part] == pytest.approx(rho, abs=1e-10)
+        assert found["module_predicted", part] == pytest.approx(p * rho, abs=1e-10)
+    inside = np.concatenate([(rows**2).sum((1, 2)) for rows in sides.values()])
+    chosen = {split: given.sample(split, 6).numpy() for split in sides}
+    single = np.concatenate([one_by_one(given, split)[""][chosen[split]] for split in sides])
+    assert found["module_held", ""] == pytest.approx(np.mean(inside / (single**2).sum(1)), rel=1e-9)
+
+
+# ablation
+
+
+def support_of(given: Probe, split: str) -> list[float]:
+    """Of every unit Σ weight · derivative of the mean margin of texts, each token and text by itself."""
+    model = given.double()
+    margins = []
+    for tokens, answer in alone(given.examples[split]):
+        outputs = model(torch.tensor([tokens]))[0]
+        margins.append(sum(outputs[place, token] - outputs[place].mean() for place, token in answer) / len(answer))
+    (sum(margins) / len(margins)).backward()
+    return [
+        sum(
+            float((model.get_parameter(name).detach() * model.get_parameter(name).grad)[place].sum())
+            for name, place in unit.items()
+        )
+        for unit in units_of(model)
+    ]
+
+
+def without(model: nn.Module, units: list[int]) -> nn.Module:
+    model = copy.deepcopy(model)
+    with torch.no_grad():
+        for unit in units:
+            for name, place in units_of(model)[unit].items():
+                model.get_parameter(name)[place] = 0
+    return model
+
+
+def judged(model: nn.Module, examples: Examples) -> tuple[float, float]:
+    """Extraction strength and loss, means over texts, each by itself."""
+    strengths, losses = [], []
+    for tokens, answer in alone(examples):
+        likeliest = model(torch.tensor([tokens]))[0].argmax(1).tolist()
+        right = [likeliest[place] == token for place, token in answer[:-1]]
+        last_wrong = max((n for n, one in enumerate(right, 1) if not one), default=0)
+        strengths.append(1 - last_wrong / len(right) if right else 0.0)
+        losses.append(loss_alone(model, tokens, answer).item())
+    return float(np.mean(strengths)), float(np.mean(losses))
+
+
+KINDS = {"heads": HEADS, "neurons": NEURONS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_most_specific_heads_or_neurons_of_every_block_go_and_no_other(kind: str) -> None:
+    model, share = phi(), 0.5
+    given = probe(model)
+    rows = ablation(given, units=kind, shares=[share], draws=2, examples=64, evaluated=64)
+    found = {(row.measure, row.part): row.value for row in rows}
+    each = HEADS + NEURONS
+    specific = np.array(support_of(given, "forget")) - np.array(support_of(given, "retain"))
+    gone = []
+    for block in range(LAYERS):
+        first = block * each + (0 if kind == "heads" else HEADS)
+        gone += sorted(range(first, first + KINDS[kind]), key=lambda unit: -specific[unit])[: KINDS[kind] // 2]
+    assert found["ablated_units", "0.5"] == len(gone)
+    changed = False
+    for what, net in (("none", model), ("0.5/specific", without(model, gone))):
+        for split in ("forget", "retain", "test"):
+            strength, loss = judged(net, given.examples[split])
+            assert found["ablated_accuracy", f"{split}/{what}"] == pytest.approx(strength, abs=1e-6)
+            assert found["ablated_loss", f"{split}/{what}"] == pytest.approx(loss, rel=1e-5)
+            changed |= found["ablated_loss", f"{split}/{what}"] != found["ablated_loss", f"{split}/none"]
+    assert changed
+
+
+def test_a_removed_head_or_neuron_leaves_nothing_of_itself() -> None:
+    """Against the model's own arithmetic: a head's part of what is merged, a neuron's of what the MLP gives."""
+    model = phi()
+    layers = hidden_layers(model)
+    assert [(layer.name, layer.units, layer.kind) for layer in layers] == [
+        (f"model.layers.{block}.{name}", count, kind)
+        for block in range(LAYERS)
+        for name, count, kind in (("self_attn.heads", HEADS, "heads"), ("mlp.fc1", NEURONS, "neurons"))
+    ]
+    tokens = torch.tensor([[1, 2, 3, 4]])
+    for layer, into in zip(layers[:2], ("self_attn.dense", "mlp.fc2"), strict=True):
+        net = copy.deepcopy(model)
+        seen = {}
+        handle = net.get_submodule(f"model.layers.0.{into}").register_forward_pre_hook(
+            lambda module, args, seen=seen: seen.update(x=args[0])
+        )
+        net(tokens)
+        handle.remove()
+        out = net.get_submodule(f"model.layers.0.{into}")
+        size = seen["x"].shape[-1] // layer.units
+        kept = seen["x"].clone()
+        kept[..., size : 2 * size] = 0
+        expected = out(kept)
+        remove(net, layer, torch.tensor([1]))
+        found = {}
+        handle = out.register_forward_hook(lambda module, args, output, found=found: found.update(y=output))
+        net(tokens)
+        handle.remove()
+        torch.testing.assert_close(found["y"], expected)

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
-from grokforget.analyses.layer_gradients import Gradients, chunks, gradients, layers, mean_gradient
+from grokforget.analyses.base import Probe, Value, as_double, in_batches, nan_where_diverged
+from grokforget.analyses.layer_gradients import Gradients, gradients, layers, mean_gradient
 from grokforget.data.loader import Examples
-from grokforget.training.evaluate import MOST_TEXTS
 from grokforget.training.objective import Objective
 
 CHUNK = 128
-"""Examples whose activations are in memory at once; of texts ``MOST_TEXTS``."""
+"""Examples whose activations are in memory at once; of texts fewer (``in_batches``)."""
 STANDARD_ERRORS = 2.0
 """A mean gradient shorter than this many of its standard errors is noise: sampling alone gives 1 where the true mean is
 0, and at 2 a quarter of the squared length is expected to be sampling."""
@@ -74,10 +73,9 @@ def gradient_alignment(probe: Probe, *, examples: int, batches: int, batch_size:
     model = probe.double()
     model.requires_grad_(True)
     objective = probe.objective
-    chunk = MOST_TEXTS if objective.reduces else CHUNK
-    mean = partial(mean_gradient, model, objective=objective, chunk=chunk)
+    mean = partial(mean_gradient, model, objective=objective, chunk=CHUNK)
     single = partial(gradients, model, objective=objective)
-    squared = partial(_squared_norms, model, objective, chunk)
+    squared = partial(_squared_norms, model, objective)
     names = [*layers(model), ""]
     sizes = [sum(model.get_parameter(name).numel() for name in group) for group in layers(model).values()]
     sets = {name: as_double(probe.some(name, examples)) for name in ("forget", "retain")}
@@ -199,14 +197,12 @@ def _norms(gradient: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([_norm(part) for part in _by_layer(gradient, sizes)])
 
 
-def _squared_norms(
-    model: nn.Module, objective: Objective, chunk: int, names: Sequence[str], examples: Examples
-) -> Tensor:
+def _squared_norms(model: nn.Module, objective: Objective, names: Sequence[str], examples: Examples) -> Tensor:
     """Of single examples' gradients: (n, layers + 1), the last column of the whole network."""
     if not len(examples):
         return torch.zeros(0, len(names) + 1, dtype=torch.float64)
     rows = []
-    for some in chunks(examples, chunk):
+    for some in in_batches(examples, CHUNK, objective):
         parts = gradients(model, some, objective)
         by_layer = torch.stack([parts[name].squared_norms() for name in names], dim=1)
         rows.append(torch.cat([by_layer, by_layer.sum(1, keepdim=True)], dim=1))

@@ -11,7 +11,7 @@ answer; where it is padded, δ is 0.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokforget.analyses.base import in_batches
 from grokforget.data.loader import Examples
 from grokforget.training.objective import Objective
 
@@ -106,18 +107,14 @@ def layers(model: nn.Module) -> dict[str, list[str]]:
     return found
 
 
-def chunks(examples: Examples, size: int) -> Iterator[Examples]:
-    """So many examples at a time, in their order; texts trimmed to the longest of them."""
-    return (examples[start : start + size] for start in range(0, max(len(examples), 1), size))
-
-
 @torch.enable_grad()
 def mean_gradient(model: nn.Module, examples: Examples, objective: Objective, chunk: int) -> Tensor:
-    """Gradient (P,) of the mean of the examples' losses, layer after layer; ``chunk`` examples at a time."""
+    """Gradient (P,) of the mean of the examples' losses, layer after layer; ``chunk`` examples at a time, or fewer
+    (``in_batches``)."""
     parameters = [model.get_parameter(name) for names in layers(model).values() for name in names]
     forward = getattr(model, "per_example_forward", model)
     total: Tensor | float = 0.0
-    for part in chunks(examples, chunk):
+    for part in in_batches(examples, chunk, objective):
         loss = objective.example_losses(forward(part.x), part.y).sum() / len(examples)
         found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         total = total + torch.cat([gradient.flatten() for gradient in found])

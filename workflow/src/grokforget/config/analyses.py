@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from grokforget.config.base import Component, component_union, no_repeats, registry
+from grokforget.config.models import MODELS, Model
 from grokforget.config.work import Request, Work
 
 Moment = Literal["before", "after", "along"]
@@ -43,6 +44,10 @@ class Analysis(Component):
     def work(self, request: Request) -> Work:
         """What it computes of one model, about, for the expected cost of a study."""
         return Work(50, 3 * 512)
+
+    def conflict_with(self, model: Model) -> tuple[object, str] | None:
+        """What was found and what is allowed, where it cannot ask such a model."""
+        return None
 
 
 class GradientAlignment(Analysis):
@@ -118,12 +123,29 @@ class Sharpness(Analysis):
         return Work(10, 10 * min(self.examples, request.retain))
 
 
-class ModuleModel(Analysis):
+class OfModules(Analysis):
+    """An analysis of a model's modules: of a language model its heads and the neurons of its MLPs."""
+
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+
+    def conflict_with(self, model: Model) -> tuple[object, str] | None:
+        known = with_heads("language")
+        if "language" in model.objectives and model.kind not in known:
+            return model.kind, f"a language model whose heads and neurons are known: {', '.join(known)}"
+        return None
+
+
+def with_heads(*objectives: str) -> list[str]:
+    """The kinds of models whose heads are modules, for any of these objectives."""
+    models = {name: model for name, model in MODELS.items() if getattr(model, "has_heads", False)}
+    return [name for name, model in models.items() if set(objectives) & set(model.objectives)]
+
+
+class ModuleModel(OfModules):
     """Share of active modules p, correlation within a module ρ, and the predicted and the measured correlation of gradients
     (Appendix D)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.module_model:module_model"
-    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["module-model"] = "module-model"
     at: Moments = Field(default=["before", "along"])
@@ -138,15 +160,16 @@ class ModuleModel(Analysis):
         return Work(4 * self.examples, 12 * self.examples)
 
 
-class Ablation(Analysis):
+class Ablation(OfModules):
     """Accuracy without the modules that are most specific to the forget set, and without as many drawn at random: are they
     independent, as Appendix D assumes?"""
 
     implementation: ClassVar[str] = "grokforget.analyses.ablation:ablation"
-    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["ablation"] = "ablation"
     at: Moments = Field(default=["before"])
+    units: Literal["all", "heads", "neurons"] = "all"
+    """Which modules: attention heads, neurons (channels among them), or both."""
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.05, 0.1, 0.2], min_length=1)
     """Shares of all modules to remove."""
     draws: Count = 5
@@ -160,6 +183,15 @@ class Ablation(Analysis):
         looked_at = sum(min(self.evaluated, n) for n in (request.forget, request.retain, request.test))
         calls = 1 + len(self.shares) * (1 + self.draws)
         return Work(calls, calls * looked_at + 6 * self.examples)
+
+    def conflict_with(self, model: Model) -> tuple[object, str] | None:
+        known = with_heads("classification", "language")
+        if self.units == "heads" and model.kind not in known:
+            return (
+                f"units heads of a {model.kind}",
+                f"other units, or a model whose heads are modules: {', '.join(known)}",
+            )
+        return super().conflict_with(model)
 
 
 class Robustness(Analysis):

@@ -34,6 +34,8 @@ class Model(Component):
     """The name of its family in ``workflow/resources/paper_numbers.csv``."""
     hidden_matrices: ClassVar[bool] = True
     """Whether it has linear layers beside its output layer, or may have some."""
+    has_heads: ClassVar[bool] = False
+    """Whether attention heads, and the neurons of its blocks' MLPs, are its modules (``analyses/modules.py``)."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """The libraries beside torch whose locked versions decide what it computes."""
 
@@ -247,6 +249,7 @@ class Transformer(Model):
 
     implementation: ClassVar[str] = "grokforget.models.transformer:Transformer"
     needs: ClassVar[str | None] = "tokens"
+    has_heads: ClassVar[bool] = True
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(default=1, ge=1, le=48)
@@ -283,6 +286,7 @@ class Phi(Model):
 
     implementation: ClassVar[str] = "grokforget.models.phi:Phi"
     objectives: ClassVar[tuple[str, ...]] = ("language",)
+    has_heads: ClassVar[bool] = True
 
     kind: Literal["phi"] = "phi"
     layers: int = Field(default=2, ge=1, le=96)
