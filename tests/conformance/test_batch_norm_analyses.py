@@ -13,9 +13,9 @@ from torch.nn import functional
 from conformance import plain
 from grokforget.analyses.ablation import ablation, remove
 from grokforget.analyses.base import Probe, Value
-from grokforget.analyses.cka import layers as cka_layers
-from grokforget.analyses.cka import outputs
 from grokforget.analyses.distance import distance
+from grokforget.analyses.features import layers as cka_layers
+from grokforget.analyses.features import outputs
 from grokforget.analyses.gradient_alignment import gradient_alignment
 from grokforget.analyses.layer_gradients import gradients
 from grokforget.analyses.local_complexity import crossings

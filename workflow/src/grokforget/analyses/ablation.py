@@ -15,7 +15,6 @@ from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples
 from grokforget.training.evaluate import BATCH, accuracy_and_loss
 from grokforget.training.language import answer_lengths
-from grokforget.training.objective import Objective
 
 SPLITS = ("forget", "retain", "test")
 MEASURES = ("ablated_accuracy", "ablated_loss")
@@ -91,15 +90,12 @@ def specificity(probe: Probe, layers: Sequence[Layer], examples: int) -> dict[st
     support of forget less that of retain. In float64, one backward pass a set.
     """
     model = probe.double()
-    forget, retain = (
-        _support(model, layers, as_double(probe.some(split, examples)), probe.objective)
-        for split in ("forget", "retain")
-    )
+    forget, retain = (_support(model, layers, as_double(probe.some(split, examples))) for split in ("forget", "retain"))
     return {name: forget[name] - retain[name] for name in forget}
 
 
-def _support(model: nn.Module, layers: Sequence[Layer], examples: Examples, objective: Objective) -> dict[str, Tensor]:
-    gradients = margin_gradients(model, examples, objective)
+def _support(model: nn.Module, layers: Sequence[Layer], examples: Examples) -> dict[str, Tensor]:
+    gradients = margin_gradients(model, examples)
     products = {name: (model.get_parameter(name).detach() * gradient)[None] for name, gradient in gradients.items()}
     return {
         layer.name: torch.cat([piece[0] for piece in pieces(layer, products)], dim=1).sum(1).cpu() for layer in layers
@@ -107,11 +103,11 @@ def _support(model: nn.Module, layers: Sequence[Layer], examples: Examples, obje
 
 
 @torch.enable_grad()
-def margin_gradients(model: nn.Module, examples: Examples, objective: Objective) -> dict[str, Tensor]:
+def margin_gradients(model: nn.Module, examples: Examples) -> dict[str, Tensor]:
     """Gradients, by parameter, of the mean over examples of ``margins``."""
     names, parameters = zip(*model.named_parameters(), strict=True)
     total = [torch.zeros_like(parameter) for parameter in parameters]
-    for part in in_batches(examples, BATCH, objective):
+    for part in in_batches(examples, BATCH):
         margin = margins(model(part.x), part.y).sum()
         for sum_, gradient in zip(total, torch.autograd.grad(margin, parameters), strict=True):
             sum_ += gradient

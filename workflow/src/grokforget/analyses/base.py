@@ -54,6 +54,8 @@ class Probe:
     recipe: RecipeSpec
     original: Mapping[str, Tensor] = field(default_factory=dict)
     retrained: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of texts by split whom each is about, (N,) int64 on the CPU; of examples with classes their targets say it."""
 
     def generator(self, *purpose: object) -> torch.Generator:
         """A CPU generator for one purpose, so that a GPU run draws the same numbers."""
@@ -70,6 +72,11 @@ class Probe:
         if size <= n:
             return torch.arange(size)
         return torch.randperm(size, generator=self.generator(split))[:n].sort().values
+
+    def classes(self, split: str) -> Tensor:
+        """The class of each example of a split, (N,) int64: its target, or whom a text is about."""
+        examples = self.examples[split]
+        return self.labels[split].to(examples.y.device) if are_texts(examples) else examples.y
 
     @functools.cached_property
     def finite(self) -> bool:
@@ -90,16 +97,21 @@ def as_double(examples: Examples) -> Examples:
     return Examples(examples.x.double() if examples.x.is_floating_point() else examples.x, examples.y)
 
 
-def in_batches(examples: Examples, size: int, objective: Objective) -> Iterator[Examples]:
+def are_texts(examples: Examples) -> bool:
+    """Whether the targets are tokens (N, T)."""
+    return examples.y.dim() > 1 and not examples.y.is_floating_point()
+
+
+def in_batches(examples: Examples, size: int) -> Iterator[Examples]:
     """All examples in their order, at most ``size`` at a time and of texts ``MOST_TEXTS``, each batch trimmed to its longest; of
     no examples one batch without any."""
-    size = min(size, MOST_TEXTS) if objective.reduces else size
+    size = min(size, MOST_TEXTS) if are_texts(examples) else size
     return (examples[start : start + size] for start in range(0, max(len(examples), 1), size))
 
 
 def joined(sets: Sequence[Examples]) -> Examples:
     """One set behind the other; texts are padded to the longest, on the right, where no answer sees what stands there."""
-    if all(part.y.dim() == 1 for part in sets):
+    if not are_texts(sets[0]):
         return Examples(torch.cat([part.x for part in sets]), torch.cat([part.y for part in sets]))
     longest = max(part.y.shape[1] for part in sets)
     x, y = (

@@ -202,7 +202,7 @@ def _squared_norms(model: nn.Module, objective: Objective, names: Sequence[str],
     if not len(examples):
         return torch.zeros(0, len(names) + 1, dtype=torch.float64)
     rows = []
-    for some in in_batches(examples, CHUNK, objective):
+    for some in in_batches(examples, CHUNK):
         parts = gradients(model, some, objective)
         by_layer = torch.stack([parts[name].squared_norms() for name in names], dim=1)
         rows.append(torch.cat([by_layer, by_layer.sum(1, keepdim=True)], dim=1))

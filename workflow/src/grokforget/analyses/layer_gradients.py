@@ -114,7 +114,7 @@ def mean_gradient(model: nn.Module, examples: Examples, objective: Objective, ch
     parameters = [model.get_parameter(name) for names in layers(model).values() for name in names]
     forward = getattr(model, "per_example_forward", model)
     total: Tensor | float = 0.0
-    for part in in_batches(examples, chunk, objective):
+    for part in in_batches(examples, chunk):
         loss = objective.example_losses(forward(part.x), part.y).sum() / len(examples)
         found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         total = total + torch.cat([gradient.flatten() for gradient in found])

@@ -87,6 +87,23 @@ class CKA(Analysis):
     """Random matchings of rows."""
 
 
+class RepresentationRank(Analysis):
+    """Effective rank of the representations of forget and retain examples at every layer."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.representation_rank:representation_rank"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+
+    kind: Literal["representation-rank"] = "representation-rank"
+    at: Moments = Field(default=["before"])
+    examples: Count = 256
+    """Rows at most, of both sets as many."""
+    draws: Count = 5
+    """Random draws from the larger set."""
+
+    def work(self, request: Request) -> Work:
+        return Work(4, (1 + self.draws) * min(self.examples, request.forget, request.retain))
+
+
 class LocalComplexity(Analysis):
     """Local complexity on forget, retain and test points (Table 4; arXiv 2402.15555)."""
 
@@ -323,6 +340,7 @@ class ActiveUnits(OfRun):
 ANALYSES = registry(
     GradientAlignment,
     CKA,
+    RepresentationRank,
     LocalComplexity,
     Sharpness,
     ModuleModel,
