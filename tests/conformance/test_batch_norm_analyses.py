@@ -209,7 +209,7 @@ def test_a_removed_channel_gives_nothing_and_not_the_constant_of_its_norm() -> N
 
 
 def test_accuracies_without_units_are_taken_over_as_many_examples_as_are_asked_for() -> None:
-    settings = {"units": "all", "shares": [0.3], "draws": 1, "examples": 9}
+    settings = {"units": ["all"], "shares": [0.3], "draws": 1, "examples": 9}
     right = forward(doubles(net()), SETS["test"].x.double()).argmax(1) == SETS["test"].y
     whole = by_name(ablation(probe(), evaluated=8, **settings))
     few = by_name(ablation(probe(), evaluated=3, **settings))

@@ -242,7 +242,7 @@ KINDS = {"heads": HEADS, "neurons": NEURONS}
 def test_the_most_specific_heads_or_neurons_of_every_block_go_and_no_other(kind: str) -> None:
     model, share = phi(), 0.5
     given = probe(model)
-    rows = ablation(given, units=kind, shares=[share], draws=2, examples=64, evaluated=64)
+    rows = ablation(given, units=["all", kind], shares=[share], draws=2, examples=64, evaluated=64)
     found = {(row.measure, row.part): row.value for row in rows}
     each = HEADS + NEURONS
     specific = np.array(support_of(given, "forget")) - np.array(support_of(given, "retain"))
@@ -250,9 +250,10 @@ def test_the_most_specific_heads_or_neurons_of_every_block_go_and_no_other(kind:
     for block in range(LAYERS):
         first = block * each + (0 if kind == "heads" else HEADS)
         gone += sorted(range(first, first + KINDS[kind]), key=lambda unit: -specific[unit])[: KINDS[kind] // 2]
-    assert found["ablated_units", "0.5"] == len(gone)
+    assert found["ablated_units", f"0.5/{kind}"] == len(gone)
+    assert found["ablated_units", "0.5"] == LAYERS * (HEADS + NEURONS) // 2
     changed = False
-    for what, net in (("none", model), ("0.5/specific", without(model, gone))):
+    for what, net in (("none", model), (f"0.5/specific/{kind}", without(model, gone))):
         for split in ("forget", "retain", "test"):
             strength, loss = judged(net, given.examples[split])
             assert found["ablated_accuracy", f"{split}/{what}"] == pytest.approx(strength, abs=1e-6)

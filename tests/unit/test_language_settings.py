@@ -59,7 +59,7 @@ def test_modules_are_asked_of_models_whose_heads_and_neurons_are_known() -> None
         has_heads: ClassVar[bool] = False
         kind: Literal["unknown"] = "unknown"
 
-    heads = Ablation(units="heads")
+    heads = Ablation(units=["all", "heads"])
     for analysis in (ModuleModel(), Ablation(), heads):
         assert analysis.conflict_with(Phi()) is None
         assert analysis.conflict_with(Transformer()) is None
@@ -76,7 +76,7 @@ def test_modules_are_asked_of_models_whose_heads_and_neurons_are_known() -> None
 
 def test_a_study_with_an_analysis_that_does_not_fit_a_model_is_refused_at_the_analysis() -> None:
     tree = small().model_dump(mode="json", exclude_unset=True)
-    tree["analyses"]["heads"] = {"kind": "ablation", "units": "heads"}
+    tree["analyses"]["heads"] = {"kind": "ablation", "units": ["heads"]}
     with pytest.raises(
         ValidationError, match=r"an analysis that does not fit the model of .* found 'units heads of"
     ) as told:

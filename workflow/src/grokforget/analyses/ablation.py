@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Literal
 
 import torch
@@ -24,13 +25,19 @@ Judged = dict[str, tuple[float, float]]
 
 @nan_where_diverged
 def ablation(
-    probe: Probe, *, units: Literal["all"] | Kind, shares: Sequence[float], draws: int, examples: int, evaluated: int
+    probe: Probe,
+    *,
+    units: Sequence[Literal["all"] | Kind],
+    shares: Sequence[float],
+    draws: int,
+    examples: int,
+    evaluated: int,
 ) -> list[Value]:
     """Accuracies in [0, 1] and losses after a share of every layer's units is removed: the forget-specific ones, or random ones;
     in eval mode, of up to ``evaluated`` examples of a set.
 
-    Units are those of ``modules.py``, all of them or those of one kind, and how specific one is says ``specificity``, from up
-    to ``examples`` of either set. Of every layer the same share goes, rounded to whole units: the random ones, ``draws``
+    Units are those of ``modules.py``, all of them and those of one kind by themselves, as ``units`` says, and how specific one
+    is says ``specificity``, from up to ``examples`` of either set. Of every layer the same share goes, rounded to whole units: the random ones, ``draws``
     times drawn, are then as many in each layer as the specific ones, and units of different kinds need not be ranked
     against each other. Removed means that all weights of a unit are zero, those of a norm behind it among them, so that it
     gives 0.
@@ -38,10 +45,10 @@ def ablation(
     ``ablated_accuracy`` has the parts ``<split>/none``, ``<split>/<share>/specific``, ``<split>/<share>/random`` (mean
     over draws) and ``<split>/<share>/random_sd`` (n - 1; not for one draw), for all of ``forget``, ``retain`` and
     ``test``, and so has ``ablated_loss``, the mean of the examples' unlearning losses, nats. ``ablated_units`` with the share
-    as its part is the number of units removed. If modules were independent, ``specific`` would lower the accuracy on the
+    as its part is the number of units removed. Of one kind of units the part has this at its end (``/heads``). If modules were independent, ``specific`` would lower the accuracy on the
     forget set and spare the others. The weights of the probe's model are never touched: the units are removed from a copy.
     """
-    layers = [layer for layer in hidden_layers(probe.model) if units in ("all", layer.kind)]
+    layers = hidden_layers(probe.model)
     scores = specificity(probe, layers, examples)
     ranked = {name: score.argsort(descending=True, stable=True) for name, score in scores.items()}
     model = copy.deepcopy(probe.model).eval()
@@ -57,14 +64,16 @@ def ablation(
         return [Value(measure, f"{split}/{what}", n) for measure, n in zip(MEASURES, numbers, strict=True)]
 
     values = [value for split, numbers in judged().items() for value in rows(split, "none", numbers)]
-    for share in shares:
-        count = {layer.name: int(share * layer.units + 0.5) for layer in layers}
-        values.append(Value("ablated_units", f"{share:g}", float(sum(count.values()))))
+    for kind, share in product(units, shares):
+        end = "" if kind == "all" else f"/{kind}"
+        chosen = [layer for layer in layers if kind in ("all", layer.kind)]
+        count = {layer.name: int(share * layer.units + 0.5) for layer in chosen}
+        values.append(Value("ablated_units", f"{share:g}{end}", float(sum(count.values()))))
 
         def without(order: Mapping[str, Tensor], count: Mapping[str, int] = count) -> Judged:
             model.load_state_dict(probe.model.state_dict())
             for layer in layers:
-                remove(model, layer, order[layer.name][: count[layer.name]])
+                remove(model, layer, order[layer.name][: count.get(layer.name, 0)])
             return judged()
 
         specific = without(ranked)
@@ -74,10 +83,10 @@ def ablation(
         ]
         for split in SPLITS:
             drawn = torch.tensor([of_draw[split] for of_draw in random], dtype=torch.float64)
-            values += rows(split, f"{share:g}/specific", specific[split])
-            values += rows(split, f"{share:g}/random", drawn.mean(0).tolist())
+            values += rows(split, f"{share:g}/specific{end}", specific[split])
+            values += rows(split, f"{share:g}/random{end}", drawn.mean(0).tolist())
             if draws > 1:
-                values += rows(split, f"{share:g}/random_sd", drawn.std(0).tolist())
+                values += rows(split, f"{share:g}/random_sd{end}", drawn.std(0).tolist())
     return values
 
 

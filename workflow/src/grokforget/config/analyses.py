@@ -185,8 +185,10 @@ class Ablation(OfModules):
 
     kind: Literal["ablation"] = "ablation"
     at: Moments = Field(default=["before"])
-    units: Literal["all", "heads", "neurons"] = "all"
-    """Which modules: attention heads, neurons (channels among them), or both."""
+    units: Annotated[list[Literal["all", "heads", "neurons"]], AfterValidator(no_repeats)] = Field(
+        default=["all"], min_length=1
+    )
+    """Which modules are removed, each by itself: attention heads, neurons (channels among them), all together."""
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.05, 0.1, 0.2], min_length=1)
     """Shares of all modules to remove."""
     draws: Count = 5
@@ -198,12 +200,12 @@ class Ablation(OfModules):
 
     def work(self, request: Request) -> Work:
         looked_at = sum(min(self.evaluated, n) for n in (request.forget, request.retain, request.test))
-        calls = 1 + len(self.shares) * (1 + self.draws)
+        calls = 1 + len(self.units) * len(self.shares) * (1 + self.draws)
         return Work(calls, calls * looked_at + 6 * self.examples)
 
     def conflict_with(self, model: Model) -> tuple[object, str] | None:
         known = with_heads("classification", "language")
-        if self.units == "heads" and model.kind not in known:
+        if "heads" in self.units and model.kind not in known:
             return (
                 f"units heads of a {model.kind}",
                 f"other units, or a model whose heads are modules: {', '.join(known)}",
