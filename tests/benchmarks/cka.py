@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from benchmarks.timing import fastest
 from grokforget.analyses.base import Probe, as_double
-from grokforget.analyses.cka import cka, layers, match, match_halves
+from grokforget.analyses.cka import cka, match, match_halves
+from grokforget.analyses.features import layers
 from grokforget.data.digits import Digits
 from grokforget.data.loader import Examples
 from grokforget.models.cnn import CNN

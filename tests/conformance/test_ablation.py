@@ -46,7 +46,7 @@ SETS = {
     "validation": classes(0, 1),
     "test": classes(0, 1, 2, 2),
 }
-SETTINGS = {"shares": [0.1, 0.64], "draws": 6, "examples": 50, "evaluated": 50}
+SETTINGS = {"units": ["all"], "shares": [0.1, 0.64], "draws": 6, "examples": 50, "evaluated": 50}
 
 
 def measured(given: Probe, **settings: object) -> dict[tuple[str, str], float]:

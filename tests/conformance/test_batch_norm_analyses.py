@@ -13,9 +13,9 @@ from torch.nn import functional
 from conformance import plain
 from grokforget.analyses.ablation import ablation, remove
 from grokforget.analyses.base import Probe, Value
-from grokforget.analyses.cka import layers as cka_layers
-from grokforget.analyses.cka import outputs
 from grokforget.analyses.distance import distance
+from grokforget.analyses.features import layers as cka_layers
+from grokforget.analyses.features import outputs
 from grokforget.analyses.gradient_alignment import gradient_alignment
 from grokforget.analyses.layer_gradients import gradients
 from grokforget.analyses.local_complexity import crossings
@@ -140,7 +140,7 @@ def test_lengths_and_products_of_a_norms_gradients_are_those_of_single_examples(
         parts = torch.autograd.grad(plain.cross_entropy(model(x), y), list(model[1].parameters()))
         rows.append(torch.cat([part.flatten() for part in parts]))
     expected = torch.stack(rows)
-    got = gradients(model, data)["1"]
+    got = gradients(model, data, CE)["1"]
     torch.testing.assert_close(got.squared_norms(), expected.square().sum(1), rtol=1e-9, atol=0)
     torch.testing.assert_close(got.products(got), expected @ expected.T, rtol=1e-9, atol=1e-12)
 
@@ -209,7 +209,7 @@ def test_a_removed_channel_gives_nothing_and_not_the_constant_of_its_norm() -> N
 
 
 def test_accuracies_without_units_are_taken_over_as_many_examples_as_are_asked_for() -> None:
-    settings = {"shares": [0.3], "draws": 1, "examples": 9}
+    settings = {"units": ["all"], "shares": [0.3], "draws": 1, "examples": 9}
     right = forward(doubles(net()), SETS["test"].x.double()).argmax(1) == SETS["test"].y
     whole = by_name(ablation(probe(), evaluated=8, **settings))
     few = by_name(ablation(probe(), evaluated=3, **settings))

@@ -15,13 +15,12 @@ from grokforget.analyses.base import Probe
 from grokforget.analyses.cka import (
     cka,
     compare,
-    layers,
     match,
     match_halves,
     match_stand_ins,
-    outputs,
     stand_in_classes,
 )
+from grokforget.analyses.features import layers, outputs
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models.cnn import CNN

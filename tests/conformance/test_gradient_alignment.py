@@ -157,8 +157,8 @@ def test_lengths_and_products_are_those_of_single_backward_passes(
     expected = one_by_one(model, examples)
     double = randomised_copy(model)
     x = examples.x.double() if examples.x.is_floating_point() else examples.x
-    got = gradients(double, Examples(x, examples.y))
-    some = gradients(double, Examples(x[2:5], examples.y[2:5]))
+    got = gradients(double, Examples(x, examples.y), OBJECTIVE)
+    some = gradients(double, Examples(x[2:5], examples.y[2:5]), OBJECTIVE)
     assert got.keys() == expected.keys() - {""}
     for layer, part in got.items():
         rows = expected[layer]
@@ -167,19 +167,23 @@ def test_lengths_and_products_are_those_of_single_backward_passes(
         torch.testing.assert_close(part.squared_norms() / scale, rows.square().sum(1) / scale, rtol=0, atol=1e-12)
         torch.testing.assert_close(part.products(some[layer]) / scale, rows @ rows[2:5].T / scale, rtol=0, atol=1e-12)
     for size in (2, 100):
-        torch.testing.assert_close(mean_gradient(double, Examples(x, examples.y), size), expected[""].mean(0))
+        torch.testing.assert_close(
+            mean_gradient(double, Examples(x, examples.y), OBJECTIVE, size), expected[""].mean(0)
+        )
 
 
 def test_most_layers_are_not_formed() -> None:
     for name, formed in {"cnn": set(), "transformer": set(), "tied": {"token", "padded"}}.items():
         model, examples = made(name)
-        found = gradients(model, examples)
+        found = gradients(model, examples, OBJECTIVE)
         assert {layer for layer, part in found.items() if isinstance(part, layer_gradients.Formed)} == formed
 
 
 def test_a_layer_used_twice_or_of_another_kind_is_formed() -> None:
     model, examples = made("odd")
-    formed = {k for k, part in gradients(model, examples).items() if isinstance(part, layer_gradients.Formed)}
+    formed = {
+        k for k, part in gradients(model, examples, OBJECTIVE).items() if isinstance(part, layer_gradients.Formed)
+    }
     assert formed == {"scale", "grouped", "norm", "rows"}
 
 
@@ -201,7 +205,7 @@ def test_an_error_half_way_leaves_no_hook() -> None:
     model, examples = made("mlp")
     model.output = nn.Linear(3, CLASSES)
     with pytest.raises(RuntimeError):
-        gradients(model, examples)
+        gradients(model, examples, OBJECTIVE)
     assert not any(module._forward_hooks for module in model.modules())
 
 

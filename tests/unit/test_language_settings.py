@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 import pytest
 from pydantic import ValidationError
 
+from grokforget.config.analyses import Ablation, ModuleModel
 from grokforget.config.methods import METHODS, GradientAscent
-from grokforget.config.models import CNN, Model, Phi
+from grokforget.config.models import CNN, Model, Phi, Transformer
 from grokforget.config.study import Study
 from small import small
 
@@ -49,3 +52,33 @@ def test_kinds_are_told_apart_by_what_they_unlearn() -> None:
     for kind in language:
         assert "batch_statistics" not in METHODS[kind].model_fields, "language models have no batch norms"
         assert METHODS[kind]().spec().settings.keys() == METHODS[kind].model_fields.keys() - {"kind", "updates"}
+
+
+def test_modules_are_asked_of_models_whose_heads_and_neurons_are_known() -> None:
+    class Unknown(Phi):
+        has_heads: ClassVar[bool] = False
+        kind: Literal["unknown"] = "unknown"
+
+    heads = Ablation(units=["all", "heads"])
+    for analysis in (ModuleModel(), Ablation(), heads):
+        assert analysis.conflict_with(Phi()) is None
+        assert analysis.conflict_with(Transformer()) is None
+        found = analysis.conflict_with(Unknown())
+        assert found is not None
+        assert "unknown" in str(found[0])
+        assert "phi" in found[1]
+    assert Ablation().conflict_with(CNN(channels=[2])) is None
+    assert heads.conflict_with(CNN(channels=[2])) == (
+        "units heads of a cnn",
+        "other units, or a model whose heads are modules: transformer, phi",
+    )
+
+
+def test_a_study_with_an_analysis_that_does_not_fit_a_model_is_refused_at_the_analysis() -> None:
+    tree = small().model_dump(mode="json", exclude_unset=True)
+    tree["analyses"]["heads"] = {"kind": "ablation", "units": ["heads"]}
+    with pytest.raises(
+        ValidationError, match=r"an analysis that does not fit the model of .* found 'units heads of"
+    ) as told:
+        Study.model_validate(tree)
+    assert told.value.errors()[0]["ctx"]["at"] == ["analyses", "heads"]

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn import functional
 
-from grokforget.analyses.cka import layers as cka_layers
-from grokforget.analyses.cka import outputs
+from grokforget.analyses.features import layers as cka_layers
+from grokforget.analyses.features import outputs
 from grokforget.analyses.modules import hidden_layers
 from grokforget.config.data import Digits
 from grokforget.config.models import CNN, MODELS, Model, ResNet, TorchvisionModel, ViT

@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = public_names(
         "analyse_local_complexity": "local_complexity:local_complexity",
         "analyse_module_model": "module_model:module_model",
         "analyse_relearning": "relearning:relearning",
+        "analyse_representation_rank": "representation_rank:representation_rank",
         "analyse_robustness": "robustness:robustness",
         "analyse_weights": "weights:weights",
     },

@@ -5,16 +5,18 @@ from __future__ import annotations
 import copy
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples
 from grokforget.runtime.seeds import derive_seed
-from grokforget.training.evaluate import digests_of
+from grokforget.training.evaluate import MOST_TEXTS, digests_of
 from grokforget.training.objective import Objective
 
 if TYPE_CHECKING:
@@ -52,6 +54,8 @@ class Probe:
     recipe: RecipeSpec
     original: Mapping[str, Tensor] = field(default_factory=dict)
     retrained: Mapping[str, Tensor] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
+    """Of texts by split whom each is about, (N,) int64 on the CPU; of examples with classes their targets say it."""
 
     def generator(self, *purpose: object) -> torch.Generator:
         """A CPU generator for one purpose, so that a GPU run draws the same numbers."""
@@ -68,6 +72,11 @@ class Probe:
         if size <= n:
             return torch.arange(size)
         return torch.randperm(size, generator=self.generator(split))[:n].sort().values
+
+    def classes(self, split: str) -> Tensor:
+        """The class of each example of a split, (N,) int64: its target, or whom a text is about."""
+        examples = self.examples[split]
+        return self.labels[split].to(examples.y.device) if are_texts(examples) else examples.y
 
     @functools.cached_property
     def finite(self) -> bool:
@@ -86,6 +95,30 @@ class Probe:
 def as_double(examples: Examples) -> Examples:
     """Float inputs in float64; tokens as they are."""
     return Examples(examples.x.double() if examples.x.is_floating_point() else examples.x, examples.y)
+
+
+def are_texts(examples: Examples) -> bool:
+    """Whether the targets are tokens (N, T)."""
+    return examples.y.dim() > 1 and not examples.y.is_floating_point()
+
+
+def in_batches(examples: Examples, size: int) -> Iterator[Examples]:
+    """All examples in their order, at most ``size`` at a time and of texts ``MOST_TEXTS``, each batch trimmed to its longest; of
+    no examples one batch without any."""
+    size = min(size, MOST_TEXTS) if are_texts(examples) else size
+    return (examples[start : start + size] for start in range(0, max(len(examples), 1), size))
+
+
+def joined(sets: Sequence[Examples]) -> Examples:
+    """One set behind the other; texts are padded to the longest, on the right, where no answer sees what stands there."""
+    if not are_texts(sets[0]):
+        return Examples(torch.cat([part.x for part in sets]), torch.cat([part.y for part in sets]))
+    longest = max(part.y.shape[1] for part in sets)
+    x, y = (
+        torch.cat([functional.pad(tokens, (0, longest - tokens.shape[1]), value=value) for tokens in kind])
+        for kind, value in (([part.x for part in sets], 0), ([part.y for part in sets], IGNORED))
+    )
+    return Examples(x, y)
 
 
 def nan_where_diverged(analysis: Callable[..., list[Value]]) -> Callable[..., list[Value]]:

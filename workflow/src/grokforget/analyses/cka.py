@@ -5,35 +5,45 @@ from __future__ import annotations
 import functools
 import math
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
+from grokforget.analyses.features import CONSTANT, by_layer
 from grokforget.data.loader import Examples
-from grokforget.models.mlp import ACTIVATIONS
 
-BATCH = 256
-"""Examples per forward pass: all activations of a pass are in memory at once."""
-OTHERS = (*ACTIVATIONS.values(), nn.GELU, nn.SiLU, nn.Hardswish, nn.ReLU6)
-"""Activations that are looked at in a model without ReLU."""
-HELD_FLOATS = 2**26
-"""Numbers of features that are held for several layers at once: half a gigabyte."""
-REPRESENTATION = "representation"
-"""Name of what enters the output layer."""
 CONTROL = "_control"
 """Ends the name of a number of two parts of the retain set."""
 Draw = Callable[[Tensor, Tensor, int, torch.Generator], tuple[Tensor, Tensor]]
 """Pairs rows with these labels, so many at most."""
-CONSTANT = 1e-20
-"""Rows whose variance is below this share of their pool's mean square differ by round-off only: no CKA."""
+
+
+class Pool(NamedTuple):
+    """Examples that rows are drawn from, and their classes (N,)."""
+
+    examples: Examples
+    labels: Tensor
+
+    @classmethod
+    def of(cls, probe: Probe, split: str) -> Pool:
+        return cls(probe.examples[split], probe.classes(split))
+
+    def some(self, index: Tensor) -> Pool:
+        """Those at these places; the pool itself where they are all of it."""
+        whole = len(index) == len(self.labels)
+        return self if whole else Pool(self.examples[index], self.labels[index.to(self.labels.device)])
 
 
 @nan_where_diverged
 def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
-    """Linear CKA in float64, at the output of every activation module and of what enters the output layer.
+    """Linear CKA in float64, at the output of every activation module and of what enters the output layer (of texts of every
+    block as well; ``features.py``).
+
+    The class of a text is whom it is about, its author: these are the classes that forget sets of whole classes know, texts
+    about one share the names and facts that their answers say, and every data set of texts tells them.
 
     CKA compares paired rows, and forget and retain examples come in no pairs. Each matching pairs a forget example with a
     retain example of its class at random, each used once; what a class cannot serve is paired across classes. For
@@ -58,11 +68,13 @@ def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
     features.
     """
     model = probe.double()
-    forget, mixed = probe.some("forget", examples), probe.some("retain", 2 * examples)
-    like_forget = _of_classes(probe, forget.y, 2 * examples, "pool")
-    stand_ins = stand_in_classes(forget.y, probe.examples["retain"].y, probe.generator("control"))
-    control = _of_classes(probe, stand_ins, 2 * examples, "control")
-    kinds: dict[str, tuple[Examples, Examples, Draw]] = {
+    retain = Pool.of(probe, "retain")
+    forget = Pool.of(probe, "forget").some(probe.sample("forget", examples))
+    mixed = retain.some(probe.sample("retain", 2 * examples))
+    like_forget = _of_classes(retain, forget.labels, 2 * examples, probe.generator("pool"))
+    stand_ins = stand_in_classes(forget.labels, retain.labels, probe.generator("control"))
+    control = _of_classes(retain, stand_ins, 2 * examples, probe.generator("control"))
+    kinds: dict[str, tuple[Pool, Pool, Draw]] = {
         "cka": (forget, like_forget, match),
         "retain_cka": (mixed, mixed, match_halves),
         "forget_cka": (forget, forget, match_halves),
@@ -72,12 +84,12 @@ def cka(probe: Probe, *, examples: int, matchings: int) -> list[Value]:
     pairs: dict[str, list[tuple[Tensor, Tensor]]] = {}
     for kind, (a, b, draw) in kinds.items():
         generator = probe.generator("matching", kind)
-        pairs[kind] = [draw(a.y, b.y, examples, generator) for _ in range(matchings)]
-        same = [(a.y[i] == b.y[j]).double().mean().item() for i, j in pairs[kind]]
+        pairs[kind] = [draw(a.labels, b.labels, examples, generator) for _ in range(matchings)]
+        same = [(a.labels[i] == b.labels[j]).double().mean().item() for i, j in pairs[kind]]
         values.append(Value(named(kind, "_rows"), "", float(len(pairs[kind][0][0]))))
         values.append(Value(named(kind, "_same_class_share"), "", sum(same) / matchings))
     pools = {
-        id(pool): as_double(pool) for pool in (forget, like_forget, mixed, control)
+        id(pool): as_double(pool.examples) for pool in (forget, like_forget, mixed, control)
     }  # often the last three are one
     for layer, features in by_layer(model, pools):
         known: Pools = {}
@@ -96,13 +108,12 @@ def named(kind: str, ending: str) -> str:
     return f"{measure}{ending}{CONTROL}" if measure != kind else f"{kind}{ending}"
 
 
-def _of_classes(probe: Probe, labels: Tensor, n: int, purpose: str) -> Examples:
+def _of_classes(retain: Pool, labels: Tensor, n: int, generator: torch.Generator) -> Pool:
     """``n`` retain examples, of the classes that ``labels`` names as far as there are any; all where there are no more."""
-    retain = probe.examples["retain"]
-    if len(retain) <= n:
+    if len(retain.labels) <= n:
         return retain
     wanted = labels.repeat(math.ceil(n / max(len(labels), 1)))
-    return retain[match(wanted, retain.y, n, probe.generator(purpose))[1].sort().values]
+    return retain.some(match(wanted, retain.labels, n, generator)[1].sort().values)
 
 
 def stand_in_classes(forget: Tensor, retain: Tensor, generator: torch.Generator) -> Tensor:
@@ -162,65 +173,6 @@ def match_stand_ins(
     others = torch.ones_like(pool, dtype=torch.bool).index_fill(0, chosen, False).nonzero()[:, 0]
     i, j = match(pool[chosen], pool[others], rows, generator)
     return chosen[i], others[j]
-
-
-def layers(model: nn.Module) -> list[str]:
-    """Names of all ReLU modules, of other activations where there is none, and ``representation``."""
-    named = dict(model.named_modules())
-    found = [name for name, module in named.items() if isinstance(module, nn.ReLU)]
-    others = [name for name, module in named.items() if isinstance(module, OTHERS)]
-    return [*(found or others), REPRESENTATION]
-
-
-def by_layer(model: nn.Module, pools: Mapping[int, Examples]) -> Iterator[tuple[str, dict[int, Tensor]]]:
-    """Every layer's name with its features of every pool; as many layers in one pass as ``HELD_FLOATS`` has room for."""
-    names = layers(model)
-    first = next(iter(pools.values()))
-    example = Examples(first.x[:1], first.y[:1])
-    widths = {name: features.shape[1] for name, features in outputs(model, names, example).items()}
-    rows = sum(map(len, pools.values()))
-    while names:
-        floats = accumulate(rows * widths[name] for name in names)
-        held = [
-            name
-            for number, (name, sum_) in enumerate(zip(names, floats, strict=True))
-            if not number or sum_ <= HELD_FLOATS
-        ]
-        features = {key: outputs(model, held, pool) for key, pool in pools.items()}
-        for name in held:
-            yield name, {key: of_layers.pop(name) for key, of_layers in features.items()}
-        names = names[len(held) :]
-
-
-@torch.no_grad()
-def outputs(model: nn.Module, names: Sequence[str], examples: Examples) -> dict[str, Tensor]:
-    """Features (N, D) of every example at each of the layers, flattened; of all its calls side by side if there are several."""
-    forward = getattr(model, "per_example_forward", model)
-    seen: dict[str, list[Tensor]] = {name: [] for name in names}
-    handles = []
-    for name in names:
-        if name == REPRESENTATION:
-            last: nn.Module = model.get_submodule(str(model.output_layer))
-            hook = last.register_forward_pre_hook(
-                lambda _, args: seen[REPRESENTATION].append(args[0].flatten(1).clone())
-            )
-        else:
-            # A clone, since a later layer may work in place.
-            hook = model.get_submodule(name).register_forward_hook(
-                lambda _, args, output, name=name: seen[name].append(output.flatten(1).clone())
-            )
-        handles.append(hook)
-    found: dict[str, list[Tensor]] = {name: [] for name in names}
-    try:
-        for x in examples.x.split(BATCH):
-            forward(x)
-            for name, calls in seen.items():
-                found[name].append(torch.cat(calls, dim=1))
-                calls.clear()
-    finally:
-        for handle in handles:
-            handle.remove()
-    return {name: torch.cat(parts) for name, parts in found.items()}
 
 
 Pools = dict[tuple[int, bool], Tensor]

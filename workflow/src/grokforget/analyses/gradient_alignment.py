@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
+from grokforget.analyses.base import Probe, Value, as_double, in_batches, nan_where_diverged
 from grokforget.analyses.layer_gradients import Gradients, gradients, layers, mean_gradient
 from grokforget.data.loader import Examples
+from grokforget.training.objective import Objective
 
 CHUNK = 128
-"""Examples whose activations are in memory at once."""
+"""Examples whose activations are in memory at once; of texts fewer (``in_batches``)."""
 STANDARD_ERRORS = 2.0
 """A mean gradient shorter than this many of its standard errors is noise: sampling alone gives 1 where the true mean is
 0, and at 2 a quarter of the squared length is expected to be sampling."""
@@ -27,6 +29,8 @@ PAIRS = {
 CONTROL = "_control"
 """Ends the name of a number of two parts of the retain set."""
 EPSILON = torch.finfo(torch.float64).eps
+Mean = Callable[[Examples], Tensor]
+"""The gradient (P,) of the mean loss of some examples."""
 
 
 @nan_where_diverged
@@ -34,7 +38,8 @@ def gradient_alignment(probe: Probe, *, examples: int, batches: int, batch_size:
     """Cosines between gradients of forget and retain examples, in float64 and eval mode.
 
     Gradients are of the cross-entropy, which the unlearning methods ascend and descend, whatever the model was trained
-    with. For the network, and for every layer with its weight and bias together (part: the module's name):
+    with. A text is one example: its loss is the mean over its own answer's tokens, so that long answers count as short ones
+    do. For the network, and for every layer with its weight and bias together (part: the module's name):
 
     - ``gradient_cosine``, ``gradient_angle`` (degrees): between the mean gradients of the two sets; NaN where one is 0.
     - ``{set}_gradient_norm``: the mean gradient's length, ``set`` being ``forget`` or ``retain``.
@@ -67,13 +72,17 @@ def gradient_alignment(probe: Probe, *, examples: int, batches: int, batch_size:
     """
     model = probe.double()
     model.requires_grad_(True)
+    objective = probe.objective
+    mean = partial(mean_gradient, model, objective=objective, chunk=CHUNK)
+    single = partial(gradients, model, objective=objective)
+    squared = partial(_squared_norms, model, objective)
     names = [*layers(model), ""]
     sizes = [sum(model.get_parameter(name).numel() for name in group) for group in layers(model).values()]
     sets = {name: as_double(probe.some(name, examples)) for name in ("forget", "retain")}
     sample = probe.sample("retain", examples)
 
-    means = {name: mean_gradient(model, part, CHUNK) for name, part in sets.items()}
-    squares = {name: _squared_norms(model, part, names[:-1]) for name, part in sets.items()}
+    means = {name: mean(part) for name, part in sets.items()}
+    squares = {name: squared(names[:-1], part) for name, part in sets.items()}
     values = []
     for name, part in sets.items():
         norms = _norms(means[name], sizes)
@@ -88,22 +97,22 @@ def gradient_alignment(probe: Probe, *, examples: int, batches: int, batch_size:
         values.append(Value(f"{name}_zero_gradient_share", "", (squares[name][:, -1] == 0).double().mean().item()))
     values += _compared(names, sizes, means, squares)
     stand_ins, left = apart(probe, sample, len(sets["forget"]), probe.generator("control", "examples"))
-    control = {"forget": mean_gradient(model, stand_ins, CHUNK), "retain": means["retain"]}
+    control = {"forget": mean(stand_ins), "retain": means["retain"]}
     if not left.all():
-        control["retain"] = mean_gradient(model, sets["retain"][left], CHUNK)
-    lengths = {"forget": _squared_norms(model, stand_ins, names[:-1]), "retain": squares["retain"][left]}
+        control["retain"] = mean(sets["retain"][left])
+    lengths = {"forget": squared(names[:-1], stand_ins), "retain": squares["retain"][left]}
     values += _compared(names, sizes, control, lengths, CONTROL)
 
-    values += _of_batches(probe, model, sets, sample, batches, batch_size)
-    few = {name: gradients(model, as_double(probe.some(name, pairs))) for name in sets}
+    values += _of_batches(probe, mean, sets, sample, batches, batch_size)
+    few = {name: single(as_double(probe.some(name, pairs))) for name in sets}
     for measure, (first, second) in PAIRS.items():
         values += _distribution(measure, _pair_cosines(few[first], few[second]))
     side = probe.sample("retain", pairs)
     stand_ins, left = apart(probe, side, len(probe.sample("forget", pairs)), probe.generator("control", "pairs"))
     others = few["retain"]
     if not left.all():
-        others = gradients(model, as_double(probe.examples["retain"][side[left]]))
-    cosines = _pair_cosines(gradients(model, stand_ins), others) if len(stand_ins) else torch.zeros(0)
+        others = single(as_double(probe.examples["retain"][side[left]]))
+    cosines = _pair_cosines(single(stand_ins), others) if len(stand_ins) else torch.zeros(0)
     return values + _distribution("pair_cosine", cosines, CONTROL)
 
 
@@ -131,19 +140,19 @@ def _compared(
 
 
 def _of_batches(
-    probe: Probe, model: nn.Module, sets: Mapping[str, Examples], sample: Tensor, batches: int, size: int
+    probe: Probe, mean: Mean, sets: Mapping[str, Examples], sample: Tensor, batches: int, size: int
 ) -> list[Value]:
     """Over mini-batches, of which the retain set's stand at ``sample`` in it."""
     drawn = {name: list(_batches(probe, name, part, batches, size)) for name, part in sets.items()}
     generator = probe.generator("control", "batches")
     cosines, control = [], []
     for forget, retain in zip(drawn["forget"], drawn["retain"], strict=True):
-        side = mean_gradient(model, sets["retain"][retain], CHUNK)
-        cosines.append(cosine(mean_gradient(model, sets["forget"][forget], CHUNK), side))
+        side = mean(sets["retain"][retain])
+        cosines.append(cosine(mean(sets["forget"][forget]), side))
         stand_ins, left = apart(probe, sample[retain], len(forget), generator)
         if not left.all():
-            side = mean_gradient(model, sets["retain"][retain[left]], CHUNK)
-        control.append(cosine(mean_gradient(model, stand_ins, CHUNK), side))
+            side = mean(sets["retain"][retain[left]])
+        control.append(cosine(mean(stand_ins), side))
     values = _distribution("batch_cosine", torch.tensor(cosines, dtype=torch.float64))
     return values + _distribution("batch_cosine", torch.tensor(control, dtype=torch.float64), CONTROL)
 
@@ -156,11 +165,6 @@ def apart(probe: Probe, side: Tensor, n: int, generator: torch.Generator) -> tup
     inside = torch.isin(order, side)
     drawn = torch.cat([order[~inside], order[inside]])[: min(n, len(retained) // 2)].sort().values
     return as_double(retained[drawn]), ~torch.isin(side, drawn)
-
-
-def _chunks(examples: Examples) -> Iterator[Examples]:
-    for x, y in zip(examples.x.split(CHUNK), examples.y.split(CHUNK), strict=True):
-        yield Examples(x, y)
 
 
 def cosine(a: Tensor, b: Tensor) -> float:
@@ -193,13 +197,13 @@ def _norms(gradient: Tensor, sizes: Sequence[int]) -> Tensor:
     return torch.stack([_norm(part) for part in _by_layer(gradient, sizes)])
 
 
-def _squared_norms(model: nn.Module, examples: Examples, names: Sequence[str]) -> Tensor:
+def _squared_norms(model: nn.Module, objective: Objective, names: Sequence[str], examples: Examples) -> Tensor:
     """Of single examples' gradients: (n, layers + 1), the last column of the whole network."""
     if not len(examples):
         return torch.zeros(0, len(names) + 1, dtype=torch.float64)
     rows = []
-    for chunk in _chunks(examples):
-        parts = gradients(model, chunk)
+    for some in in_batches(examples, CHUNK):
+        parts = gradients(model, some, objective)
         by_layer = torch.stack([parts[name].squared_norms() for name in names], dim=1)
         rows.append(torch.cat([by_layer, by_layer.sum(1, keepdim=True)], dim=1))
     return torch.cat(rows)

@@ -4,7 +4,8 @@ allows it.
 With input a and output gradient δ at L positions, an example's gradient of a linear layer (or of a convolution, after
 unfolding) is Σ_l δ_l a_lᵀ; with the bias, a gets a 1 at its end. Lengths and inner products follow from those of the a
 and the δ. Of normalisations, which have few parameters, the gradients are sums over positions. Layers of other kinds get
-theirs one by one (``torch.func``), for the examples of one call.
+theirs one by one (``torch.func``), for the examples of one call. A text is one example, whose loss is that of its own
+answer; where it is padded, δ is 0.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from grokforget.analyses.base import in_batches
 from grokforget.data.loader import Examples
-from grokforget.training.classification import cross_entropies
+from grokforget.training.objective import Objective
 
 CHUNK_FLOATS = 2**20
 """Numbers of gradients that are formed at a time: 8 MB in float64."""
@@ -51,7 +53,7 @@ class Outer(Gradients):
         return torch.cat([(d.mT @ a).square().sum((1, 2)) for a, d in chunks])
 
     def products(self, other: Outer) -> Tensor:
-        if self.inputs.shape[1] == 1:
+        if self.inputs.shape[1] == other.inputs.shape[1] == 1:
             return (self.inputs[:, 0] @ other.inputs[:, 0].T) * (self.deltas[:, 0] @ other.deltas[:, 0].T)
         total = self.deltas.new_zeros(len(self.deltas), len(other.deltas))
         width = max(CHUNK_FLOATS // (self.inputs.shape[2] * (len(self.inputs) + len(other.inputs))), 1)
@@ -106,24 +108,25 @@ def layers(model: nn.Module) -> dict[str, list[str]]:
 
 
 @torch.enable_grad()
-def mean_gradient(model: nn.Module, examples: Examples, chunk: int) -> Tensor:
-    """Gradient (P,) of the mean cross-entropy, layer after layer; ``chunk`` examples at a time."""
+def mean_gradient(model: nn.Module, examples: Examples, objective: Objective, chunk: int) -> Tensor:
+    """Gradient (P,) of the mean of the examples' losses, layer after layer; ``chunk`` examples at a time, or fewer
+    (``in_batches``)."""
     parameters = [model.get_parameter(name) for names in layers(model).values() for name in names]
     forward = getattr(model, "per_example_forward", model)
     total: Tensor | float = 0.0
-    for x, y in zip(examples.x.split(chunk), examples.y.split(chunk), strict=True):
-        loss = cross_entropies(forward(x), y).sum() / len(examples)
-        parts = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
-        total = total + torch.cat([part.flatten() for part in parts])
+    for part in in_batches(examples, chunk):
+        loss = objective.example_losses(forward(part.x), part.y).sum() / len(examples)
+        found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+        total = total + torch.cat([gradient.flatten() for gradient in found])
     assert isinstance(total, Tensor)
     return total
 
 
 @torch.enable_grad()
-def gradients(model: nn.Module, examples: Examples) -> dict[str, Gradients]:
-    """Every example's gradient of its cross-entropy, by layer; ``model`` in eval mode, all parameters requiring gradients,
-    and a layer's parameters used by its call alone. In memory at once: inputs and outputs of all linear, convolutional and
-    embedding layers, and whole gradients with respect to parameters of others."""
+def gradients(model: nn.Module, examples: Examples, objective: Objective) -> dict[str, Gradients]:
+    """Every example's gradient of its loss (``Objective.example_losses``), by layer; ``model`` in eval mode, all parameters
+    requiring gradients, and a layer's parameters used by its call alone. In memory at once: inputs and outputs of all linear,
+    convolutional and embedding layers, and whole gradients with respect to parameters of others."""
     forward: Callable[[Tensor], Tensor] = getattr(model, "per_example_forward", model)
     plain = _plain_layers(model)
     calls: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in plain}
@@ -144,13 +147,14 @@ def gradients(model: nn.Module, examples: Examples) -> dict[str, Gradients]:
     n = len(examples)
     once = {name: call[0] for name, call in calls.items() if len(call) == 1 and len(call[0][1]) == n}
     outputs = [output for _, output in once.values()]
-    deltas = torch.autograd.grad(cross_entropies(logits, examples.y).sum(), outputs) if outputs else ()
+    losses = objective.example_losses(logits, examples.y)
+    deltas = torch.autograd.grad(losses.sum(), outputs) if outputs else ()
     found = {
         name: _factors(plain[name], inputs, delta)
         for (name, (inputs, _)), delta in zip(once.items(), deltas, strict=True)
     }
     rest = {name: names for name, names in layers(model).items() if name not in found}
-    return found | _formed(model, examples, rest)
+    return found | _formed(model, examples, objective, rest)
 
 
 def _plain_layers(model: nn.Module) -> dict[str, nn.Module]:
@@ -222,7 +226,9 @@ class _PerExample(nn.Module):
         return getattr(self.model, "per_example_forward", self.model)(x)
 
 
-def _formed(model: nn.Module, examples: Examples, rest: dict[str, list[str]]) -> dict[str, Gradients]:
+def _formed(
+    model: nn.Module, examples: Examples, objective: Objective, rest: dict[str, list[str]]
+) -> dict[str, Gradients]:
     if not rest:
         return {}
     wrapped = _PerExample(model)
@@ -230,7 +236,8 @@ def _formed(model: nn.Module, examples: Examples, rest: dict[str, list[str]]) ->
     chosen = {name: others.pop(name) for name in [f"model.{name}" for names in rest.values() for name in names]}
 
     def loss(values: dict[str, Tensor], x: Tensor, y: Tensor) -> Tensor:
-        return cross_entropies(torch.func.functional_call(wrapped, others | values, (x[None],)), y[None])[0]
+        outputs = torch.func.functional_call(wrapped, others | values, (x[None],))
+        return objective.example_losses(outputs, y[None])[0]
 
     size = sum(value.numel() for value in chosen.values())
     one_by_one = torch.func.vmap(

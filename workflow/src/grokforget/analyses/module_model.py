@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from grokforget.analyses.base import Probe, Value, as_double, nan_where_diverged
+from grokforget.analyses.base import Probe, Value, as_double, joined, nan_where_diverged
 from grokforget.analyses.modules import hidden_layers, pieces
 from grokforget.data.loader import Examples
 from grokforget.training.objective import Objective
@@ -34,15 +34,16 @@ def module_model(probe: Probe, *, module: Literal["unit", "layer"], examples: in
     """p, ρ, p·ρ and the measured mean cosine, for pairs of examples.
 
     A module is what ``modules.py`` says: a unit, or with ``layer`` all units of a layer together. Gradients are those of
-    one example's unlearning loss, whatever the training loss, in float64, for up to ``examples`` of either set. Parts are
-    the kinds of pairs, always of different examples: ``forget-retain``, ``retain-retain``, ``forget-forget``. Measures:
+    one example's unlearning loss (of a text the mean over its own answer), whatever the training loss, in float64, for up
+    to ``examples`` of either set. Parts are the kinds of pairs, always of different examples: ``forget-retain``,
+    ``retain-retain``, ``forget-forget``. Measures:
     ``module_p``, ``module_rho``, ``module_predicted``, ``module_measured`` and ``module_overlap`` as in ``fit``;
     ``module_whole``, the mean cosine of the gradients with the weights that belong to no module; and with an empty part
     ``module_count``, ``module_held``, the share of the squared gradient norm that lies in modules (mean over examples),
     and ``module_vanished``, the share of examples left out because nothing of their gradient is in a module.
     """
     forget, retain = (as_double(probe.some(split, examples)) for split in ("forget", "retain"))
-    both = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
+    both = joined([forget, retain])
     is_forget = torch.arange(len(both), device=both.y.device) < len(forget)
     products, rest = gradient_products(probe.double(), both, probe.objective, module == "layer")
     inside = products.sum(0)
@@ -158,8 +159,9 @@ def per_example_gradients(
         name: parameter.new_empty(len(examples), *parameter.shape)
         for name, parameter in zip(names, parameters, strict=True)
     }
-    for n, (x, y) in enumerate(zip(examples.x.split(1), examples.y.split(1), strict=True)):
-        loss = objective.unlearning_loss(forward(x), y)
+    for n in range(len(examples)):
+        example = examples[n : n + 1]
+        loss = objective.unlearning_loss(forward(example.x), example.y)
         for name, gradient in zip(names, torch.autograd.grad(loss, parameters), strict=True):
             found[name][n] = gradient
     return found

@@ -4,21 +4,28 @@ A unit is a neuron (a row of a hidden linear layer, with its bias), an output ch
 an attention head. Weight and bias that a normalisation directly behind a layer has for a neuron or channel are the unit's as
 well: without them a batch norm would still hand on a constant for it. A weight belongs to the unit that it leads into. In a
 transformer's block the weights that write to the residual stream, whose places are no units, belong to the unit that they come
-from: a head is its rows of query, key and value and its columns of merge, and a neuron of the block's MLP is its row with bias
-and its column of the way out. The output layer, embeddings (all linear layers and convolutions beside such blocks), other
-normalisations and the bias of that way out belong to no module.
+from: a head is its rows of query, key and value (with their biases, if any) and its columns of merge, and a neuron of the
+block's MLP is its row with bias and its column of the way out. The output layer, embeddings (all linear layers and convolutions
+beside such blocks), other normalisations and the biases of merge and way out belong to no module.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from grokforget.models.transformer import Block
+ATTENTION = (("query", "key", "value", "merge"), ("q_proj", "k_proj", "v_proj", "dense"))
+"""Names of a module's layers by which it is an attention, with ``heads`` of its own: the last one's columns are the heads'."""
+MLP = (("mlp_in", "mlp_out"), ("fc1", "fc2"))
+"""Likewise of the MLP of a transformer's block."""
+
+
+Kind = Literal["heads", "neurons"]
+"""What the units of a layer are; channels are neurons."""
 
 
 class Part(NamedTuple):
@@ -34,6 +41,7 @@ class Layer(NamedTuple):
     name: str
     units: int
     parts: tuple[Part, ...]
+    kind: Kind = "neurons"
 
 
 def hidden_layers(model: nn.Module) -> list[Layer]:
@@ -42,16 +50,17 @@ def hidden_layers(model: nn.Module) -> list[Layer]:
     The model names its output layer in ``output_layer``. Raises ValueError where it has no hidden layer.
     """
     layers: list[Layer] = []
-    blocks = any(isinstance(module, Block) for module in model.modules())
+    blocks = any(has(module, ways) for module in model.modules() for ways in ATTENTION)
     norms = norms_behind(model)
     for name, module in model.named_modules():
-        if isinstance(module, Block):
-            ways = [Part(f"{name}.{way}.weight", 0) for way in ("query", "key", "value")]
-            layers.append(Layer(f"{name}.heads", module.heads, (*ways, Part(f"{name}.merge.weight", 1))))
-            width = module.mlp_in.out_features
-            into = (Part(f"{name}.mlp_in.weight", 0), Part(f"{name}.mlp_in.bias", 0))
-            layers.append(Layer(f"{name}.mlp_in", width, (*into, Part(f"{name}.mlp_out.weight", 1))))
-        elif isinstance(module, nn.Linear | nn.Conv2d) and not blocks and name != model.output_layer:
+        if blocks:
+            for *into, out in filter(lambda ways: has(module, ways), ATTENTION):
+                heads = rows_and_columns(module, name, into, out)
+                layers.append(Layer(f"{name}.heads", int(module.heads), heads, "heads"))
+            for inner, outer in filter(lambda ways: has(module, ways), MLP):
+                width = module.get_submodule(inner).weight.shape[0]
+                layers.append(Layer(f"{name}.{inner}", width, rows_and_columns(module, name, [inner], outer)))
+        elif isinstance(module, nn.Linear | nn.Conv2d) and name != model.output_layer:
             owners = [name, norms[name]] if name in norms else [name]
             parts = (
                 Part(f"{owner}.{key}", 0)
@@ -62,6 +71,17 @@ def hidden_layers(model: nn.Module) -> list[Layer]:
     if not layers:
         raise ValueError(f"{type(model).__name__} has no hidden linear or convolutional layer, so no modules")
     return layers
+
+
+def has(module: nn.Module, ways: Sequence[str]) -> bool:
+    """Whether a module has layers of all these names."""
+    return set(ways) <= {name for name, _ in module.named_children()}
+
+
+def rows_and_columns(module: nn.Module, name: str, into: Sequence[str], out: str) -> tuple[Part, ...]:
+    """The rows, with their biases, of the layers ``into`` of a module of this name, and the columns of its layer ``out``."""
+    rows = (Part(f"{name}.{way}.{key}", 0) for way in into for key, _ in module.get_submodule(way).named_parameters())
+    return (*rows, Part(f"{name}.{out}.weight", 1))
 
 
 def norms_behind(model: nn.Module) -> dict[str, str]:

@@ -9,6 +9,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import AfterValidator, Field
 
 from grokforget.config.base import Component, component_union, no_repeats, registry
+from grokforget.config.models import MODELS, Model
 from grokforget.config.work import Request, Work
 
 Moment = Literal["before", "after", "along"]
@@ -44,11 +45,16 @@ class Analysis(Component):
         """What it computes of one model, about, for the expected cost of a study."""
         return Work(50, 3 * 512)
 
+    def conflict_with(self, model: Model) -> tuple[object, str] | None:
+        """What was found and what is allowed, where it cannot ask such a model."""
+        return None
+
 
 class GradientAlignment(Analysis):
     """Cosines between gradients of forget and retain examples, and their norms (Tables 3 and 9)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.gradient_alignment:gradient_alignment"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["gradient-alignment"] = "gradient-alignment"
     at: Moments = Field(default=["before", "along"])
@@ -71,6 +77,7 @@ class CKA(Analysis):
     """Linear CKA between representations of forget and retain examples at every layer (Table 5)."""
 
     implementation: ClassVar[str] = "grokforget.analyses.cka:cka"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
 
     kind: Literal["cka"] = "cka"
     at: Moments = Field(default=["before"])
@@ -78,6 +85,23 @@ class CKA(Analysis):
     """Rows at most, after matching by class."""
     matchings: Count = 10
     """Random matchings of rows."""
+
+
+class RepresentationRank(Analysis):
+    """Effective rank of the representations of forget and retain examples at every layer."""
+
+    implementation: ClassVar[str] = "grokforget.analyses.representation_rank:representation_rank"
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+
+    kind: Literal["representation-rank"] = "representation-rank"
+    at: Moments = Field(default=["before"])
+    examples: Count = 256
+    """Rows at most, of both sets as many."""
+    draws: Count = 5
+    """Random draws from the larger set."""
+
+    def work(self, request: Request) -> Work:
+        return Work(4, (1 + self.draws) * min(self.examples, request.forget, request.retain))
 
 
 class LocalComplexity(Analysis):
@@ -116,7 +140,25 @@ class Sharpness(Analysis):
         return Work(10, 10 * min(self.examples, request.retain))
 
 
-class ModuleModel(Analysis):
+class OfModules(Analysis):
+    """An analysis of a model's modules: of a language model its heads and the neurons of its MLPs."""
+
+    objectives: ClassVar[tuple[str, ...]] = ("classification", "language")
+
+    def conflict_with(self, model: Model) -> tuple[object, str] | None:
+        known = with_heads("language")
+        if "language" in model.objectives and model.kind not in known:
+            return model.kind, f"a language model whose heads and neurons are known: {', '.join(known)}"
+        return None
+
+
+def with_heads(*objectives: str) -> list[str]:
+    """The kinds of models whose heads are modules, for any of these objectives."""
+    models = {name: model for name, model in MODELS.items() if getattr(model, "has_heads", False)}
+    return [name for name, model in models.items() if set(objectives) & set(model.objectives)]
+
+
+class ModuleModel(OfModules):
     """Share of active modules p, correlation within a module ρ, and the predicted and the measured correlation of gradients
     (Appendix D)."""
 
@@ -135,7 +177,7 @@ class ModuleModel(Analysis):
         return Work(4 * self.examples, 12 * self.examples)
 
 
-class Ablation(Analysis):
+class Ablation(OfModules):
     """Accuracy without the modules that are most specific to the forget set, and without as many drawn at random: are they
     independent, as Appendix D assumes?"""
 
@@ -143,6 +185,10 @@ class Ablation(Analysis):
 
     kind: Literal["ablation"] = "ablation"
     at: Moments = Field(default=["before"])
+    units: Annotated[list[Literal["all", "heads", "neurons"]], AfterValidator(no_repeats)] = Field(
+        default=["all"], min_length=1
+    )
+    """Which modules are removed, each by itself: attention heads, neurons (channels among them), all together."""
     shares: list[Annotated[float, Field(gt=0, lt=1)]] = Field(default=[0.05, 0.1, 0.2], min_length=1)
     """Shares of all modules to remove."""
     draws: Count = 5
@@ -154,8 +200,17 @@ class Ablation(Analysis):
 
     def work(self, request: Request) -> Work:
         looked_at = sum(min(self.evaluated, n) for n in (request.forget, request.retain, request.test))
-        calls = 1 + len(self.shares) * (1 + self.draws)
+        calls = 1 + len(self.units) * len(self.shares) * (1 + self.draws)
         return Work(calls, calls * looked_at + 6 * self.examples)
+
+    def conflict_with(self, model: Model) -> tuple[object, str] | None:
+        known = with_heads("classification", "language")
+        if "heads" in self.units and model.kind not in known:
+            return (
+                f"units heads of a {model.kind}",
+                f"other units, or a model whose heads are modules: {', '.join(known)}",
+            )
+        return super().conflict_with(model)
 
 
 class Robustness(Analysis):
@@ -289,6 +344,7 @@ class ActiveUnits(OfRun):
 ANALYSES = registry(
     GradientAlignment,
     CKA,
+    RepresentationRank,
     LocalComplexity,
     Sharpness,
     ModuleModel,

@@ -297,6 +297,12 @@ def _check_objective(study: Study, name: str) -> None:
         reason = study.method(name, key).conflict_with(setting.model)
         if reason:
             raise problem(f"a method that does not fit the model of {name!r}", *reason, at=["methods", key])
+    for key, analysis in analyses.items():
+        reason = analysis.conflict_with(setting.model)
+        if reason:
+            raise problem(
+                f"an analysis that does not fit the model of {name!r}", reason[0], reason[1], at=["analyses", key]
+            )
 
 
 def _check_components(study: Study) -> None:

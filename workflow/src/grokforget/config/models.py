@@ -218,6 +218,7 @@ class Transformer(Model):
 
     implementation: ClassVar[str] = "grokforget.models.transformer:Transformer"
     needs: ClassVar[str | None] = "tokens"
+    has_heads: ClassVar[bool] = True
 
     kind: Literal["transformer"] = "transformer"
     layers: int = Field(default=1, ge=1, le=48)
@@ -254,6 +255,7 @@ class Phi(Model):
 
     implementation: ClassVar[str] = "grokforget.models.phi:Phi"
     objectives: ClassVar[tuple[str, ...]] = ("language",)
+    has_heads: ClassVar[bool] = True
 
     kind: Literal["phi"] = "phi"
     layers: int = Field(default=2, ge=1, le=96)

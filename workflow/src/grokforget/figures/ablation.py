@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from grokforget.figures.parts.dots import empty, over_seeds, set_small_style
 from grokforget.figures.parts.grid import error_bars, grid, legend, settings_of
-from grokforget.figures.parts.select import of_kinds
+from grokforget.figures.parts.select import of_each_group
 from grokforget.figures.parts.style import SPLITS, accuracy_axis
 
 if TYPE_CHECKING:
@@ -22,32 +22,36 @@ REMOVED: dict[str, dict[str, Any]] = {
     "specific": {"linestyle": "-", "linewidth": 1.3},
     "random": {"linestyle": ":", "linewidth": 1.0, "markerfacecolor": "white"},
 }
+ALL = "all"
+"""Units of every kind, removed together."""
 MARKERS = {"forget": "s", "retain": "o", "test": "^"}
 
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
-    """A row a setting, a column a checkpoint (before unlearning; no controls): accuracy (%) on forget, retain and test set
+    """A row a setting (of groups of examples a group), a column a checkpoint (before unlearning; no controls) and a kind of units
+    that are removed by themselves: accuracy (%) on forget, retain and test set
     against the share of units removed (%), the most forget-specific ones and random ones, mean and standard deviation
     over seeds. Table: analysis.
     """
     set_small_style()
     analysis = tables["analysis"]
-    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
+    rows = of_each_group(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
     accuracies = by_share(rows)
     accuracies = accuracies[accuracies.checkpoint.isin(spec.checkpoints)]
     settings = settings_of(accuracies, spec.settings)
     if not settings:
         return empty("no ablation of checkpoints in this study")
-    checkpoints = [name for name in spec.checkpoints if (accuracies.checkpoint == name).any()]
-    fig, panels = grid(len(settings), len(checkpoints), min(48, 205 / len(settings)), sharex=True, sharey=True)
+    kinds = list(dict.fromkeys(accuracies.units))
+    columns = [(name, kind) for name in spec.checkpoints if (accuracies.checkpoint == name).any() for kind in kinds]
+    fig, panels = grid(len(settings), len(columns), min(48, 205 / len(settings)), sharex=True, sharey=True)
     for row, setting in zip(panels, settings, strict=True):
         of_setting = accuracies[accuracies.setting == setting]
-        for axes, checkpoint in zip(row, checkpoints, strict=True):
-            ablated(axes, of_setting[of_setting.checkpoint == checkpoint])
+        for axes, (checkpoint, kind) in zip(row, columns, strict=True):
+            ablated(axes, of_setting[(of_setting.checkpoint == checkpoint) & (of_setting.units == kind)])
         row[0].set_axis_on()
-        row[0].set_ylabel(f"{setting}\n{of_setting.forget_set.iloc[0]}\naccuracy (%)")
-    for axes, checkpoint in zip(panels[0], checkpoints, strict=True):
-        axes.set_title(checkpoint)
+        row[0].set_ylabel(f"{setting.partition(chr(10))[0]}\n{of_setting.forget_set.iloc[0]}\naccuracy (%)")
+    for axes, (checkpoint, kind) in zip(panels[0], columns, strict=True):
+        axes.set_title(checkpoint if kind == ALL else f"{checkpoint}: {kind}")
     for axes in panels[-1]:
         axes.set_xlabel("units removed (%)")
         axes.locator_params(axis="x", nbins=5)
@@ -63,19 +67,20 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
 
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
-    """Columns setting, forget_set, seed, checkpoint, split, share (of a layer's units), removed (``specific`` or
-    ``random``) and value (accuracy in [0, 1]); nothing removed, a share of 0, stands under both."""
+    """Columns setting, forget_set, seed, checkpoint, units (which kind of them, or ``ALL``), split, share (of a layer's units),
+    removed (``specific`` or ``random``) and value (accuracy in [0, 1]); nothing removed, a share of 0, stands under each."""
     rows = rows[rows.measure == "ablated_accuracy"]
-    # Three columns, even where no part has three pieces.
-    pieces = rows.part.str.split("/", expand=True).reindex(columns=range(3))
-    pieces.columns = pd.Index(["split", "share", "removed"])
-    rows = rows.join(pieces)
+    # Four columns, even where no part has four pieces.
+    pieces = rows.part.str.split("/", expand=True).reindex(columns=range(4))
+    pieces.columns = pd.Index(["split", "share", "removed", "units"])
+    rows = rows.reset_index(drop=True).join(pieces.reset_index(drop=True))
+    rows = rows.assign(units=rows.units.astype(object).fillna(ALL))
     whole = rows[rows.share == "none"]
-    rows = pd.concat(
-        [rows[rows.removed == name] for name in REMOVED] + [whole.assign(removed=name) for name in REMOVED]
-    )
+    some = rows[rows.removed.isin(list(REMOVED))]
+    each = some[["units", "removed"]].drop_duplicates()
+    rows = pd.concat([some, whole.drop(columns=["units", "removed"]).merge(each, how="cross")])
     return rows.assign(share=rows.share.replace("none", "0").astype("float64"))[
-        ["setting", "forget_set", "seed", "checkpoint", "split", "share", "removed", "value"]
+        ["setting", "forget_set", "seed", "checkpoint", "units", "split", "share", "removed", "value"]
     ]
 
 

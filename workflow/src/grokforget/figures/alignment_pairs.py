@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from grokforget.figures.parts.dots import darker, empty, looks, set_small_style
 from grokforget.figures.parts.grid import grid, heading, legend, settings_of
-from grokforget.figures.parts.select import of_kinds, wide
+from grokforget.figures.parts.select import of_each_group, wide
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -36,7 +36,7 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     """
     set_small_style()
     analysis = tables["analysis"]
-    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
+    rows = of_each_group(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
     settings = settings_of(rows, spec.settings)
     if not settings:
         return empty("no gradients before unlearning in this study")

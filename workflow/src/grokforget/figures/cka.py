@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from grokforget.figures.parts.dots import empty, looks, over_seeds, set_small_style
 from grokforget.figures.parts.grid import error_bars, grid, heading, legend, settings_of
-from grokforget.figures.parts.select import natural, of_kinds
+from grokforget.figures.parts.select import natural, of_each_group
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -28,7 +28,7 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     """
     set_small_style()
     analysis = tables["analysis"]
-    rows = of_kinds(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
+    rows = of_each_group(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
     rows = rows[rows.part != ""]
     settings = settings_of(rows, spec.settings)
     if not settings:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from grokforget.figures.parts.curves import LEGEND, dash, draw_runs
 from grokforget.figures.parts.dots import dot, empty, looks, set_small_style
 from grokforget.figures.parts.grid import grid, heading, legend, settings_of
-from grokforget.figures.parts.select import of_kinds, wide
+from grokforget.figures.parts.select import of_each_group, of_kinds, wide
 
 if TYPE_CHECKING:
     from grokforget.config.specs.figures import FigureSpec
@@ -37,9 +37,8 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     set_small_style()
     along = tables["along"]
     analysis = tables["analysis"]
-    before, during = (
-        of_kinds(table, [KIND], spec.study, spec.forget_sets) for table in (analysis[analysis.stage == "before"], along)
-    )
+    before = of_each_group(analysis[analysis.stage == "before"], [KIND], spec.study, spec.forget_sets)
+    during = of_kinds(along, [KIND], spec.study, spec.forget_sets)
     both = pd.concat([before, during])
     settings = settings_of(both, spec.settings)
     if not settings:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import torch
+
 from grokforget.analyses.base import Probe
 from grokforget.jobs.found import is_found
 from grokforget.jobs.request import PreparedRequest
@@ -62,12 +64,13 @@ def request_of(job: Job[AnalyseSpec] | Job[AnalyseAlongTrainingSpec], models: It
     """
     spec = job.spec
     request = PreparedRequest(job, job.input("forget"), spec.forget_set)
+    labels = {name: torch.from_numpy(of_split) for name, of_split in request.labels.items()}
     for subject in models:
         original, retrained = request.recalibrated(subject.original), request.recalibrated(subject.retrained)
         request.load(subject.weights)
         request.model.eval()
         probe = Probe(
-            request.model, request.examples, request.objective, request.seed, spec.recipe, original, retrained
+            request.model, request.examples, request.objective, request.seed, spec.recipe, original, retrained, labels
         )
         yield Looked(subject.labels, subject.found, probe)
 

@@ -24,6 +24,8 @@ class Model(Component):
     """The name of its family in ``workflow/resources/paper_numbers.csv``."""
     hidden_matrices: ClassVar[bool] = True
     """Whether it has linear layers beside its output layer, or may have some."""
+    has_heads: ClassVar[bool] = False
+    """Whether attention heads, and the neurons of its blocks' MLPs, are its modules (``analyses/modules.py``)."""
     libraries: ClassVar[tuple[str, ...]] = ()
     """The libraries beside torch whose locked versions decide what it computes."""
     pretrained: ClassVar[bool] = False

@@ -32,13 +32,15 @@ def grid(rows: int, columns: int, height: float, **options: Any) -> tuple[Figure
 
 
 def settings_of(rows: pd.DataFrame, settings: Sequence[str]) -> list[str]:
-    """Those of the settings that there is something of."""
-    return [name for name in settings if (rows.setting == name).any()]
+    """Those of the settings that there is something of, groups of examples of one behind each other
+    (``select.of_each_group``)."""
+    found = sorted(set(rows.setting))
+    return [name for setting in settings for name in found if name.partition("\n")[0] == setting]
 
 
 def heading(rows: pd.DataFrame, setting: str) -> str:
     """A column's: the setting, and the forget set that is shown of it."""
-    return f"{setting}\nforget set {rows[rows.setting == setting].forget_set.iloc[0]}"
+    return f"{setting.partition(chr(10))[0]}\nforget set {rows[rows.setting == setting].forget_set.iloc[0]}"
 
 
 def legend(figure: Figure, marks: Mapping[str, Mapping[str, Any]], columns: int = 4) -> None:

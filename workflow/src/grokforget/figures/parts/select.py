@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from grokforget.config.specs.base import Meanings
 
 RUN = ["setting", "forget_set", "seed"]
+GROUPS = ("early", "late")
+"""The groups of examples that are compared, each forgotten by itself."""
 
 
 def of_kinds(table: pd.DataFrame, kinds: Sequence[str], study: Meanings, preferred: Sequence[str] = ()) -> pd.DataFrame:
@@ -24,8 +26,7 @@ def of_kinds(table: pd.DataFrame, kinds: Sequence[str], study: Meanings, preferr
     ``table`` is ``analysis`` or ``along``. In ``analysis``, controls stand under the setting that they are compared
     with, and what they have of that setting's forget set alone.
     """
-    names = [name for name, kind in study.analyses.items() if kind in kinds]
-    table = table[table.value.notna() & table.analysis.isin(names)]
+    table = of_all(table[table.value.notna()], kinds, study)
     main = table[~table.setting.isin(list(study.controls))]
     order = [name for name in study.forget_sets if name not in preferred] + list(preferred)
     chosen = {
@@ -35,6 +36,24 @@ def of_kinds(table: pd.DataFrame, kinds: Sequence[str], study: Meanings, preferr
     if "checkpoint" in table:
         table = under_their_settings(table, study.controls)
     return table[table.forget_set == table.setting.map(chosen)]
+
+
+def of_each_group(
+    table: pd.DataFrame, kinds: Sequence[str], study: Meanings, preferred: Sequence[str] = ()
+) -> pd.DataFrame:
+    """As ``of_kinds``; but where a setting's forget sets are ``GROUPS`` of examples, all of these, each as a setting of its own,
+    named "<setting>\n<forget set>"."""
+    groups = [name for name, rule in study.forget_sets.items() if rule.group in GROUPS]
+    # A group of which there is nothing is none that could be shown.
+    grouped = table[table.forget_set.isin(groups) & table.value.notna()]
+    grouped = of_all(grouped, kinds, study)
+    others = of_kinds(table[~table.setting.isin(grouped.setting.unique())], kinds, study, preferred)
+    return pd.concat([others, grouped.assign(setting=grouped.setting + "\n" + grouped.forget_set)])
+
+
+def of_all(table: pd.DataFrame, kinds: Sequence[str], study: Meanings) -> pd.DataFrame:
+    """The rows of the study's analyses of these kinds."""
+    return table[table.analysis.isin([name for name, kind in study.analyses.items() if kind in kinds])]
 
 
 def dotted(analysis: pd.DataFrame, kinds: Sequence[str], study: Meanings) -> pd.DataFrame:
