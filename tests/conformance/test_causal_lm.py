@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from grokforget.analyses.features import REPRESENTATION, layers, outputs
 from grokforget.config.data import FictitiousAuthors as FictitiousAuthorsSettings
 from grokforget.config.methods import METHODS
 from grokforget.config.models import CausalLM as Settings
@@ -23,6 +24,7 @@ from grokforget.config.training import TrainingSettings
 from grokforget.config.work import Extent
 from grokforget.data.examples import read_examples
 from grokforget.data.language.authors import FictitiousAuthors
+from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples
 from grokforget.data.refusal import DataError
 from grokforget.data.shape import DataShape
@@ -384,3 +386,23 @@ def test_the_data_are_written_in_the_tokenizer_of_the_folder(tmp_path: Path) -> 
     model = built(tmp_path, vocabulary=table.shape.vocabulary)
     logits: Tensor = model(model.encode(torch.tensor(table.inputs[:2])))
     assert logits.shape == (2, table.inputs.shape[1], VOCABULARY)
+
+
+@of_each
+def test_what_a_text_is_at_a_layer_is_the_mean_of_the_hidden_states_of_its_answer(
+    architecture: str, tmp_path: Path
+) -> None:
+    """transformers gives the stream before every block, and behind the last norm what enters the output layer."""
+    theirs, ours = put_model(tmp_path, architecture), built(tmp_path).eval()
+    targets = TOKENS.clone()
+    targets[:, :4], targets[2:, 9:] = IGNORED, IGNORED
+    with torch.no_grad():
+        states = theirs(input_ids=TOKENS, output_hidden_states=True).hidden_states
+    block = BLOCKS.get(architecture, "model.layers.0")
+    names = layers(ours, texts=True)
+    assert names[0] == block
+    assert names[-1] == REPRESENTATION
+    found = outputs(ours, [block, REPRESENTATION], Examples(TOKENS, targets))
+    for name, state in ((block, states[1]), (REPRESENTATION, states[-1])):
+        for row, answer in enumerate(targets != IGNORED):
+            torch.testing.assert_close(found[name][row], state[row][answer].mean(0), rtol=1e-5, atol=1e-6)

@@ -30,10 +30,15 @@ def layers(model: nn.Module, texts: bool = False) -> list[str]:
     also of its blocks, the members of a ``ModuleList``, whose outputs are the residual stream behind them."""
     named = dict(model.named_modules())
     found = [name for name, module in named.items() if isinstance(module, nn.ReLU)]
-    others = [name for name, module in named.items() if isinstance(module, OTHERS)]
+    others = [name for name, module in named.items() if isinstance(module, OTHERS) or of_transformers(module)]
     lists = [(name, module) for name, module in named.items() if isinstance(module, nn.ModuleList)]
     blocks = [f"{name}.{number}" for name, module in lists for number in range(len(module))] if texts else []
     return [*blocks, *(found or others), REPRESENTATION]
+
+
+def of_transformers(module: nn.Module) -> bool:
+    """Whether it is one of the library's own activations, of which models of the hub have most."""
+    return type(module).__module__ == "transformers.activations"
 
 
 def by_layer(model: nn.Module, pools: Mapping[int, Examples]) -> Iterator[tuple[str, dict[int, Tensor]]]:
@@ -70,7 +75,10 @@ def outputs(model: nn.Module, names: Sequence[str], examples: Examples) -> dict[
             hook = last.register_forward_pre_hook(lambda _, args: seen[REPRESENTATION].append(args[0].clone()))
         else:
             hook = model.get_submodule(name).register_forward_hook(
-                lambda _, args, output, name=name: seen[name].append(output.clone())
+                # Blocks of models of the hub may give more beside the stream.
+                lambda _, args, output, name=name: seen[name].append(
+                    (output[0] if isinstance(output, tuple) else output).clone()
+                )
             )
         handles.append(hook)
     found: dict[str, list[Tensor]] = {name: [] for name in names}
