@@ -21,8 +21,10 @@ from grokforget.config.specs.base import Meanings
 from grokforget.figures import alignment as figure_alignment
 from grokforget.figures import alignment_pairs as figure_alignment_pairs
 from grokforget.figures import modules as figure_modules
+from grokforget.figures.cka import shortened
 from grokforget.figures.parts.curves import mean_curve, times
-from grokforget.figures.parts.select import natural, of_kinds
+from grokforget.figures.parts.grid import settings_of
+from grokforget.figures.parts.select import natural, of_each_group, of_kinds
 from grokforget.figures.parts.style import CHECKPOINTS, SPLITS
 from grokforget.jobs.render import render
 from grokforget.runtime.files import write_table
@@ -399,3 +401,26 @@ def test_ablation_shows_accuracies_by_share(whole: dict[str, pd.DataFrame], figu
         found = lines(axes, color=SPLITS["retain"]["color"], marker="o")
         (line,) = [line for line in found if hollow(line) == face]
         np.testing.assert_allclose(points(line), np.column_stack([[0, 5, 10], wanted]))
+
+
+def test_long_names_of_layers_are_told_without_the_folder_that_all_lie_in() -> None:
+    phi = ["model.layers.0", "model.layers.0.mlp.activation_fn", "model.layers.1", "representation"]
+    assert shortened(phi) == ("layer of model.layers", ["0", "0.mlp.activation_fn", "1", "representation"])
+    for names in (["features.1", "features.3", "representation"], []):
+        assert shortened(names) == ("layer", names)
+
+
+def test_groups_of_examples_are_shown_each_by_itself() -> None:
+    """Those of which there is something; other settings as ever, by the forget set that is preferred."""
+    rule = {"kind": "local-grokking", "pairs": 4}
+    sets = {"early": {**rule, "group": "early"}, "late": {**rule, "group": "late"}, "any": {**rule, "group": "random"}}
+    study = Meanings.model_validate({"forget_sets": {**sets, "few": {"kind": "random"}}, "analyses": {"alike": "cka"}})
+    cells = [("phi", "early"), ("phi", "late"), ("phi", "any"), ("mlp", "few"), ("mlp", "any")]
+    table = pd.DataFrame(
+        [{"setting": one, "forget_set": name, "seed": 0, "analysis": "alike", "value": 1.0} for one, name in cells]
+    )
+    shown = of_each_group(table, ["cka"], study, ["few"])
+    assert sorted(zip(shown.setting, shown.forget_set, strict=True)) == [
+        ("mlp", "few"), ("phi\nearly", "early"), ("phi\nlate", "late")
+    ]  # fmt: skip
+    assert settings_of(shown, ["phi", "mlp"]) == ["phi\nearly", "phi\nlate", "mlp"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 KIND = "cka"
 ROWS = {"": "CKA, usual estimator", "_unbiased": "CKA, unbiased estimator"}
 CONTROL = {"color": "0.6", "linestyle": "-", "linewidth": 0.7, "markerfacecolor": "white", "markersize": 2.6}
+LONG = 16
+"""Letters of a layer's name."""
 
 
 def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
@@ -43,8 +46,9 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
         for axes, ending in zip(column, ROWS, strict=True):
             layers(axes, of_setting, ending, order, looks(of_setting.checkpoint, spec.study), joined)
         column[0].set_title(heading(rows, setting))
-        column[-1].set_xticks(range(len(order)), order, rotation=35, ha="right", rotation_mode="anchor")
-        column[-1].set_xlabel("layer")
+        label, names = shortened(order)
+        column[-1].set_xticks(range(len(order)), names, rotation=35, ha="right", rotation_mode="anchor")
+        column[-1].set_xlabel(label)
     for axes, label in zip(panels[:, 0], ROWS.values(), strict=True):
         axes.set_ylabel(label)
     title = "forget against retain examples, before unlearning"
@@ -53,6 +57,15 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
     control = {**CONTROL, "marker": "o"}
     legend(fig, {**lines, "the same of two parts of the retain set (means)": control}, columns=4)
     return fig
+
+
+def shortened(layers: Sequence[str]) -> tuple[str, list[str]]:
+    """The axis' label and the layers' names; of long ones without the folder that all of them lie in."""
+    if max(map(len, layers), default=0) <= LONG:
+        return "layer", [*layers]
+    steps = zip(*(name.split(".")[:-1] for name in layers if "." in name), strict=False)
+    folder = ".".join(step[0] for step in takewhile(lambda step: len({*step}) == 1, steps))
+    return (f"layer of {folder}" if folder else "layer"), [name.removeprefix(f"{folder}.") for name in layers]
 
 
 def layers(
