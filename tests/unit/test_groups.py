@@ -153,7 +153,7 @@ def language(**changes: Any) -> Study:
     plain = load_study(REPOSITORY / "tests" / "language.yaml")
     group = {"kind": "local-grokking", "pairs": 3, "from_epoch": 10}
     forget_sets = {"short": {**group, "group": "early"}, "long": {**group, "group": "late"}}
-    given = {**plain.model_dump(exclude_unset=True), "forget_sets": forget_sets, **changes}
+    given = {**plain.model_dump(exclude_unset=True), "forget_sets": forget_sets, "analyses": {}, **changes}
     return Study.model_validate(given)
 
 

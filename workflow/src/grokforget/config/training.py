@@ -201,7 +201,8 @@ class TrainingSettings(Strict):
 
     @model_validator(mode="after")
     def _tolerance_of_numbers(self) -> Self:
-        if "tolerance" in self.model_fields_set and self.loss != "squared-error":
+        # What is dumped has every default, and is a study as well.
+        if self.tolerance != type(self).model_fields["tolerance"].default and self.loss != "squared-error":
             raise problem(f"a tolerance with {self.loss}", self.tolerance, "none", at=["tolerance"])
         return self
 
