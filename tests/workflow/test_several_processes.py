@@ -35,7 +35,7 @@ def test_it_is_trained_here_and_asks_a_cluster_for_as_many_gpus_cores_and_memory
     assert "train 40/40" in (tmp_path / f"results/small/logs/{job}.log").read_text()
 
     # A Slurm that is installed here is not asked.
-    for name, text in (("submit", SUBMIT), ("sinfo", "#!/bin/sh\n")):
+    for name, text in (("submit", SUBMIT), ("sinfo", "#!/bin/sh\n"), ("squeue", "#!/bin/sh\n")):
         (tmp_path / "bin").mkdir(exist_ok=True)
         (tmp_path / "bin" / name).write_text(text)
         (tmp_path / "bin" / name).chmod(0o755)
