@@ -6,11 +6,10 @@ import copy
 import math
 from collections.abc import Iterator
 
-import torch
 from torch import nn
 
-from grokforget.analyses.base import Probe, Value, nan_where_diverged
-from grokforget.data.loader import Examples, training_loader
+from grokforget.analyses.base import Probe, Value, joined, nan_where_diverged
+from grokforget.data.loader import training_loader
 from grokforget.runtime.seeds import derive_seed
 from grokforget.training.evaluate import accuracy_and_loss
 from grokforget.training.finite import all_finite
@@ -68,7 +67,7 @@ def relearning(probe: Probe, *, updates: int, tolerance: float) -> list[Value]:
 def trained(model: nn.Module, probe: Probe, updates: int) -> Iterator[None]:
     """Train the model in place, stopping before the first update and after each of ``updates``."""
     forget, retain, recipe = probe.examples["forget"], probe.examples["retain"], probe.recipe
-    examples = Examples(torch.cat([forget.x, retain.x]), torch.cat([forget.y, retain.y]))
+    examples = joined([forget, retain])
     optimizer = make_optimizer(model, recipe.optimizer)
     seed = derive_seed(probe.seed, "analysis", "relearning")
     loader = training_loader(examples, recipe.batch_size, seed, fewest_examples(model, "moving"))

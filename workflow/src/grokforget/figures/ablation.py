@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from grokforget.figures.parts.dots import empty, over_seeds, set_small_style
-from grokforget.figures.parts.grid import error_bars, grid, legend, settings_of
+from grokforget.figures.parts.grid import error_bars, grid, legend, plain, settings_of
 from grokforget.figures.parts.select import of_each_group
 from grokforget.figures.parts.style import SPLITS, accuracy_axis
 
@@ -49,7 +49,7 @@ def figure(tables: Mapping[str, pd.DataFrame], spec: FigureSpec) -> Figure:
         for axes, (checkpoint, kind) in zip(row, columns, strict=True):
             ablated(axes, of_setting[(of_setting.checkpoint == checkpoint) & (of_setting.units == kind)])
         row[0].set_axis_on()
-        row[0].set_ylabel(f"{setting.partition(chr(10))[0]}\n{of_setting.forget_set.iloc[0]}\naccuracy (%)")
+        row[0].set_ylabel(f"{plain(setting)}\n{of_setting.forget_set.iloc[0]}\naccuracy (%)")
     for axes, (checkpoint, kind) in zip(panels[0], columns, strict=True):
         axes.set_title(checkpoint if kind == ALL else f"{checkpoint}: {kind}")
     for axes in panels[-1]:

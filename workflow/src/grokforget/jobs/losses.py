@@ -43,7 +43,7 @@ def record_losses(job: Job[LossesSpec]) -> None:
     first = step_near(sorted(where), spec.from_epoch, len(run.train), spec.batch_size) if lasted else end
     steps = sorted({*spread(sorted(where), spec.snapshots), first, end})
     snapshots = [(step, where[step]) for step in steps]
-    arrays = {"losses": torch.stack([*run.losses(snapshots, run.examples)]).cpu().numpy()}
+    arrays = {"losses": torch.stack([*run.losses(snapshots[:-1], run.examples), final]).cpu().numpy()}
     if "paraphrased_questions/tokens" in run.table.extras:
         asked = texts(run.table.extras, "paraphrased_questions", run.train, run.device)
         losses = torch.stack([*run.losses(snapshots, asked)])

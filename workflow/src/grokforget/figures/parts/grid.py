@@ -35,12 +35,17 @@ def settings_of(rows: pd.DataFrame, settings: Sequence[str]) -> list[str]:
     """Those of the settings that there is something of, groups of examples of one behind each other
     (``select.of_each_group``)."""
     found = sorted(set(rows.setting))
-    return [name for setting in settings for name in found if name.partition("\n")[0] == setting]
+    return [name for setting in settings for name in found if plain(name) == setting]
+
+
+def plain(setting: str) -> str:
+    """The setting's own name, without that of a group."""
+    return setting.partition("\n")[0]
 
 
 def heading(rows: pd.DataFrame, setting: str) -> str:
     """A column's: the setting, and the forget set that is shown of it."""
-    return f"{setting.partition(chr(10))[0]}\nforget set {rows[rows.setting == setting].forget_set.iloc[0]}"
+    return f"{plain(setting)}\nforget set {rows[rows.setting == setting].forget_set.iloc[0]}"
 
 
 def legend(figure: Figure, marks: Mapping[str, Mapping[str, Any]], columns: int = 4) -> None:
