@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from scipy import stats
 
 if TYPE_CHECKING:
     from grokforget.config.specs.base import ForgetSetMeaning
@@ -32,6 +31,9 @@ def by_groups(table: pd.DataFrame, forget_sets: Mapping[str, ForgetSetMeaning]) 
 def loss_p(examples: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Columns ``keys`` and ``value``: p of Welch's two-sided t-test of the final losses of the examples of both groups (rows as
     ``by_groups`` names them, with ``final_loss``); NaN where a group has fewer than two."""
+    # Here alone: figures that know the groups by name need none of it.
+    from scipy import stats
+
     rows = []
     for where, here in examples.groupby(list(keys)):
         losses = [here.final_loss[here.group == group] for group in GROUPS.values()]

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from grokforget.figures.parts.dots import BEFORE
+from grokforget.statistics.groups import GROUPS
 from grokforget.statistics.quantities import under_their_settings
 
 if TYPE_CHECKING:
     from grokforget.config.specs.base import Meanings
 
 RUN = ["setting", "forget_set", "seed"]
-GROUPS = ("early", "late")
-"""The groups of examples that are compared, each forgotten by itself."""
 
 
 def of_kinds(table: pd.DataFrame, kinds: Sequence[str], study: Meanings, preferred: Sequence[str] = ()) -> pd.DataFrame:
