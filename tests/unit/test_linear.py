@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.models import linear
-from grokforget.models.linear import LEAST, Linear, twice_differentiable
+from grokforget.models.linear import LEAST, LEAST_INPUTS, Linear, twice_differentiable
 from grokforget.models.mlp import MLP
 from grokforget.training.penalties.jacobian import Jacobian
 
@@ -64,7 +64,8 @@ def test_what_is_small_or_of_another_type_is_left_to_torch() -> None:
     layer, x = layer_and_input(300, 200)
     few = x[: LEAST // 200 // 200 - 1]
     double, y = layer_and_input(300, 200, dtype=torch.float64)
-    for action in (lambda: layer(few), lambda: double(y), lambda: layer(x[:1].expand(20, -1))):
+    narrow, z = layer_and_input(LEAST // 200 // (LEAST_INPUTS - 1) + 1, LEAST_INPUTS - 1)
+    for action in (lambda: layer(few), lambda: double(y), lambda: layer(x[:1].expand(20, -1)), lambda: narrow(z)):
         assert not uses(action)
 
 

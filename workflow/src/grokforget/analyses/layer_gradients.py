@@ -112,10 +112,11 @@ def mean_gradient(model: nn.Module, examples: Examples, objective: Objective, ch
     """Gradient (P,) of the mean of the examples' losses, layer after layer; ``chunk`` examples at a time, or fewer
     (``in_batches``)."""
     parameters = [model.get_parameter(name) for names in layers(model).values() for name in names]
-    forward = getattr(model, "per_example_forward", model)
+    forward = getattr(model, "per_example_forward", None)
     total: Tensor | float = 0.0
     for part in in_batches(examples, chunk):
-        loss = objective.example_losses(forward(part.x), part.y).sum() / len(examples)
+        outputs = forward(part.x) if forward else objective.outputs(model, part)
+        loss = objective.example_losses(outputs, part.y).sum() / len(examples)
         found = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
         total = total + torch.cat([gradient.flatten() for gradient in found])
     assert isinstance(total, Tensor)

@@ -76,6 +76,6 @@ def trained(model: nn.Module, probe: Probe, updates: int) -> Iterator[None]:
     for update in range(updates):
         batch = loader.batch(update)
         optimizer.zero_grad()
-        probe.objective.training_loss(model(batch.x), batch.y).backward()
+        probe.objective.training_loss(probe.objective.outputs(model, batch), batch.y).backward()
         optimizer.step()
         yield

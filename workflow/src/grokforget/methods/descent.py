@@ -49,7 +49,7 @@ class Descent(Method):
 
     def loss(self, problem: Problem, batch: Examples, epoch: int) -> Tensor:
         """What an update of the epoch, counted from 0, minimises on the batch, a scalar."""
-        return self.sign * problem.objective.unlearning_loss(problem.model(batch.x), batch.y)
+        return self.sign * problem.objective.unlearning_loss(problem.objective.outputs(problem.model, batch), batch.y)
 
 
 class GradientAscent(Descent):

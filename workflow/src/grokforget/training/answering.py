@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples, lengths_of
+from grokforget.training.answer_logits import answer_logits
 from grokforget.training.evaluate import MOST_TEXTS
 from grokforget.training.modes import in_eval_mode
 
@@ -52,14 +53,15 @@ def settled(model: nn.Module, batch: Examples, end: int, longest: int) -> Tensor
     reach = min(batch.x.shape[1] + 1, longest)
     while len(rows):
         text, known, places = said[rows, :reach], final[rows, None], place[: reach - 1]
-        likeliest = model(text[:, :-1]).argmax(2)
-        after = torch.where(places < known, text[:, 1:], likeliest)
+        asked = places >= known
+        likeliest = answer_logits(model, text[:, :-1], asked).argmax(1)
+        after = text[:, 1:].masked_scatter(asked, likeliest)
         # All up to the first that is another than was guessed, and that one too, follow from final ones.
         wrong = after != text[:, 1:]
         first_wrong = torch.where(wrong.any(1), wrong.long().argmax(1) + 2, reach)
         said[rows, 1:reach] = after
         final[rows] = torch.maximum(first_wrong, known[:, 0])
-        ended = ((after == end) & (places >= known) & (places < final[rows, None])).any(1)
+        ended = ((after == end) & asked & (places < final[rows, None])).any(1)
         rows = rows[~ended & (final[rows] < longest)]
         reach = min(int(final[rows].amax()) + AHEAD, longest) if len(rows) else reach
     return said

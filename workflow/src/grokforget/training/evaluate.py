@@ -8,7 +8,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
+from grokforget.data.language.encode import IGNORED
 from grokforget.data.loader import Examples, lengths_of
+from grokforget.training.answer_logits import answer_logits
 from grokforget.training.modes import in_eval_mode
 from grokforget.training.objective import Objective
 
@@ -68,15 +70,16 @@ def digests_of(model: nn.Module, sets: Sequence[Examples], objective: Objective)
 
 @torch.no_grad()
 def reduced(model: nn.Module, examples: Examples, reduce: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Numbers of each of the examples of text, (N, ...) in their order: what ``reduce`` makes of a batch's outputs (n, T, ...)
-    and targets (n, T), (n, ...).
+    """Numbers of each of the examples of text, (N, ...) in their order: what ``reduce`` makes of a batch's outputs at the
+    tokens to learn, (tokens, V), and its targets (n, T), (n, ...).
 
     In eval mode; every module's mode is put back. A batch holds at most ``MOST_TEXTS`` examples, of about one length, and is
     trimmed to its longest: more outputs than its are never there.
     """
     order = lengths_of(examples.y).argsort(stable=True)
     with in_eval_mode(model):
-        parts = [reduce(model(batch.x), batch.y) for batch in (examples[index] for index in order.split(MOST_TEXTS))]
+        batches = (examples[index] for index in order.split(MOST_TEXTS))
+        parts = [reduce(answer_logits(model, batch.x, batch.y != IGNORED), batch.y) for batch in batches]
     together = torch.cat(parts)
     return torch.empty_like(together).index_copy_(0, order, together)
 

@@ -76,9 +76,9 @@ class Gradient:
     def loss(self, batch: Examples) -> Tensor:
         """The training loss, a scalar, float32."""
         if self.recipe.precision == "float32":
-            return self.objective.training_loss(self.model(batch.x), batch.y)
+            return self.objective.training_loss(self.objective.outputs(self.model, batch), batch.y)
         with torch.autocast(batch.x.device.type, getattr(torch, self.recipe.precision)):
-            outputs = self.model(batch.x)
+            outputs = self.objective.outputs(self.model, batch)
         return self.objective.training_loss(outputs.float(), batch.y)
 
     def record(self, batch: Examples) -> None:

@@ -1,7 +1,8 @@
 """Answering: the objective of a language model, whose outputs are logits (N, T, V) of the next token and whose targets are
 tokens (N, T), ``IGNORED`` where there is nothing to learn: prompts and padding.
 
-Targets are shifted already: ``targets[n, t]`` is what the output at position t has to predict.
+Targets are shifted already: ``targets[n, t]`` is what the output at position t has to predict. Outputs may be those of the
+tokens to learn alone, (tokens, V), one text behind the other: ``outputs`` asks the model for no others.
 """
 
 from __future__ import annotations
@@ -10,20 +11,23 @@ import math
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from grokforget.data.language.encode import IGNORED
+from grokforget.data.loader import Examples
 from grokforget.metrics.language.answers import without_end
 from grokforget.metrics.language.extraction_strength import extraction_strength
+from grokforget.training.answer_logits import answer_logits, rows_of
 from grokforget.training.classification import cross_entropies
 from grokforget.training.objective import Objective
 
 
 def token_losses(outputs: Tensor, targets: Tensor) -> Tensor:
     """-log p of every target in nats, (N, T), in the outputs' dtype; 0 where there is nothing to learn."""
-    losses = functional.cross_entropy(outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
-    return losses.view_as(targets)
+    asked = targets != IGNORED
+    losses = functional.cross_entropy(rows_of(outputs, asked), targets[asked], reduction="none")
+    return torch.zeros_like(targets, dtype=losses.dtype).masked_scatter(asked, losses)
 
 
 def answer_lengths(targets: Tensor) -> Tensor:
@@ -36,11 +40,10 @@ def judged_tokens(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     there is nothing to learn. The losses keep their digits where the model is sure (``cross_entropies``), and are NaN where an
     output for the token is not finite."""
     asked = targets != IGNORED
-    rows, wanted = outputs[asked], targets[asked]
+    rows, wanted = rows_of(outputs, asked), targets[asked]
     losses = torch.zeros(targets.shape, dtype=torch.float64, device=outputs.device)
-    # Of numbers alone the smallest and the largest are numbers.
-    smallest, largest = rows.aminmax(dim=1)
-    finite = smallest.isfinite() & largest.isfinite()
+    # Of numbers alone the sum is a number, but where it is too large for one: no output of use is.
+    finite = rows.sum(1).isfinite()
     losses[asked] = cross_entropies(rows, wanted).double().where(finite, math.nan)
     right = torch.zeros_like(asked)
     right[asked] = rows.argmax(1) == wanted
@@ -53,8 +56,12 @@ class Language(Objective):
 
     reduces: ClassVar[bool] = True
 
+    def outputs(self, model: nn.Module, examples: Examples) -> Tensor:
+        return answer_logits(model, examples.x, examples.y != IGNORED)
+
     def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:
-        return functional.cross_entropy(outputs.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
+        asked = targets != IGNORED
+        return functional.cross_entropy(rows_of(outputs, asked), targets[asked])
 
     def terms(self, targets: Tensor) -> int:
         return int((targets != IGNORED).sum())
@@ -80,7 +87,7 @@ class Language(Objective):
 
     def correct(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """Extraction strength of each example, (N,) float32 in [0, 1]."""
-        return extraction_strength(outputs.argmax(2) == targets, without_end(targets != IGNORED))
+        return extraction_strength(judged_tokens(outputs, targets)[1], without_end(targets != IGNORED))
 
     def digest(self, outputs: Tensor, targets: Tensor) -> Tensor:
         """What evaluation keeps of each example, (N, 3) float64: the sum of its tokens' -log p in nats, how many they are, and

@@ -22,6 +22,7 @@ from grokforget.metrics.language.min_k_plus_plus import normalised
 from grokforget.metrics.language.rouge_l import rouge_l_recall
 from grokforget.metrics.language.zlib_ratio import compressed_bytes
 from grokforget.runtime.seeds import numpy_generator
+from grokforget.training.answer_logits import rows_of
 from grokforget.training.answering import greedy_answers
 from grokforget.training.evaluate import reduced
 from grokforget.training.language import Digested, Language, answer_lengths, judged_tokens
@@ -168,7 +169,7 @@ def reduce(outputs: Tensor, targets: Tensor, *, k: float) -> Tensor:
     strength = extraction_strength(right, answer).double()
     digests = torch.stack([losses.sum(1), answer_lengths(targets).double(), strength], dim=1)
     expected = torch.zeros_like(losses)
-    expected[answer] = normalised(outputs[answer], targets[answer]).double()
+    expected[answer] = normalised(rows_of(outputs, asked)[answer[asked]], targets[answer]).double()
     objective = Digested()
     return torch.stack(
         [

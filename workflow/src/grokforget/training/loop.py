@@ -3,7 +3,7 @@
 A run is a chain of segments. Everything that a step depends on is either in the ``TrainingState`` (weights, optimizer
 state, what a gradient filter remembers, random state, what the last snapshot saw) or a function of (seed, step): the order
 of the mini-batches, learning rate and weight decay, and what an augmentation or a penalty draws. On a GPU nothing waits for
-it but an evaluation, and the length of a batch of text.
+it but an evaluation, and of a batch of text how long it is and which of its tokens are learned.
 
 A group of processes takes the steps of one: each its part of every batch. They leave the loop together.
 """

@@ -5,7 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from torch import Tensor
+from torch import Tensor, nn
+
+from grokforget.data.loader import Examples
 
 
 class Objective(ABC):
@@ -20,6 +22,11 @@ class Objective(ABC):
 
     reduces: ClassVar[bool] = False
     """Whether evaluation keeps ``digest``s of a few outputs at a time: of outputs of which a whole set's are too large."""
+
+    def outputs(self, model: nn.Module, examples: Examples) -> Tensor:
+        """All of a model's outputs for examples that the losses read, (N, ...)."""
+        outputs: Tensor = model(examples.x)
+        return outputs
 
     @abstractmethod
     def training_loss(self, outputs: Tensor, targets: Tensor) -> Tensor:

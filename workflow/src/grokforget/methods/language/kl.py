@@ -10,6 +10,7 @@ from grokforget.methods.base import Problem
 from grokforget.methods.language.gradient_ascent import GradientAscent
 from grokforget.methods.language.paired import Batch, mean, partners
 from grokforget.methods.language.reference import OutputStates
+from grokforget.training.answer_logits import answer_logits
 
 
 class KL(GradientAscent):
@@ -29,5 +30,5 @@ class KL(GradientAscent):
         part = problem.retain[batch.retain]
         answer = part.y != IGNORED
         before = self.reference.logits(batch.retain).log_softmax(1)
-        divergence = (before.exp() * (before - problem.model(part.x)[answer].log_softmax(1))).sum(1)
+        divergence = (before.exp() * (before - answer_logits(problem.model, part.x, answer).log_softmax(1))).sum(1)
         return mean(divergence, part.y, self.mean_over)

@@ -169,9 +169,11 @@ class Paired(Method):
 
     def nll(self, problem: Problem, examples: Examples) -> Tensor:
         """Negative log-likelihood of the answers' tokens, a mean by ``mean_over``, in nats."""
-        losses = language_of(problem).token_losses(problem.model(examples.x), examples.y)
+        objective = language_of(problem)
+        losses = objective.token_losses(objective.outputs(problem.model, examples), examples.y)
         return mean(losses[examples.y != IGNORED], examples.y, self.mean_over)
 
     def log_likelihoods(self, problem: Problem, examples: Examples) -> Tensor:
         """log pθ of each whole answer, (B,): the sum over its tokens."""
-        return -language_of(problem).sequence_losses(problem.model(examples.x), examples.y)
+        objective = language_of(problem)
+        return -objective.sequence_losses(objective.outputs(problem.model, examples), examples.y)

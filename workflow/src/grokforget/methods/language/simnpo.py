@@ -20,5 +20,6 @@ class SimNPO(Paired):
 
     def forget_loss(self, problem: Problem, batch: Batch) -> Tensor:
         part = problem.forget[batch.forget]
-        losses = language_of(problem).example_losses(problem.model(part.x), part.y)
+        objective = language_of(problem)
+        losses = objective.example_losses(objective.outputs(problem.model, part), part.y)
         return -2 / self.beta * functional.logsigmoid(self.beta * (losses - self.delta)).mean()

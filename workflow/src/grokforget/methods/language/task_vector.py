@@ -46,7 +46,7 @@ class TaskVector(Paired):
 
     def forget_loss(self, problem: Problem, batch: Batch) -> Tensor:
         part = problem.forget[batch.forget]
-        return problem.objective.training_loss(problem.model(part.x), part.y)
+        return problem.objective.training_loss(problem.objective.outputs(problem.model, part), part.y)
 
 
 def learned(model: nn.Module) -> dict[str, nn.Parameter]:

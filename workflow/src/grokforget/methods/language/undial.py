@@ -11,6 +11,7 @@ from grokforget.data.language.encode import IGNORED
 from grokforget.methods.base import Problem
 from grokforget.methods.language.paired import Batch, Paired, mean
 from grokforget.methods.language.reference import OutputStates
+from grokforget.training.answer_logits import answer_logits
 
 
 class Undial(Paired):
@@ -33,5 +34,5 @@ class Undial(Paired):
         before = self.reference.logits(batch.forget)
         own = part.y[answer][:, None]
         lowered = before.scatter(1, own, before.gather(1, own) - self.beta).softmax(1)
-        crossed = -(lowered * problem.model(part.x)[answer].log_softmax(1)).sum(1)
+        crossed = -(lowered * answer_logits(problem.model, part.x, answer).log_softmax(1)).sum(1)
         return mean(crossed, part.y, self.mean_over)
