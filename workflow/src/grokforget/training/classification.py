@@ -25,8 +25,13 @@ def cross_entropies(logits: Tensor, labels: Tensor) -> Tensor:
     heart. In this form both keep their digits until exp(-margin) is below the smallest normal number, at 87 in float32:
     float64 would cost half as much again and add nothing below that.
     """
-    others = logits.scatter(1, labels[:, None], -math.inf).logsumexp(1)
-    return functional.softplus(others - logits.gather(1, labels[:, None])[:, 0], threshold=40)
+    others = logits.scatter(1, labels[:, None], -math.inf)
+    return surprise(logits.gather(1, labels[:, None])[:, 0], others)
+
+
+def surprise(own: Tensor, others: Tensor) -> Tensor:
+    """``cross_entropies`` of the labels' own logits (N,) and all logits (N, K), in which these are -∞."""
+    return functional.softplus(others.logsumexp(1) - own, threshold=40)
 
 
 def other_labels(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:

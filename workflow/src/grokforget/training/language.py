@@ -19,7 +19,7 @@ from grokforget.data.loader import Examples
 from grokforget.metrics.language.answers import without_end
 from grokforget.metrics.language.extraction_strength import extraction_strength
 from grokforget.training.answer_logits import answer_logits, rows_of
-from grokforget.training.classification import cross_entropies
+from grokforget.training.classification import surprise
 from grokforget.training.objective import Objective
 
 
@@ -41,12 +41,19 @@ def judged_tokens(outputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     output for the token is not finite."""
     asked = targets != IGNORED
     rows, wanted = rows_of(outputs, asked), targets[asked]
-    losses = torch.zeros(targets.shape, dtype=torch.float64, device=outputs.device)
+    own = rows.gather(1, wanted[:, None])
+    others = rows.scatter(1, wanted[:, None], -math.inf)
     # Of numbers alone the sum is a number, but where it is too large for one: no output of use is.
     finite = rows.sum(1).isfinite()
-    losses[asked] = cross_entropies(rows, wanted).double().where(finite, math.nan)
+    losses = torch.zeros(targets.shape, dtype=torch.float64, device=outputs.device)
+    losses[asked] = surprise(own[:, 0], others).double().where(finite, math.nan)
+    largest = others.amax(1)
+    likeliest = own[:, 0] > largest
+    # Of equal ones the first counts, as ``argmax`` has it.
+    equal = (own[:, 0] == largest).nonzero()[:, 0]
+    likeliest[equal] = rows[equal].argmax(1) == wanted[equal]
     right = torch.zeros_like(asked)
-    right[asked] = rows.argmax(1) == wanted
+    right[asked] = likeliest
     return losses, right
 
 
