@@ -33,6 +33,8 @@ class AskedPairs:
     def __init__(self, request: PreparedRequest, **settings: Any) -> None:
         table, device = request.table, request.device
         self.outputs = LanguageOutputs(**settings)
+        # Of the validation set, which no metric reads, what is known from one pass.
+        self.validation = LanguageOutputs(k=self.outputs.k)
         self.tokenizer = from_array(table.extras["tokenizer"])
         self.end, self.longest = int(table.extras["special_tokens"][0]), table.inputs.shape[1]
         self.seed = request.seed
@@ -51,7 +53,7 @@ class AskedPairs:
         of one is NaN, and None of text."""
         parts = []
         for name, of in self.sets.items():
-            columns = self.outputs.columns(
+            columns = (self.validation if name == "validation" else self.outputs).columns(
                 model,
                 of.pairs,
                 of.beside,
