@@ -14,6 +14,7 @@ from benchmarks import (
     linear,
     local_complexity,
     resnet_step,
+    stacked,
     transformer_step,
 )
 
@@ -29,5 +30,6 @@ for benchmark in (
     cka,
     attacks,
     language,
+    stacked,
 ):
     print(benchmark.run())

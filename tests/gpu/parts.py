@@ -26,6 +26,7 @@ from grokforget.models.mlp import MLP
 from grokforget.models.resnet import ResNet
 from grokforget.models.transformer import Transformer
 from grokforget.runtime.seeds import numpy_generator
+from grokforget.training import loop
 from grokforget.training.augmentations.crop_flip import CropFlip
 from grokforget.training.classification import Classification
 from grokforget.training.loop import Segment, TrainingState, start, train
@@ -148,6 +149,16 @@ class Run:
     def go(self, state: TrainingState, stop: int, **callbacks: Any) -> Segment:
         splits = self.splits(state.model)
         return train(state, splits, self.recipe, OBJECTIVE, seed=self.seed, stop=stop, **callbacks)
+
+
+def side_by_side(model: str, recipe: Any, device: str, runs: int, stop: int) -> list[loop.Run]:
+    """Runs at their beginning that differ in their seeds."""
+    found = []
+    for seed in range(runs):
+        given = Run(model, recipe, device, seed)
+        state = given.begin()
+        found.append(loop.Run(state, given.splits(state.model), recipe, OBJECTIVE, seed=seed, stop=stop))
+    return found
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gpu.parts import DEVICE, MODELS, OBJECTIVE, SGD, crops, recipe, resnet18, switched
+from gpu.parts import ADAMW, DEVICE, MODELS, OBJECTIVE, SGD, crops, recipe, resnet18, side_by_side, switched
 from grokforget.data.loader import Examples
 from grokforget.data.shape import DataShape
 from grokforget.jobs.setup import use_device
-from grokforget.training.loop import start, train
+from grokforget.training.loop import start, train, train_run
+from grokforget.training.stack import train_stacked
 
 CIFAR = DataShape((3, 32, 32), 10, mean=(0.4914, 0.4822, 0.4465), std=(0.247, 0.2435, 0.2616))
 TARGET = 60_000
@@ -157,5 +158,25 @@ def report(size: Size = Size(), build: Callable[[DataShape], nn.Module] = resnet
     return "\n".join(lines)
 
 
+def of_stacks(runs: int, steps: int) -> str:
+    """Small runs that take their steps together, and one after another, in microseconds of wall time a step and run."""
+    grids = {"evaluate_every": 10**6, "evaluations_per_decade": 1, "snapshots_per_decade": 1}
+    given = recipe(ADAMW, batch_size=None, **grids)
+    took = []
+    for train_all in (train_stacked, lambda together: [train_run(run) for run in together]):
+        together = side_by_side("mlp", given, DEVICE, runs, steps)
+        synchronise()
+        began = time.perf_counter()
+        train_all(together)
+        synchronise()
+        took.append((time.perf_counter() - began) / steps / runs)
+    return (
+        f"\n{runs} MLPs on digits: {1e6 * took[0]:.0f} µs a step and run stacked, {1e6 * took[1]:.0f} µs one after another, "
+        f"ratio {took[0] / took[1]:.2f}."
+    )
+
+
 if __name__ == "__main__":
-    print(report(REHEARSAL, MODELS["cnn"]) if "--rehearse" in sys.argv else report())
+    rehearsed = "--rehearse" in sys.argv
+    print(report(REHEARSAL, MODELS["cnn"]) if rehearsed else report())
+    print(of_stacks(4, 5) if rehearsed else of_stacks(32, 1000))

@@ -202,7 +202,7 @@ def test_a_job_claims_as_many_as_its_spec_says(
 
     monkeypatch.setattr(devices, "claim", claim)
     with pytest.raises(devices.NoDevice, match=f"^{count}$"):
-        compute({"spec": {"device": "cuda", **processes}}, Path(), {}, None, "", "", {}, False)
+        compute({"key": ({"spec": {"device": "cuda", **processes}}, {})}, Path(), None, "", {}, False)
 
 
 def test_more_processes_than_gpus_are_an_error_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -96,10 +96,10 @@ def test_all_jobs_see_the_same_noisy_labels(tmp_path: Path, monkeypatch: pytest.
 
     (item,) = runs.train(study, "mlp", "0", "full", "001").values()
 
-    def look(state: Any, examples: Any, *_: Any, **__: Any) -> None:
-        raise Seen(examples)
+    def look(run: Any) -> None:
+        raise Seen(run.splits)
 
-    monkeypatch.setattr("grokforget.jobs.train.train", look)
+    monkeypatch.setattr("grokforget.jobs.train.train_run", look)
     with pytest.raises(Seen) as told:
         train_segment(Job(data, {}, item.spec))
     for name, part in vars(parts).items():

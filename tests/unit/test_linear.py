@@ -69,6 +69,22 @@ def test_what_is_small_or_of_another_type_is_left_to_torch() -> None:
         assert not uses(action)
 
 
+@pytest.mark.parametrize(
+    ("maker", "family", "wide"),
+    [
+        ("AuthenticAMD", 26, True),
+        ("AuthenticAMD", 25, False),
+        ("GenuineIntel", 26, False),
+        ("AuthenticAMD", "?", False),
+    ],
+)
+def test_processors_that_compute_512_bits_at_once_are_known_by_their_family(
+    maker: str, family: object, wide: bool
+) -> None:
+    told = f"processor\t: 0\nvendor_id\t: {maker}\ncpu family\t: {family}\nmodel\t\t: 17\n"
+    assert linear.is_wide_amd(told * 2) == wide
+
+
 def test_functions_of_one_example_can_be_mapped() -> None:
     layer, x = layer_and_input(300, 200)
     torch.testing.assert_close(torch.func.vmap(layer)(x), layer(x))

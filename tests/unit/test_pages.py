@@ -193,6 +193,7 @@ def test_every_rule_is_explained() -> None:
     """A rule is named for its function, where that is not one for several things."""
     named = {
         "train_segment": "train",
+        "train_stack": "train",
         "render": "figure",
         "analyse_along_training": "analyse",
         "analyse_run": "analyse",

@@ -108,6 +108,7 @@ def test_every_job_has_one_rule_and_every_rule_a_job() -> None:
     functions = {kind.function.partition(":")[2] for kind in job_specs()}
     named = {
         "train_segment": "train",
+        "train_stack": "train",
         "render": "figure",
         "analyse_along_training": "analyse",
         "analyse_run": "analyse",

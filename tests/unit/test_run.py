@@ -22,12 +22,12 @@ from safetensors import SafetensorError
 from grokforget.config.specs import runs
 from grokforget.config.specs.base import Item, JobSpec
 from grokforget.runtime import paths, run, spec_file, store
-from grokforget.runtime.errors import explain, noted
+from grokforget.runtime.errors import ItemsFailed, explain, noted
 from grokforget.runtime.files import DamagedFile, read_table, read_tensors, write_rows, write_tensors
 from grokforget.runtime.gpu import NoDevice
 from grokforget.runtime.job import Job
 from grokforget.runtime.record import read_record
-from grokforget.runtime.run import FORCED, ItemsFailed, run_job
+from grokforget.runtime.run import FORCED, run_job
 from grokforget.runtime.signals import Interrupted
 from grokforget.runtime.spec_file import load_spec, read_spec, write_spec
 from grokforget.runtime.store import ENTRY, Store, item_key, place

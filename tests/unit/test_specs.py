@@ -277,7 +277,7 @@ def runs_of(study: Study, key: str) -> dict[str, Item]:
 
 # Those that run models.
 MODELS = {"TrainSpec", "DifficultySpec", "LossesSpec", "UnlearnSpec", "UnlearnAlongTrainingSpec", "TuneSpec", "AnalyseSpec",
-          "AnalyseAlongTrainingSpec", "AnalyseRunSpec", "ShadowSpec"}  # fmt: skip
+          "AnalyseAlongTrainingSpec", "AnalyseRunSpec", "ShadowSpec", "StackedSpec"}  # fmt: skip
 
 
 def test_every_kind_of_job_names_its_function_and_the_locked_libraries_that_decide_its_numbers() -> None:

@@ -38,6 +38,16 @@ def check_only_trained(study: Study, name: str) -> None:
         )
     if setting.training.processes > 1:
         raise problem("runs of one job in several processes", True, "false", at=[*at, "together"])
+    training = setting.training
+    apart = {
+        "a penalty": training.penalty,
+        "SAM": training.optimizer.sam_rho,
+        "batch norms": setting.model.has_batch_norm,
+        "texts": training.loss == "next-token",
+    }
+    for what, there in apart.items() if setting.together == "stacked" else ():
+        if there:
+            raise problem(f"stacked runs with {what}", "stacked", "true: one after another", at=[*at, "together"])
 
 
 def check_unlearning(study: Study) -> None:

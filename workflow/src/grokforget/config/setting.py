@@ -94,9 +94,10 @@ class Setting(Strict):
     unlearn: bool = True
     """Whether something is unlearned from its runs. Otherwise it is only trained and looked at, as all settings are in a study
     that has no methods."""
-    together: bool = False
+    together: bool | Literal["stacked"] = False
     """Whether one job trains the runs of one seed, of all settings of the grid, one after another, their data and splits
-    included: where a run takes seconds, to start a job for each takes longer. For settings with nothing to unlearn."""
+    included: where a run takes seconds, to start a job for each takes longer. For settings with nothing to unlearn.
+    ``stacked``: those of one model and shape of data take their steps together, for small models on a GPU."""
     control: Control | None = None
     """Given where the setting is a control of another; the headline figures and tables leave controls out."""
     seeds: Seeds | None = None

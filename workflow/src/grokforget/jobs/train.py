@@ -6,6 +6,7 @@ import logging
 import signal
 import tempfile
 import time
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from grokforget.runtime.seeds import derive_seed
 from grokforget.runtime.signals import Interrupted, asked, saving, stop_if_asked
 from grokforget.runtime.together import run_together
 from grokforget.training.data_parallel import ALONE, Group, joined
-from grokforget.training.loop import Segment, TrainingState, start, train
+from grokforget.training.loop import Run, Segment, TrainingState, start, train_run
 from grokforget.training.snapshots import InMemory, OnDisk, Snapshots
 from grokforget.training.state import load_partial, load_training, save_partial, save_training
 
@@ -51,11 +52,17 @@ def train_segment(job: Job[TrainSpec]) -> None:
     try:
         train_in_processes(job)
     except DamagedFile as damage:
-        if job.scratch is None or job.scratch not in damage.path.parents:
-            raise
-        log.warning("%s; the segment is trained from its start", damage)
-        (job.scratch / PARTIAL).unlink(missing_ok=True)
+        forget_partial(damage, [job])
         train_in_processes(job)
+
+
+def forget_partial(damage: DamagedFile, jobs: Iterable[Job[TrainSpec]]) -> None:
+    """Have the job whose snapshot is damaged begin anew. Raises the damage where it is of none of them."""
+    scratch = next((job.scratch for job in jobs if job.scratch in damage.path.parents), None)
+    if scratch is None:
+        raise damage
+    log.warning("%s; the segment is trained from its start", damage)
+    (scratch / PARTIAL).unlink(missing_ok=True)
 
 
 def train_in_processes(job: Job[TrainSpec]) -> None:
@@ -75,62 +82,78 @@ def train_in_group(rank: int, job: Job[TrainSpec], meeting: Path) -> None:
 
 def train_and_write(job: Job[TrainSpec], group: Group) -> None:
     """What ``train_segment`` does. Raises DamagedFile where a snapshot in the scratch folder cannot be read back."""
-    spec = job.spec
-    device = use_device(spec)
-    table, splits = read_examples(job.input("examples"), job.input("split"))
-    seed = derive_seed(spec.seed, "initialisation")
-    model = build_model(spec.model, table.shape, seed, job.inputs.get("model", ())).to(device)
-    if donor := job.optional("donor"):
-        transfer(read_state(donor, "model"), model, spec.transferred)
-    forget = job.optional("forget")
-    indices = vars(splits) | ({"train": ForgetSplit.read(forget).retain} if forget else {})
-    examples = {name: encoded(model, table, index, device) for name, index in indices.items()}
-
-    precision = spec.recipe.snapshot_precision
-    snapshots: Snapshots = OnDisk(job.scratch, precision) if job.scratch else InMemory(precision)
-    state, done = begin(model, spec, job.optional("state"), job.scratch)
-    if group.agreed(state.step) != [state.step]:
-        raise RuntimeError(f"process {group.rank + 1} begins at step {state.step}, the first one at another")
-    saved = time.monotonic()
+    training = Training(job, use_device(job.spec), group)
+    run = training.run
+    if group.agreed(run.state.step) != [run.state.step]:
+        raise RuntimeError(f"process {group.rank + 1} begins at step {run.state.step}, the first one at another")
 
     def on_step(segment: Segment) -> None:
-        nonlocal saved
         (stop,) = group.agreed(asked())
-        if group.is_first and job.scratch and (stop or time.monotonic() - saved > SAVE_SECONDS):
-            save_partial(job.scratch / PARTIAL, state, segment)
-            saved = time.monotonic()
-            log.info("saved at step %d", state.step)
+        training.save(stop)
         if stop:
             # The others were not asked themselves.
             stop_if_asked()
             raise Interrupted(signal.SIGTERM)
 
+    run.on_step = on_step
     with ExitStack() as stack:
-        show = stack.enter_context(progress("train", spec.stop, state.step)) if group.is_first else None
+        show = stack.enter_context(progress("train", job.spec.stop, run.state.step)) if group.is_first else None
         stack.enter_context(saving())
 
         def on_evaluation(row: dict[str, Any]) -> None:
             if show:
                 show(row["step"], f"train {row['train_accuracy']:.3f} validation {row['validation_accuracy']:.3f}")
 
-        segment = train(
+        run.on_evaluation = on_evaluation
+        train_run(run)
+    if group.is_first:
+        training.write()
+
+
+class Training:
+    """A training job's run, as it is now, and where what comes of it is kept."""
+
+    def __init__(self, job: Job[TrainSpec], device: torch.device, group: Group = ALONE) -> None:
+        spec = job.spec
+        table, splits = read_examples(job.input("examples"), job.input("split"))
+        seed = derive_seed(spec.seed, "initialisation")
+        model = build_model(spec.model, table.shape, seed, job.inputs.get("model", ())).to(device)
+        if donor := job.optional("donor"):
+            transfer(read_state(donor, "model"), model, spec.transferred)
+        forget = job.optional("forget")
+        indices = vars(splits) | ({"train": ForgetSplit.read(forget).retain} if forget else {})
+        examples = {name: encoded(model, table, index, device) for name, index in indices.items()}
+
+        self.job, self.keeps = job, group.is_first
+        precision = spec.recipe.snapshot_precision
+        self.snapshots: Snapshots = OnDisk(job.scratch, precision) if job.scratch else InMemory(precision)
+        state, done = begin(model, spec, job.optional("state"), job.scratch)
+        self.run = Run(
             state,
             examples,
             spec.recipe,
             spec.objective.build(),
             seed=spec.seed,
             stop=spec.stop,
-            on_evaluation=on_evaluation,
-            on_snapshot=snapshots.keep if group.is_first else lambda step, weights: None,
-            on_step=on_step,
+            on_snapshot=self.snapshots.keep if self.keeps else lambda step, weights: None,
             done=done,
             group=group,
         )
-    if not group.is_first:
-        return
-    write_states(job.outputs["snapshots"], snapshots.read(segment.snapshots))
-    save_training(job.outputs["state"], state)
-    write_rows(job.outputs["curve"], segment.curve)
+        self.saved = time.monotonic()
+
+    def save(self, now: bool) -> None:
+        """What it could go on from, ``now`` or where the last time is ``SAVE_SECONDS`` ago."""
+        if self.keeps and self.job.scratch and (now or time.monotonic() - self.saved > SAVE_SECONDS):
+            save_partial(self.job.scratch / PARTIAL, self.run.state, self.run.segment)
+            self.saved = time.monotonic()
+            log.info("saved at step %d", self.run.state.step)
+
+    def write(self) -> None:
+        """The job's outputs, when the run has ended. Raises DamagedFile where a snapshot cannot be read back."""
+        outputs, segment = self.job.outputs, self.run.segment
+        write_states(outputs["snapshots"], self.snapshots.read(segment.snapshots))
+        save_training(outputs["state"], self.run.state)
+        write_rows(outputs["curve"], segment.curve)
 
 
 def begin(

@@ -21,6 +21,10 @@ REMEDIES = {
 }
 
 
+class ItemsFailed(Exception):
+    """Items of a batch that failed, each with its reason; the others were done and are kept."""
+
+
 @contextmanager
 def noted(what: str, name: object) -> Iterator[None]:
     """An error within says, in a note that goes with it, where in a job it happened: at which checkpoint, say. Its class

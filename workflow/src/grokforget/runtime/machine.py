@@ -1,10 +1,11 @@
-"""On what a job ran: the commit, the libraries and the hardware, for its record."""
+"""On what a job ran, for its record: the commit, the libraries, the hardware, and how much memory it took."""
 
 from __future__ import annotations
 
 import os
 import platform
 import subprocess
+import sys
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -73,8 +74,6 @@ def _installed() -> dict[str, str]:
 
 def _gpu() -> str | None:
     """The GPU that this process has used, if any; torch is not imported for it."""
-    import sys
-
     torch = sys.modules.get("torch")
     return torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else None
 
@@ -86,3 +85,11 @@ def _git(root: Path, *arguments: str) -> str:
     command = ["git", "-C", str(root), *arguments]
     done = subprocess.run(command, check=True, capture_output=True, text=True, env=surroundings)
     return done.stdout.strip()
+
+
+def peak_memory() -> float:
+    """Largest resident size of this process, or of one that it started, so far, MB (Linux counts in kB, macOS in bytes)."""
+    import resource
+
+    peak = max(resource.getrusage(whose).ru_maxrss for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return peak / (2**20 if sys.platform == "darwin" else 2**10)

@@ -76,10 +76,14 @@ class Gradient:
     def loss(self, batch: Examples) -> Tensor:
         """The training loss, a scalar, float32."""
         if self.recipe.precision == "float32":
-            return self.objective.training_loss(self.objective.outputs(self.model, batch), batch.y)
+            return self.judged(self.objective.outputs(self.model, batch), batch.y)
         with torch.autocast(batch.x.device.type, getattr(torch, self.recipe.precision)):
             outputs = self.objective.outputs(self.model, batch)
-        return self.objective.training_loss(outputs.float(), batch.y)
+        return self.judged(outputs.float(), batch.y)
+
+    def judged(self, outputs: Tensor, targets: Tensor) -> Tensor:
+        """The training loss of outputs."""
+        return self.objective.training_loss(outputs, targets)
 
     def record(self, batch: Examples) -> None:
         """Once, also where a run goes on from a shorter batch. A model that cannot be recorded is trained kernel by kernel,

@@ -117,6 +117,12 @@ class TrainSpec(ComputeSpec):
     """The layers that begin with the weights of another setting's run."""
 
 
+class StackedSpec(TrainSpec):
+    """One segment of a run that may take its steps together with others."""
+
+    function: ClassVar[str] = "grokforget.jobs.stack:train_stack"
+
+
 class SelectSpec(JobSpec):
     """The checkpoints of the run on one train set."""
 
@@ -290,7 +296,8 @@ def train(study: Study, setting: str, seed: str, train_set: str, segment: str) -
     training = study.settings[setting].training
     stop = int(segment) * training.segment_steps
     before, transfer = study.way(setting, stop - training.segment_steps), study.settings[setting].transfer
-    spec = TrainSpec(
+    kind = StackedSpec if study.settings[setting].together == "stacked" else TrainSpec
+    spec = kind(
         **compute(study, setting, int(seed)),
         recipe=training.recipe(stop),
         stop=stop,
@@ -320,7 +327,9 @@ def together(study: Study, grid: str, seed: str) -> dict[str, Item]:
         items[f"1 data/{data}"] = prepare(study, data)[""]
         items[f"2 split/{data}"] = split(study, data, seed)[""]
         for segment in study.segments(setting):
-            items[f"3 train/{setting}/{segment}"] = train(study, setting, seed, "full", segment)[""]
+            # All of a segment that may take their steps together differ behind the last slash alone.
+            name = f"{segment}/{setting}" if study.settings[setting].together == "stacked" else f"{setting}/{segment}"
+            items[f"3 train/{name}"] = train(study, setting, seed, "full", segment)[""]
     written = {file for item in items.values() for file in item.outputs.values()}
 
     def placed(files: str | Sequence[str]) -> str | list[str]:
