@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+import zlib
 from collections import defaultdict
 from pathlib import Path
 
@@ -26,7 +27,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out the long tests that are not asked for; what is left runs as it stands, the quick tests first.
 
-    ``long(sample=K)`` marks the cases of one test function, of which about K are a sample.
+    ``long(sample=K)`` marks the cases of one test function, of which about K are a sample; where that is a fraction of its only
+    case, it is in one of 1/K samples.
     """
     functions: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
@@ -36,10 +38,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     chosen = long if wanted == "all" else set()
     if wanted == "sample":
         turn = commits()
-        for cases in functions.values():
+        for name, cases in functions.items():
             mark = cases[0].get_closest_marker("long")
             turns = math.ceil(len(cases) / (mark.kwargs.get("sample", 1) if mark else 1))
-            chosen |= set(cases[turn % turns :: turns])
+            # From a place of its own, or all whose turn comes every other time would come at the same.
+            chosen |= set(cases[(turn + zlib.crc32(name.encode())) % turns :: turns])
     left_out = [item for item in items if item in long and item not in chosen]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
