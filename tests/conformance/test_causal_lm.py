@@ -37,6 +37,7 @@ from grokforget.models.states import read_state, state_of
 from grokforget.runtime.files import read_table
 from grokforget.runtime.job import Job
 from grokforget.runtime.seeds import numpy_generator
+from grokforget.training.answer_logits import answer_logits
 from grokforget.training.evaluate import reduced
 from grokforget.training.language import Language
 from hub_models import ARCHITECTURES, AUTHORS, BLOCKS, END, VOCABULARY, peft, put_model, put_plain, put_tokenizer
@@ -114,6 +115,22 @@ def test_what_stands_behind_a_token_has_no_part_in_its_output(
     torch.testing.assert_close(padded[:, :7], logits[:, :7], rtol=0, atol=1e-5)
     torch.testing.assert_close(cut, logits[:, :7], rtol=0, atol=1e-5)
     assert not torch.allclose(padded[:, 7:], logits[:, 7:])
+
+
+@of_each
+@of_both
+def test_answers_alone_go_through_the_output_layer(
+    architecture: str, lora: Mapping[str, Any] | None, tmp_path: Path
+) -> None:
+    put_model(tmp_path, architecture)
+    model, given = stirred(built(tmp_path, lora)).eval(), []
+    layer = model.get_submodule(model.output_layer)
+    examples = batch(model)
+    asked = examples.y != IGNORED
+    everywhere = model(examples.x)
+    layer.register_forward_hook(lambda module, inputs, output: given.append(output.shape[:-1]))
+    torch.testing.assert_close(answer_logits(model, examples.x, asked), everywhere[asked], rtol=0, atol=1e-5)
+    assert given == [(int(asked.sum()),)]
 
 
 @of_each
