@@ -65,7 +65,7 @@ def test_what_comes_before_a_difficulty_is_planned_before_it(tmp_path: Path) -> 
     assert "difficulty" not in full
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_a_study_by_difficulty_and_of_errors_runs_to_the_end(tmp_path: Path) -> None:
     few = "".join(line for line in DESIGNS.splitlines(True) if not re.match("  (random|uneven|apart)", line))
     workspace, path = Workspace(tmp_path), study(tmp_path, few)

@@ -33,7 +33,7 @@ def computed(folder: Path) -> list[str]:
     return [name for of_job in items for name, item in of_job if item["status"] == "computed"]
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_a_grid_that_grows_trains_what_is_new_and_is_what_jobs_of_their_own_give(tmp_path: Path) -> None:
     one = Workspace(tmp_path / "one")
     one.folder.mkdir()

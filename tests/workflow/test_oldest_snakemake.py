@@ -13,7 +13,7 @@ import pytest
 from computed import computed_in
 from snakemake_runs import REPOSITORY, SMALL, Workspace
 
-pytestmark = pytest.mark.long(sample=1)
+pytestmark = pytest.mark.long(sample=0.5)
 
 
 @pytest.fixture

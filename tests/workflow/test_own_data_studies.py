@@ -37,7 +37,7 @@ def follow_the_page(folder: Path) -> dict[str, str]:
     return shown
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_the_study_of_the_page_is_all_that_it_takes(tmp_path: Path) -> None:
     follow_the_page(tmp_path)
     assert "snakemake --cores 2 --configfile wine.yaml" in PAGE
@@ -53,7 +53,7 @@ def test_the_study_of_the_page_is_all_that_it_takes(tmp_path: Path) -> None:
     assert (checkpoints.test_accuracy > 0.85).all(), "it has learned something of the wines"
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_the_three_kinds_of_the_page_are_trained_on_by_the_models_that_take_them(tmp_path: Path) -> None:
     study = yaml.safe_load(SMALL.read_text().replace("5e-3", "0.005").replace("1e-2", "0.01"))
     shown = follow_the_page(tmp_path)

@@ -16,7 +16,7 @@ DECAY = "training.optimizer.weight_decay"
 TABLES = Path("results", "small", "tables")
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_runs_that_are_only_looked_at_are_analysed_along_training(tmp_path: Path) -> None:
     study = {key: deepcopy(STUDY[key]) for key in ("study", "data", "settings")}
     setting = study["settings"]["mlp"]

@@ -41,7 +41,7 @@ def curve(workspace: Workspace) -> pd.DataFrame:
     return pd.concat(map(pd.read_parquet, sorted(run.glob("segment*/curve.parquet"))), ignore_index=True)
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_a_run_in_segments_is_the_uninterrupted_run_to_the_bit(smoke: Workspace, tmp_path: Path) -> None:
     whole = Workspace(tmp_path)
     study = edited(tmp_path, ("segment_steps: 500", "segment_steps: 1000"))
@@ -56,7 +56,7 @@ def test_a_run_in_segments_is_the_uninterrupted_run_to_the_bit(smoke: Workspace,
     pd.testing.assert_frame_equal(curve(smoke), curve(whole), check_exact=True)
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_more_steps_run_only_new_segments(copy: Workspace, tmp_path: Path) -> None:
     # The same file, edited: of another one of this name the results would not be.
     study = edited(tmp_path, ("steps: 1000\n", "steps: 1500\n")).replace(copy.repository / STUDY)
@@ -70,7 +70,7 @@ def test_more_steps_run_only_new_segments(copy: Workspace, tmp_path: Path) -> No
     assert any(name.startswith("1500/") for name in after)
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_a_killed_run_goes_on_and_ends_the_same(smoke: Workspace, tmp_path: Path) -> None:
     workspace = Workspace(tmp_path)
     process = subprocess.Popen(

@@ -10,7 +10,7 @@ from computed import computed_in
 from snakemake_runs import SMOKE, Workspace
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_a_second_checkout_with_the_same_study_computes_nothing(
     smoke: Workspace, checkout: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

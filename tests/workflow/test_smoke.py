@@ -184,7 +184,7 @@ def test_a_second_run_has_nothing_to_do(smoke: Workspace, tmp_path: Path) -> Non
     assert Workspace(tmp_path).planned() == {}
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_the_same_study_gives_the_same_bytes_and_nothing_of_another_study(smoke: Workspace, tmp_path: Path) -> None:
     again = Workspace(tmp_path)
     again.snakemake()

@@ -11,7 +11,7 @@ import pytest
 from snakemake_runs import SMALL, Workspace
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_runs_that_diverge_before_their_first_update_are_results(tmp_path: Path) -> None:
     """Initial weights whose products overflow: there is no trained snapshot, so tables along training have no rows."""
     text = SMALL.read_text()
@@ -40,7 +40,7 @@ def test_runs_that_diverge_before_their_first_update_are_results(tmp_path: Path)
     assert (tmp_path / "results" / "small" / "figures" / "figure1b.svg").exists()
 
 
-@pytest.mark.long(sample=1)
+@pytest.mark.long(sample=0.5)
 def test_one_seed_that_diverges_under_other_names_is_a_result(tmp_path: Path) -> None:
     """A weight decay that throws the weights about, one seed (no spread, no interval), and references by other names."""
     text = SMALL.read_text()
