@@ -78,8 +78,8 @@ def reduced(model: nn.Module, examples: Examples, reduce: Callable[[Tensor, Tens
     """
     order = lengths_of(examples.y).argsort(stable=True)
     with in_eval_mode(model):
-        batches = (examples[index] for index in order.split(MOST_TEXTS))
-        parts = [reduce(answer_logits(model, batch.x, batch.y != IGNORED), batch.y) for batch in batches]
+        some = (examples[index] for index in order.split(MOST_TEXTS))
+        parts = [reduce(answer_logits(model, batch.x, batch.y != IGNORED), batch.y) for batch in some]
     together = torch.cat(parts)
     return torch.empty_like(together).index_copy_(0, order, together)
 

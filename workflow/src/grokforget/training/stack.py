@@ -84,15 +84,16 @@ def train_stacked(runs: Sequence[Run], on_step: Callable[[], None] = lambda: Non
     stack = Stack([run.state.model for run in runs])
     gradient = StackedGradient(stack, first.objective, first.recipe, len(runs))
     batch: Examples | None = None
+    one_batch = all(run.one_batch for run in runs)
     for run in runs:
         run.begin()
     while any(run.going for run in runs):
         step = next(run.state.step for run in runs if run.going)
         # One that stands still is given a batch of another: its gradient is not used.
         parts = [run.batch()[1] if run.going else None for run in runs]
-        some = next(part for part in parts if part)
-        if batch is None or not all(run.one_batch for run in runs):
-            given = [part or some for part in parts]
+        some = next(part for part in parts if part is not None)
+        if batch is None or not one_batch:
+            given = [some if part is None else part for part in parts]
             batch = Examples(torch.stack([part.x for part in given]), torch.stack([part.y for part in given]))
         gradient(batch, step)
         for number, run in enumerate(runs):
